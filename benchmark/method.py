@@ -1,0 +1,126 @@
+"""The interface that every method implements: it silences channels, and does nothing else."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from benchmark.groups import Net
+
+__all__ = ["OPTIMIZERS", "Choice", "Domain", "Method", "Real", "training"]
+
+
+@dataclass(frozen=True)
+class Real:
+    """A real hyperparameter in [low, high], `log` if its ratios matter; `grid` holds the knob's default points."""
+
+    default: float
+    low: float
+    high: float
+    log: bool = False
+    grid: tuple[float, ...] = ()
+
+    def validate(self, value: Any) -> float:
+        """The value as a float. Raises ValueError if it is no number in [low, high]."""
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not math.isfinite(value) or not self.low <= value <= self.high:
+            raise ValueError(f"{value!r} is not a number from {self.low:g} to {self.high:g}")
+        return float(value)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A hyperparameter that takes one of a few named values."""
+
+    default: str
+    options: tuple[str, ...]
+
+    def validate(self, value: Any) -> str:
+        """The value itself. Raises ValueError if it is not one of the options."""
+        if value not in self.options:
+            raise ValueError(f"{value!r} is not one of {', '.join(self.options)}")
+        return value
+
+
+Domain = Real | Choice
+
+OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
+    "adam": (torch.optim.Adam, {"fused": True}),
+    "adamw": (torch.optim.AdamW, {"fused": True}),
+    "momentum": (torch.optim.SGD, {"momentum": 0.9, "fused": True}),
+    "nesterov": (torch.optim.SGD, {"momentum": 0.9, "nesterov": True, "fused": True}),
+    "sgd": (torch.optim.SGD, {"fused": True}),
+}
+
+
+def training(optimizer: str, learning_rate: float) -> dict[str, Domain]:
+    """The two hyperparameters that every trained method has, with its own defaults."""
+    return {
+        "optimizer": Choice(optimizer, tuple(OPTIMIZERS)),
+        "learning_rate": Real(learning_rate, 1e-5, 10.0, log=True),
+    }
+
+
+class Method(ABC):  # noqa: B024 - every hook has a default: a method overrides what its paper changes
+    """One way to make channels of a network silent. The benchmark trains, removes and measures.
+
+    A method sets parameters to zero; it never measures itself, never reshapes a layer, never sees test data.
+    Hyperparameters arrive validated, as attributes named like the keys of `space`.
+    """
+
+    title: ClassVar[str]  # as the legend shows it
+    reference: ClassVar[str]  # paper, year, arXiv id or DOI
+    knob: ClassVar[str | None]  # the key of `space` that trades size for accuracy; None for a control without one
+    space: ClassVar[dict[str, Domain]]  # every hyperparameter
+    base: ClassVar[str | None] = None  # the method whose trained network this one starts from, trained once and shared
+    fine_tunes: ClassVar[bool] = False  # spends the protocol's fine-tune share on the reduced network
+    version: ClassVar[int] = 1  # raised when results would change; part of the trial's key
+
+    def __init__(self, **hyperparameters: Any):
+        for name, value in self.validate(hyperparameters).items():
+            setattr(self, name, value)
+
+    @classmethod
+    def validate(cls, hyperparameters: dict[str, Any]) -> dict[str, Any]:
+        """All of `space`, given values checked and the others at their defaults. Raises ValueError."""
+        unknown = set(hyperparameters) - set(cls.space)
+        if unknown:
+            raise ValueError(f"unknown hyperparameter {sorted(unknown)[0]!r}; valid: {', '.join(cls.space)}")
+        values = {}
+        for name, domain in cls.space.items():
+            try:
+                values[name] = domain.validate(hyperparameters.get(name, domain.default))
+            except ValueError as error:
+                raise ValueError(f"{name} = {error}") from None
+        return values
+
+    def prepare(self, net: Net) -> None:
+        """Before training: initialise or reparametrise."""
+
+    def configure_optimizer(self, net: Net) -> torch.optim.Optimizer:
+        """The optimiser of the network's parameters, by default the one that the hyperparameters name."""
+        return self.build_optimizer(net.module.parameters())
+
+    def build_optimizer(self, parameters: Any, **options: Any) -> torch.optim.Optimizer:
+        """The optimiser that the hyperparameters name, over `parameters`, with further torch options."""
+        kind, defaults = OPTIMIZERS[self.optimizer]
+        return kind(parameters, lr=self.learning_rate, **defaults, **options)
+
+    def penalty(self, net: Net) -> Tensor | None:
+        """A scalar added to the loss of every batch, or None."""
+        return None
+
+    def after_backward(self, net: Net) -> None:
+        """After the loss's gradients are there: add a penalty's gradient in closed form."""
+
+    def after_step(self, net: Net, lr: float) -> None:
+        """After the optimiser's step at learning rate `lr`: a proximal step, a mask, a schedule."""
+
+    def silence(self, net: Net, images: Tensor, labels: Tensor) -> None:
+        """After training: set parameters of doomed channels to zero. The data is the training set."""
