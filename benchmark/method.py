@@ -67,7 +67,7 @@ def training(optimizer: str, learning_rate: float) -> dict[str, Domain]:
     }
 
 
-class Method(ABC):  # noqa: B024 - every hook has a default: a method overrides what its paper changes
+class Method(ABC):
     """One way to make channels of a network silent. The benchmark trains, removes and measures.
 
     A method sets parameters to zero; it never measures itself, never reshapes a layer, never sees test data.
@@ -82,7 +82,8 @@ class Method(ABC):  # noqa: B024 - every hook has a default: a method overrides 
     fine_tunes: ClassVar[bool] = False  # spends the protocol's fine-tune share on the reduced network
     version: ClassVar[int] = 1  # raised when results would change; part of the trial's key
 
-    def __init__(self, **hyperparameters: Any):
+    def __init__(self, generator: torch.Generator, **hyperparameters: Any):
+        self.generator = generator  # for every random choice a method makes; seeded by the trial
         for name, value in self.validate(hyperparameters).items():
             setattr(self, name, value)
 
@@ -100,8 +101,8 @@ class Method(ABC):  # noqa: B024 - every hook has a default: a method overrides 
                 raise ValueError(f"{name} = {error}") from None
         return values
 
-    def prepare(self, net: Net) -> None:
-        """Before training: initialise or reparametrise."""
+    def prepare(self, net: Net, steps: int) -> None:
+        """Before training for `steps` optimiser steps: initialise or reparametrise."""
 
     def configure_optimizer(self, net: Net) -> torch.optim.Optimizer:
         """The optimiser of the network's parameters, by default the one that the hyperparameters name."""

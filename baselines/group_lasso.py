@@ -1,0 +1,30 @@
+"""Group lasso by proximal steps.
+
+Objective: loss + λ Σ_g √|g| ‖w_g‖₂ over the channel groups, g the incoming weights of one hidden channel and |g| their
+number. After each optimiser step at learning rate η, w_g ← w_g (1 − ηλ√|g| / ‖w_g‖₂)₊, so zeros are exact. Source:
+Yuan and Lin 2006, equation 2.1; Scardapane et al. 2017, equation 7, who group a unit's outgoing weights instead. λ's
+range is ours.
+"""
+
+import torch
+
+from benchmark.method import Method, Real, training
+
+
+class GroupLasso(Method):
+    """Proximal group lasso on incoming weights."""
+
+    title = "Group lasso"
+    reference = "Scardapane et al. 2017, arXiv:1607.00485"
+    knob = "strength"
+    space = {
+        "strength": Real(1e-3, 0, 10, log=True, grid=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)),
+        **training("momentum", 0.1),
+    }
+
+    @torch.no_grad()
+    def after_step(self, net, lr):
+        for group in net.groups:
+            norms = group.incoming_norms()
+            shrink = lr * self.strength * group.fan_in**0.5
+            group.scale_incoming((1 - shrink / norms.clamp_min(1e-30)).clamp_min_(0))

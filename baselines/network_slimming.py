@@ -1,0 +1,44 @@
+"""Network slimming: L1 on the scales of batch norm, then the channels with the smallest scales go.
+
+Objective: loss + λ Σ |γ|, its subgradient λ sign(γ) added to γ's gradient; γ starts at 0.5. After training, the `ratio`
+of channels with the lowest |γ| over all groups together is silenced wholly, γ and β included, and the rest is
+fine-tuned. Source: Liu et al. 2017, equation 1 and section 3; λ = 1e-4 as there for CIFAR's VGG.
+"""
+
+import torch
+from torch import Tensor
+
+from benchmark.method import Method, Real, training
+
+
+class NetworkSlimming(Method):
+    """L1 on γ, then a global percentile."""
+
+    title = "Network slimming"
+    reference = "Liu et al. 2017, arXiv:1708.06519"
+    knob = "ratio"
+    space = {
+        "ratio": Real(0.5, 0, 1, grid=(0.02, 0.2, 0.4, 0.6, 0.75, 0.85, 0.92, 0.96)),
+        "strength": Real(1e-4, 0, 1, log=True),
+        **training("nesterov", 0.1),
+    }
+    fine_tunes = True
+
+    @torch.no_grad()
+    def prepare(self, net, steps):
+        self.scales = [site.layer.weight for group in net.groups for site in group.norms]
+        for scale in self.scales:
+            scale.fill_(0.5)
+
+    @torch.no_grad()
+    def after_backward(self, net):
+        for scale in self.scales:
+            scale.grad.add_(scale.sign(), alpha=self.strength)
+
+    def silence(self, net, images: Tensor, labels: Tensor):
+        scales = [group.scales() for group in net.groups]
+        order = torch.cat(scales).argsort(stable=True)
+        doomed = torch.zeros(len(order), dtype=torch.bool, device=order.device)
+        doomed[order[: int(self.ratio * len(order))]] = True
+        for group, part in zip(net.groups, doomed.split([len(s) for s in scales]), strict=True):
+            group.silence(part)

@@ -1,0 +1,82 @@
+"""Fronts, attainment, hypervolume and intervals: pure functions of arrays. Larger is better on both axes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import moocore
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over n values with the ends of its 95 % confidence interval, NaN where n < 2."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
+    """Student's t interval of the mean; values that are NaN do not count."""
+    known = np.asarray(values, dtype=float)
+    known = known[~np.isnan(known)]
+    if len(known) < 2:
+        return Interval(known[0] if len(known) else np.nan, np.nan, np.nan, len(known))
+    half = stats.t.ppf((1 + confidence) / 2, len(known) - 1) * stats.sem(known)
+    return Interval(known.mean(), known.mean() - half, known.mean() + half, len(known))
+
+
+def on_front(sparsity: ArrayLike, accuracy: ArrayLike) -> np.ndarray:
+    """Which points no other point dominates; equal points are all on it, points with a NaN never are."""
+    points = np.column_stack([sparsity, accuracy]).astype(float)
+    known = ~np.isnan(points).any(axis=1)
+    mask = np.zeros(len(points), dtype=bool)
+    if known.any():
+        mask[known] = moocore.is_nondominated(points[known], maximise=True, keep_weakly=True)
+    return mask
+
+
+def attainment(sparsity: ArrayLike, accuracy: ArrayLike, run: ArrayLike, share: float) -> np.ndarray:
+    """The surface that at least `share` of the runs attain, as corner points (sparsity, accuracy), sparsity rising.
+
+    A run attains a point if one of its own has at least that sparsity and that accuracy. Source: Fonseca and Fleming
+    1996; López-Ibáñez et al. 2010.
+    """
+    points = -np.column_stack([sparsity, accuracy]).astype(float)
+    known = ~np.isnan(points).any(axis=1)
+    if not known.any():
+        return np.empty((0, 2))
+    runs = np.unique(np.asarray(run)[known], return_inverse=True)[1] + 1
+    surface = moocore.eaf(points[known], sets=runs, percentiles=[100 * share])[:, :2]
+    surface = np.abs(surface)
+    return surface[np.argsort(surface[:, 0], kind="stable")]
+
+
+def attained(surface: np.ndarray, sparsity: ArrayLike) -> np.ndarray:
+    """The accuracy that a surface attains at each sparsity, NaN beyond its end."""
+    reaches = surface[None, :, 0] >= np.asarray(sparsity, dtype=float)[:, None]
+    best = np.where(reaches, surface[None, :, 1], -np.inf).max(axis=1, initial=-np.inf)
+    return np.where(np.isfinite(best), best, np.nan)
+
+
+def hypervolume(sparsity: ArrayLike, accuracy: ArrayLike, floor: float) -> float:
+    """The area that the points dominate, between sparsity 0 and 1 and from accuracy `floor` to 1, as a share of it."""
+    points = np.column_stack([sparsity, accuracy]).astype(float)
+    points = points[~np.isnan(points).any(axis=1) & (points[:, 1] > floor) & (points[:, 0] > 0)]
+    if not len(points):
+        return 0.0
+    return float(moocore.hypervolume(points, ref=[0.0, floor], maximise=True)) / (1 - floor)
+
+
+def largest_drop(knob: ArrayLike, accuracy: ArrayLike) -> float:
+    """The largest loss of accuracy from one knob point to the next; 0 if there is none, NaN with fewer than two."""
+    order = np.argsort(np.asarray(knob, dtype=float), kind="stable")
+    ordered = np.asarray(accuracy, dtype=float)[order]
+    ordered = ordered[~np.isnan(ordered)]
+    if len(ordered) < 2:
+        return np.nan
+    return float(max(0.0, (ordered[:-1] - ordered[1:]).max()))

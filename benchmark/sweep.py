@@ -1,0 +1,157 @@
+"""Runs trials as Ray Tune trials on reused worker processes. The only file that knows Ray."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmark.errors import UsageError
+from benchmark.execute import BaseStore, Networks, OnRecord, Resources, attempt_base, needed_bases, run_one
+from benchmark.records import Record
+from benchmark.study import Trial
+from benchmark.trial import explain, failed, software
+
+os.environ.update(  # read when Ray is imported, and by its processes
+    RAY_USAGE_STATS_ENABLED="0",
+    RAY_AIR_NEW_OUTPUT="0",
+    RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS="0",
+    TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
+    TUNE_DISABLE_SIGINT_HANDLER="1",
+)
+import ray
+from ray import tune
+
+
+class Worker(tune.Trainable):
+    """One worker process: runs the trial that its configuration names, and is then reset to the next."""
+
+    def setup(
+        self, config: dict, trials: list[Trial], networks: Networks, resources: Resources, provenance: dict[str, Any]
+    ) -> None:
+        torch.set_num_threads(resources.cpus_per_trial)
+        self.trials, self.networks, self.device, self.provenance = trials, networks, resources.device, provenance
+
+    def reset_config(self, new_config: dict) -> bool:
+        return True
+
+    def step(self) -> dict[str, Any]:
+        record = run_one(self.trials[self.config["index"]], self.networks, self.device, self.provenance)
+        return {"record": record.model_dump_json(exclude_defaults=True), "done": True}
+
+
+class Keeper(tune.Callback):
+    """Hands over each record in the driver, as it arrives."""
+
+    def __init__(self, trials: list[Trial], on_record: OnRecord, provenance: dict[str, Any]):
+        self.trials, self.on_record, self.provenance = trials, on_record, provenance
+        self.kept: set[int] = set()
+
+    def __getstate__(self) -> dict:
+        return {}  # Tune stores its callbacks for a restore that is never made: the records are the state
+
+    def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
+        self.kept.add(trial.config["index"])
+        self.on_record(Record.model_validate_json(result["record"]))
+
+    def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        if trial.config["index"] in self.kept:  # the worker ended after it had handed over its record
+            return
+        reason = str(trial.get_pickled_error() or "the worker process ended").strip().splitlines()[0]
+        self.on_record(failed(self.trials[trial.config["index"]], "crashed", reason, self.provenance))
+
+
+def run_with_ray(
+    trials: list[Trial], bases: BaseStore, resources: Resources, on_record: OnRecord, log_folder: Path
+) -> None:
+    """Runs the trials on Ray; its own messages go to a file in `log_folder`.
+
+    Raises UsageError where Ray does not start or the cluster does not answer.
+    """
+    with _running_ray(resources, log_folder):
+        networks = _train_bases(needed_bases(trials), bases, resources)
+        provenance = software()
+        given = {"trials": trials, "networks": networks, "resources": resources, "provenance": provenance}
+        request = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
+        with tempfile.TemporaryDirectory(prefix="deadweight-") as scratch:
+            tune.Tuner(
+                tune.with_resources(tune.with_parameters(Worker, **given), request),
+                param_space={"index": tune.grid_search(list(range(len(trials))))},
+                tune_config=tune.TuneConfig(reuse_actors=True),
+                run_config=tune.RunConfig(
+                    storage_path=scratch,
+                    name="sweep",
+                    callbacks=[Keeper(trials, on_record, provenance)],
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                    verbose=0,
+                ),
+            ).fit()
+
+
+def _train_bases(needed: list[Trial], bases: BaseStore, resources: Resources) -> Networks:
+    networks = {base.key: bases.load(base) for base in needed}
+    missing = [base for base in needed if networks[base.key] is None]
+
+    @ray.remote(num_cpus=resources.cpus_per_trial, num_gpus=resources.gpus_per_trial, max_retries=0)
+    def work(base: Trial) -> Any:
+        torch.set_num_threads(resources.cpus_per_trial)
+        return attempt_base(base, resources.device)
+
+    results = {base.key: work.remote(base) for base in missing}
+    for base in missing:
+        try:
+            networks[base.key] = ray.get(results[base.key])
+        except ray.exceptions.RayError as error:
+            networks[base.key] = f"its worker ended: {explain(error)}"
+        if not isinstance(networks[base.key], str):
+            bases.save(base, networks[base.key])
+    return networks
+
+
+@contextlib.contextmanager
+def _running_ray(resources: Resources, log_folder: Path) -> Iterator[None]:
+    """A running Ray, quiet, private, and stopped at the end."""
+    if resources.address is not None:
+        _check_address(resources.address)
+    log_folder.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(filename=log_folder / "ray.log", level=logging.INFO, force=True)
+    logging.captureWarnings(True)
+    local = {} if resources.address else {"include_dashboard": False, "num_gpus": torch.cuda.device_count()}
+    try:
+        ray.init(address=resources.address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
+    except Exception as error:
+        raise UsageError(f"Ray did not start: {explain(error)}; its log is in {log_folder}") from error
+    try:
+        yield
+    finally:
+        with _uninterrupted():
+            ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if address == "auto":
+        return
+    try:
+        with socket.create_connection((host, int(port)), timeout=5):
+            pass
+    except (OSError, ValueError) as error:
+        raise UsageError(f"no Ray cluster answers at {address!r} ({error}); start one or leave out --address") from None
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Lets a second Ctrl-C wait, so that no worker process is left behind."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

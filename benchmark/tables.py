@@ -1,0 +1,160 @@
+"""Records as a data frame, and the summary of a study as a table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from benchmark.files import write_whole
+from benchmark.pareto import Interval, hypervolume, largest_drop, mean_interval, on_front
+from benchmark.records import Record
+
+CONTROL = "dense"
+TOLERANCES = (0.5, 1.0, 2.0)  # accuracy points below the dense control
+SPARSITY = "param_sparsity"
+MEASURED = ("ok", "collapsed")
+NOTHING = Interval(np.nan, np.nan, np.nan, 0)
+
+
+def frame(records: list[Record], titles: Mapping[str, str]) -> pd.DataFrame:
+    """One row per record; what a failed trial did not reach is NaN. `titles` says what to call each label."""
+    rows = []
+    for r in records:
+        hyperparameters = r.setting.hyperparameters
+        rows.append(
+            {
+                "key": r.key,
+                "task": r.task.name,
+                "label": r.label,
+                "title": titles[r.label],
+                "status": r.status,
+                "seed": r.seed,
+                "knob": hyperparameters.get(r.knob) if r.knob else None,
+                "hyperparameters": json.dumps(hyperparameters, sort_keys=True),
+                "val_accuracy": r.val_accuracy,
+                "test_accuracy": r.test_accuracy,
+                "param_sparsity": r.param_sparsity,
+                "mac_sparsity": r.mac_sparsity,
+                "channel_sparsity": r.channel_sparsity,
+                "weight_sparsity": r.weight_sparsity,
+                "seconds": _seconds(r),
+            }
+        )
+    numeric = ("knob", "val_accuracy", "test_accuracy", "seconds")
+    made = pd.DataFrame(rows)
+    columns = [c for c in made if c in numeric or c.endswith("sparsity")]
+    return made.astype(dict.fromkeys(columns, float))
+
+
+def _seconds(record: Record) -> float | None:
+    if record.status not in MEASURED:
+        return None
+    return record.train_seconds + (record.base_seconds or 0.0)
+
+
+def summarise(records: pd.DataFrame) -> pd.DataFrame:
+    """One row per task and method: what it reaches, with 95 % t intervals over seeds.
+
+    Knob points are chosen by their mean validation accuracy; all accuracies shown are on test.
+    """
+    rows = []
+    for (task, label), group in records.groupby(["task", "label"], sort=False):
+        dense = records[(records.task == task) & (records.label == CONTROL) & records.status.isin(MEASURED)]
+        rows.append({"task": task, "method": group.title.iloc[0], **_row(group, dense, is_control=label == CONTROL)})
+    return pd.DataFrame(rows)
+
+
+def _row(group: pd.DataFrame, dense: pd.DataFrame, is_control: bool) -> dict:
+    measured = group[group.status.isin(MEASURED)]
+    row = {"trials": len(group), "failed": len(group) - len(measured)}
+    row["collapsed"] = int((group.status == "collapsed").sum())
+    row["best accuracy"] = _best(measured)
+    for points in TOLERANCES:
+        compare = len(dense) and not is_control
+        row[f"within {points:g}"] = _within(group, dense.val_accuracy.mean() - points / 100) if compare else NOTHING
+    seeds = [seed for _, seed in measured.groupby("seed")]
+    row["hypervolume"] = mean_interval([_seed_hypervolume(s) for s in seeds])
+    row["largest drop"] = mean_interval([largest_drop(s.knob, s.test_accuracy) for s in seeds])
+    row["cost"] = measured.seconds.mean() / dense.seconds.mean() if len(dense) else np.nan
+    return row
+
+
+def _best(measured: pd.DataFrame) -> Interval:
+    """Test accuracy of the knob point with the best mean validation accuracy."""
+    if not len(measured):
+        return NOTHING
+    best = measured.groupby("hyperparameters").val_accuracy.mean().idxmax()
+    return mean_interval(measured[measured.hyperparameters == best].test_accuracy)
+
+
+def _within(group: pd.DataFrame, least: float) -> Interval:
+    """The largest mean sparsity among knob points that, measured on every seed, validate at `least` or better."""
+    seeds = group.seed.nunique()
+    best = NOTHING
+    for _, point in group.groupby("hyperparameters"):
+        whole = point.status.isin(MEASURED).all() and point.seed.nunique() == seeds
+        found = mean_interval(point[SPARSITY])
+        if whole and point.val_accuracy.mean() >= least and not found.mean <= best.mean:
+            best = found
+    return best
+
+
+def _seed_hypervolume(seed: pd.DataFrame) -> float:
+    front = seed[on_front(seed[SPARSITY], seed.val_accuracy)]
+    return hypervolume(front[SPARSITY], front.test_accuracy, floor=0.0)
+
+
+def write(summary: pd.DataFrame, folder: Path) -> list[Path]:
+    """Writes the summary as table.md and table.csv; returns their paths."""
+    texts = summary.apply(lambda column: column.map(lambda value: _text(column.name, value)))
+    header = f"| {' | '.join(texts.columns)} |\n|{' --- |' * len(texts.columns)}\n"
+    body = "".join(f"| {' | '.join(row)} |\n" for row in texts.itertuples(index=False))
+    flat = {}
+    for name, column in summary.items():
+        if isinstance(column.iloc[0], Interval):
+            for part in ("mean", "low", "high", "n"):
+                flat[f"{name} {part}"] = column.map(lambda interval, part=part: getattr(interval, part))
+        else:
+            flat[name] = column
+    markdown, csv = folder / "table.md", folder / "table.csv"
+    write_whole(markdown, (header + body + "\n" + NOTE + "\n").encode())
+    write_whole(csv, pd.DataFrame(flat).to_csv(index=False, lineterminator="\n").encode())
+    return [markdown, csv]
+
+
+NOTE = (
+    "All but hypervolume and cost in %. best accuracy: on test, at the knob point that validates best. within d: the "
+    "largest share of parameters removed at a knob point that validates at most d points below dense. hypervolume: "
+    "share of the sparsity × test accuracy square under the front. largest drop: test accuracy lost from one knob point "
+    "to the next. cost: training time over dense. ± is the 95 % t interval over seeds."
+)
+
+
+def show(summary: pd.DataFrame, console: Console) -> None:
+    """Prints the summary, one table per task."""
+    for task, rows in summary.groupby("task", sort=False):
+        table = Table(title=task, box=None)
+        for name in rows.columns.drop("task"):
+            table.add_column(name, justify="left" if name == "method" else "right", overflow="fold")
+        for _, row in rows.drop(columns="task").iterrows():
+            table.add_row(*(_text(name, value) for name, value in row.items()))
+        console.print(table)
+    console.print(NOTE, style="dim")
+
+
+def _text(name: str, value: object) -> str:
+    if isinstance(value, Interval):
+        if np.isnan(value.mean):
+            return "–"
+        factor, digits = (1, 3) if name == "hypervolume" else (100, 1)
+        spread = "" if value.n < 2 else f" ± {factor * (value.high - value.mean):.{digits}f}"
+        return f"{factor * value.mean:.{digits}f}{spread}"
+    if isinstance(value, float):
+        return "–" if np.isnan(value) else f"{value:.2f}"
+    return str(value)

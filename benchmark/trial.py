@@ -1,0 +1,219 @@
+"""One trial from start to record."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import resource
+import subprocess
+import sys
+import traceback
+from dataclasses import asdict
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmark import models
+from benchmark.data import Dataset, load
+from benchmark.groups import Net, find_groups
+from benchmark.measure import accuracy, macs, parameters, zero_weights
+from benchmark.method import Method
+from benchmark.records import Record, describe
+from benchmark.registry import get_method
+from benchmark.removal import Removal, remove_silent
+from benchmark.study import MethodSetting, Trial
+from benchmark.train import DivergedError, History, fine_tune, train
+
+EXAMPLES = 64  # validation images on which removal is proven
+THRESHOLDS = tuple(10.0**-power for power in range(16, -1, -1))
+
+Base = tuple[dict[str, Tensor], float]  # a trained network's state and its training seconds
+
+
+def run(trial: Trial, base: Base | None, device: str = "cpu", provenance: dict[str, Any] | None = None) -> Record:
+    """The trial's record. An error in the method is a record too, with status failed or diverged."""
+    knob = get_method(trial.setting.method).knob
+    result: dict[str, Any] = {"history": History()}
+    try:
+        with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
+            torch.manual_seed(trial.seed)
+            status, error = _run(trial, base, torch.device(device), result), None
+    except DivergedError as divergence:
+        status, error = "diverged", str(divergence)
+    except Exception as failure:
+        status, error = "failed", explain(failure)
+    history = asdict(result.pop("history"))
+    result["train_seconds"] = history.pop("seconds")
+    return Record(
+        **describe(trial), knob=knob, status=status, error=error, **result,
+        history=history if status in ("ok", "collapsed") else _finite(history),
+        base_seconds=base[1] if base else None, peak_memory=_peak_memory(device),
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        provenance={**(provenance or {}), **hardware(device)},
+    )  # fmt: skip
+
+
+def failed(trial: Trial, status: str, error: str, provenance: dict[str, Any]) -> Record:
+    """The record of a trial that could not be run to its end."""
+    created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    knob = get_method(trial.setting.method).knob
+    return Record(**describe(trial), knob=knob, status=status, error=error, created=created, provenance=provenance)
+
+
+def train_base(trial: Trial, device: str = "cpu") -> Base:
+    """Trains the base network of post-training methods: all but the fine-tuning epochs of a trial of the base method.
+
+    Raises DivergedError.
+    """
+    with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
+        torch.manual_seed(trial.seed)
+        data = _data(trial, torch.device(device))
+        net = _network(trial, data, torch.device(device))
+        history = History()
+        stop = trial.protocol.epochs - trial.protocol.fine_tune_epochs
+        train(net, make_method(trial.setting, trial.seed), data, trial.protocol, trial.seed, range(stop), history)
+    return {name: tensor.cpu() for name, tensor in net.module.state_dict().items()}, history.seconds
+
+
+def make_method(setting: MethodSetting, seed: int) -> Method:
+    """The method with the setting's hyperparameters and a generator of its own."""
+    return get_method(setting.method)(torch.Generator().manual_seed(seed), **setting.hyperparameters)
+
+
+def _data(trial: Trial, device: torch.device) -> Dataset:
+    protocol = trial.protocol
+    data = load(trial.task.dataset, protocol.validation_share, protocol.test_share, protocol.split_seed)
+    return data if device.type == "cpu" else data.to(device)
+
+
+def _network(trial: Trial, data: Dataset, device: torch.device) -> Net:
+    task = trial.task
+    module = models.build(
+        task.network, data.shape, data.classes,
+        seed=trial.seed, widths=task.widths, activation=task.activation, norm=task.norm,
+    )  # fmt: skip
+    return find_groups(module.to(device), _examples(data))
+
+
+def _examples(data: Dataset) -> Tensor:
+    return data.pixels(data.validation.images[:EXAMPLES])
+
+
+def _run(trial: Trial, base: Base | None, device: torch.device, result: dict[str, Any]) -> str:
+    """Trains, silences, removes, fine-tunes and measures, filling `result`; returns the status."""
+    data, protocol, method = _data(trial, device), trial.protocol, make_method(trial.setting, trial.seed)
+    net, history = _network(trial, data, device), result["history"]
+    tunes = method.fine_tunes
+    last = protocol.epochs - (protocol.fine_tune_epochs if tunes else 0)
+    if base is not None:
+        net.module.load_state_dict(base[0])
+    else:
+        train(net, method, data, protocol, trial.seed, range(last), history)
+    validation = data.pixels(data.validation.images)
+
+    def stage(name: str, module: nn.Module) -> None:
+        result.setdefault("stage_accuracy", {})[name] = accuracy(module, validation, data.validation.labels)
+
+    stage("trained", net.module)
+    norms = net.incoming_norms()
+    result["threshold_sweep"] = {f"{xi:.0e}": (norms < xi).sum().item() / net.hidden_channels for xi in THRESHOLDS}
+    method.silence(net, data.pixels(data.train.images), data.train.labels)
+    stage("silenced", net.module)
+    removal = remove_silent(net.module, _examples(data))
+    stage("reduced", removal.module)
+    if tunes:
+        reduced = find_groups(removal.module, _examples(data))
+        fine_tune(reduced, method, data, protocol, trial.seed, range(last, protocol.epochs), history)
+        stage("fine_tuned", removal.module)
+    result.update(_measurements(net.module, removal, data))
+    return "collapsed" if removal.collapsed else "ok"
+
+
+def _measurements(silenced: nn.Module, removal: Removal, data: Dataset) -> dict[str, Any]:
+    module, example = removal.module, _examples(data)
+    channels, left = sum(removal.channels.values()), sum(removal.channels_left.values())
+    params, params_dense = parameters(module), parameters(silenced)
+    macs_left, macs_dense = macs(module, example), macs(silenced, example)
+    zeros, weights = zero_weights(module)
+    return {
+        "val_accuracy": accuracy(module, data.pixels(data.validation.images), data.validation.labels),
+        "test_accuracy": accuracy(module, data.pixels(data.test.images), data.test.labels),
+        "channels": channels,
+        "channels_left": removal.channels_left,
+        "params": params,
+        "params_dense": params_dense,
+        "macs": macs_left,
+        "macs_dense": macs_dense,
+        "channel_sparsity": 1 - left / channels,
+        "param_sparsity": 1 - params / params_dense,
+        "mac_sparsity": 1 - macs_left / macs_dense,
+        "weight_sparsity": 1 - (weights - zeros) / zero_weights(silenced)[1],
+        "removal_error": removal.deviation,
+        "kept_whole": removal.kept_whole,
+    }
+
+
+def explain(error: BaseException) -> str:
+    """What went wrong and where, in one line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    message = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {message[0] if message else ''}{place}"
+
+
+def _finite(history: dict[str, list[float]]) -> dict[str, list[float]]:
+    """The history without its last, not finite epoch: JSON has no NaN."""
+    whole = [i for i, loss in enumerate(history["loss"]) if loss == loss and abs(loss) != float("inf")]
+    return {name: [values[i] for i in whole if i < len(values)] for name, values in history.items()}
+
+
+def _peak_memory(device: str) -> int:
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+@cache
+def hardware(device: str) -> dict[str, Any]:
+    """Where a trial ran."""
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.machine()
+    return {
+        "device": name if device.startswith("cuda") else "cpu",
+        "cpu": _cpu_name(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+@cache
+def software() -> dict[str, Any]:
+    """The code's version and the libraries' that results depend on; commit and dirty are None outside a checkout."""
+    versions = {name: version(name) for name in ("torch", "ray", "numpy")}
+    return {**_checkout(), **versions, "python": platform.python_version(), "deadweight": version("deadweight")}
+
+
+def _checkout() -> dict[str, Any]:
+    root = Path(__file__).parent.parent
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(root), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--", "benchmark", "methods", "baselines", "constraints.txt")
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changed)}
+    except (OSError, subprocess.SubprocessError):
+        return {"commit": None, "dirty": None}
