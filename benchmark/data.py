@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -97,4 +98,16 @@ def _digits(validation_share: float, test_share: float, split_seed: int) -> Data
     return Dataset("digits", 10, 16.0, *splits)
 
 
-LOADERS: dict[str, Callable[[float, float, int], Dataset]] = {"digits": _digits}
+def _simulated(validation_share: float, test_share: float, split_seed: int) -> Dataset:
+    """Four Gaussian clouds around random 4 × 4 images, 100 samples each: a task that every method learns."""
+    generator = torch.Generator().manual_seed(split_seed)
+    centres = torch.rand(4, 16, generator=generator)
+    labels = torch.arange(400) % 4
+    noise = 0.15 * torch.randn(400, 16, generator=generator)
+    images = ((centres[labels] + noise).clamp(0, 1) * 255).to(torch.uint8).view(-1, 1, 4, 4)
+    bounds = [0, round(400 * (1 - validation_share - test_share)), round(400 * (1 - test_share)), 400]
+    splits = (Split(images[a:b], labels[a:b]) for a, b in itertools.pairwise(bounds))
+    return Dataset("simulated", 4, 255.0, *splits)
+
+
+LOADERS: dict[str, Callable[[float, float, int], Dataset]] = {"digits": _digits, "simulated": _simulated}

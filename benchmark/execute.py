@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import Any
 
 import torch
 
+from benchmark.files import write_whole
 from benchmark.records import FINISHED, Record
 from benchmark.study import Trial
 from benchmark.trial import Base, explain, failed, run, software, train_base
 
 OnRecord = Callable[[Record], None]
-Networks = dict[str, Base | str]  # by the base trial's key: the trained network, or why there is none
+Networks = dict[str, Base | str]  # by base key: the trained network, or why there is none
 
 
 @dataclass(frozen=True)
@@ -32,28 +34,27 @@ class Resources:
 
 
 class BaseStore:
-    """Trained base networks in a folder, by key; a file is whole or not there."""
+    """Trained base networks in a folder; a file is whole or not there."""
 
     def __init__(self, folder: Path):
         self.folder = folder
 
-    def load(self, base: Trial) -> Base | None:
-        """The base network, if it is stored."""
-        path = self._path(base)
+    def load(self, trial: Trial) -> Base | None:
+        """The trial's base network, if it is stored."""
+        path = self._path(trial)
         if not path.exists():
             return None
         stored = torch.load(path, weights_only=True)
         return stored["state"], stored["seconds"]
 
-    def save(self, base: Trial, trained: Base) -> None:
-        """Stores a trained base network."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        partial = self._path(base).with_suffix(".partial")
-        torch.save({"state": trained[0], "seconds": trained[1]}, partial)
-        partial.replace(self._path(base))
+    def save(self, trial: Trial, trained: Base) -> None:
+        """Stores the trial's base network."""
+        buffer = io.BytesIO()
+        torch.save({"state": trained[0], "seconds": trained[1]}, buffer)
+        write_whole(self._path(trial), buffer.getvalue())
 
-    def _path(self, base: Trial) -> Path:
-        return self.folder / f"{base.key}.pt"
+    def _path(self, trial: Trial) -> Path:
+        return self.folder / f"{trial.base_key}.pt"
 
 
 def pending(trials: list[Trial], records: list[Record], retry_failed: bool) -> list[Trial]:
@@ -63,9 +64,8 @@ def pending(trials: list[Trial], records: list[Record], retry_failed: bool) -> l
 
 
 def needed_bases(trials: list[Trial]) -> list[Trial]:
-    """The base networks that the trials start from, each once."""
-    found = [trial.base_trial for trial in trials if trial.base is not None]
-    return list({base.key: base for base in found}.values())
+    """One trial for each base network that the trials start from."""
+    return list({trial.base_key: trial for trial in trials if trial.base is not None}.values())
 
 
 def run_in_process(trials: list[Trial], bases: BaseStore, resources: Resources, on_record: OnRecord) -> None:
@@ -75,27 +75,27 @@ def run_in_process(trials: list[Trial], bases: BaseStore, resources: Resources, 
     provenance = software()
     networks: Networks = {}
     try:
-        for base in needed_bases(trials):
-            networks[base.key] = bases.load(base) or attempt_base(base, resources.device)
-            if not isinstance(networks[base.key], str):
-                bases.save(base, networks[base.key])
+        for trial in needed_bases(trials):
+            networks[trial.base_key] = bases.load(trial) or attempt_base(trial, resources.device)
+            if not isinstance(networks[trial.base_key], str):
+                bases.save(trial, networks[trial.base_key])
         for trial in trials:
             on_record(run_one(trial, networks, resources.device, provenance))
     finally:
         torch.set_num_threads(threads)
 
 
-def attempt_base(base: Trial, device: str) -> Base | str:
-    """The trained base network, or why there is none."""
+def attempt_base(trial: Trial, device: str) -> Base | str:
+    """The trial's base network, trained, or why there is none."""
     try:
-        return train_base(base, device)
+        return train_base(trial, device)
     except Exception as error:
         return explain(error)
 
 
 def run_one(trial: Trial, networks: Networks, device: str, provenance: dict[str, Any]) -> Record:
     """The trial's record, given the base networks."""
-    base = networks[trial.base_trial.key] if trial.base else None
+    base = networks[trial.base_key] if trial.base else None
     if isinstance(base, str):
         return failed(trial, "skipped", f"its base network could not be trained: {base}", provenance)
     return run(trial, base, device, provenance)

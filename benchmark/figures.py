@@ -79,6 +79,7 @@ def draw_pareto(records: pd.DataFrame, kind: str, title: str) -> tuple[Figure, p
     ]
     for panel in panels:
         _draw(panel, records, marks, band)
+    panels[0].set_ylim(top=min(100.2, 100 * records.test_accuracy.max() + 0.7))
     panels[0].set_ylabel("test accuracy (%)")
     panels[-1].set_xlabel(AXES[kind])
     panels[-1].set_xlim(-2, 102)

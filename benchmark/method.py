@@ -79,6 +79,7 @@ class Method(ABC):
     knob: ClassVar[str | None]  # the key of `space` that trades size for accuracy; None for a control without one
     space: ClassVar[dict[str, Domain]]  # every hyperparameter
     base: ClassVar[str | None] = None  # the method whose trained network this one starts from, trained once and shared
+    trains_base: ClassVar[bool] = False  # whether it trains its base network on before it silences channels
     fine_tunes: ClassVar[bool] = False  # spends the protocol's fine-tune share on the reduced network
     version: ClassVar[int] = 1  # raised when results would change; part of the trial's key
 

@@ -105,11 +105,28 @@ class Trial(Strict):
         return trial_key(SCHEMA, self.task, self.setting, self.base, self.protocol, self.seed)
 
     @property
+    def stages(self) -> tuple[int, int]:
+        """The epochs at which the base's training and the method's own end; fine-tuning, if any, fills the rest.
+
+        A base that is only pruned takes all epochs but the fine-tuning ones, a base that is trained on half of them.
+        """
+        method = get_method(self.setting.method)
+        tuned = self.protocol.epochs - (self.protocol.fine_tune_epochs if method.fine_tunes else 0)
+        if self.base is None:
+            return 0, tuned
+        return (tuned // 2 if method.trains_base else tuned), tuned
+
+    @property
     def base_trial(self) -> Trial | None:
-        """The trial whose training, up to the fine-tuning epochs, this one starts from."""
+        """The trial whose first `stages[0]` epochs this one starts from."""
         if self.base is None:
             return None
         return self.model_copy(update={"label": self.base.method, "setting": self.base, "base": None})
+
+    @property
+    def base_key(self) -> str | None:
+        """What identifies the base network: its trial's key and how long it was trained."""
+        return f"{self.base_trial.key}-{self.stages[0]}" if self.base else None
 
 
 def trial_key(

@@ -97,22 +97,22 @@ def run_with_ray(
 
 
 def _train_bases(needed: list[Trial], bases: BaseStore, resources: Resources) -> Networks:
-    networks = {base.key: bases.load(base) for base in needed}
-    missing = [base for base in needed if networks[base.key] is None]
+    networks = {trial.base_key: bases.load(trial) for trial in needed}
+    missing = [trial for trial in needed if networks[trial.base_key] is None]
 
     @ray.remote(num_cpus=resources.cpus_per_trial, num_gpus=resources.gpus_per_trial, max_retries=0)
-    def work(base: Trial) -> Any:
+    def work(trial: Trial) -> Any:
         torch.set_num_threads(resources.cpus_per_trial)
-        return attempt_base(base, resources.device)
+        return attempt_base(trial, resources.device)
 
-    results = {base.key: work.remote(base) for base in missing}
-    for base in missing:
+    results = [work.remote(trial) for trial in missing]
+    for trial, result in zip(missing, results, strict=True):
         try:
-            networks[base.key] = ray.get(results[base.key])
+            networks[trial.base_key] = ray.get(result)
         except ray.exceptions.RayError as error:
-            networks[base.key] = f"its worker ended: {explain(error)}"
-        if not isinstance(networks[base.key], str):
-            bases.save(base, networks[base.key])
+            networks[trial.base_key] = f"its worker ended: {explain(error)}"
+        if not isinstance(networks[trial.base_key], str):
+            bases.save(trial, networks[trial.base_key])
     return networks
 
 

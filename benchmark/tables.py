@@ -79,7 +79,7 @@ def _row(group: pd.DataFrame, dense: pd.DataFrame, is_control: bool) -> dict:
         compare = len(dense) and not is_control
         row[f"within {points:g}"] = _within(group, dense.val_accuracy.mean() - points / 100) if compare else NOTHING
     seeds = [seed for _, seed in measured.groupby("seed")]
-    row["hypervolume"] = mean_interval([_seed_hypervolume(s) for s in seeds])
+    row["hypervolume"] = NOTHING if is_control else mean_interval([_seed_hypervolume(s) for s in seeds])
     row["largest drop"] = mean_interval([largest_drop(s.knob, s.test_accuracy) for s in seeds])
     row["cost"] = measured.seconds.mean() / dense.seconds.mean() if len(dense) else np.nan
     return row
@@ -131,8 +131,8 @@ def write(summary: pd.DataFrame, folder: Path) -> list[Path]:
 NOTE = (
     "All but hypervolume and cost in %. best accuracy: on test, at the knob point that validates best. within d: the "
     "largest share of parameters removed at a knob point that validates at most d points below dense. hypervolume: "
-    "share of the sparsity × test accuracy square under the front. largest drop: test accuracy lost from one knob point "
-    "to the next. cost: training time over dense. ± is the 95 % t interval over seeds."
+    "share of the sparsity × test accuracy square under the front. largest drop: test accuracy lost from one knob "
+    "point to the next. cost: training time over dense. ± is the 95 % t interval over seeds."
 )
 
 

@@ -65,17 +65,16 @@ def failed(trial: Trial, status: str, error: str, provenance: dict[str, Any]) ->
 
 
 def train_base(trial: Trial, device: str = "cpu") -> Base:
-    """Trains the base network of post-training methods: all but the fine-tuning epochs of a trial of the base method.
+    """Trains the network that the trial starts from: the first epochs of its base's own trial.
 
     Raises DivergedError.
     """
+    base, stop = trial.base_trial, trial.stages[0]
     with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
-        torch.manual_seed(trial.seed)
-        data = _data(trial, torch.device(device))
-        net = _network(trial, data, torch.device(device))
-        history = History()
-        stop = trial.protocol.epochs - trial.protocol.fine_tune_epochs
-        train(net, make_method(trial.setting, trial.seed), data, trial.protocol, trial.seed, range(stop), history)
+        torch.manual_seed(base.seed)
+        data = _data(base, torch.device(device))
+        net, history = _network(base, data, torch.device(device)), History()
+        train(net, make_method(base.setting, base.seed), data, base.protocol, base.seed, range(stop), history)
     return {name: tensor.cpu() for name, tensor in net.module.state_dict().items()}, history.seconds
 
 
@@ -107,12 +106,11 @@ def _run(trial: Trial, base: Base | None, device: torch.device, result: dict[str
     """Trains, silences, removes, fine-tunes and measures, filling `result`; returns the status."""
     data, protocol, method = _data(trial, device), trial.protocol, make_method(trial.setting, trial.seed)
     net, history = _network(trial, data, device), result["history"]
-    tunes = method.fine_tunes
-    last = protocol.epochs - (protocol.fine_tune_epochs if tunes else 0)
+    first, last = trial.stages
     if base is not None:
         net.module.load_state_dict(base[0])
-    else:
-        train(net, method, data, protocol, trial.seed, range(last), history)
+    if first < last:
+        train(net, method, data, protocol, trial.seed, range(first, last), history)
     validation = data.pixels(data.validation.images)
 
     def stage(name: str, module: nn.Module) -> None:
@@ -125,7 +123,7 @@ def _run(trial: Trial, base: Base | None, device: torch.device, result: dict[str
     stage("silenced", net.module)
     removal = remove_silent(net.module, _examples(data))
     stage("reduced", removal.module)
-    if tunes:
+    if last < protocol.epochs:
         reduced = find_groups(removal.module, _examples(data))
         fine_tune(reduced, method, data, protocol, trial.seed, range(last, protocol.epochs), history)
         stage("fine_tuned", removal.module)
