@@ -7,15 +7,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 STUDY ?= digits
+RESULTS ?= results
 
 .PHONY: bench test lint clean
 
 bench: $(READY)
-	$(BIN)/deadweight run $(STUDY)
-	$(BIN)/deadweight plot $(STUDY)
+	$(BIN)/deadweight run $(STUDY) --results $(RESULTS)
+	$(BIN)/deadweight plot $(STUDY) --results $(RESULTS)
 
 test: $(READY)
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -27,7 +27,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console(width=None if sys.stdout.isatty() else 130)
+WIDTH = None if sys.stdout.isatty() else 150
+console = Console(width=WIDTH)
 
 StudyName = Annotated[str, typer.Argument(help="A study's name (see `deadweight list studies`) or a .toml file.")]
 Results = Annotated[Path, typer.Option(help="The folder that holds a folder of results per study.")]
@@ -158,7 +159,8 @@ def _sweep(todo: list[Trial], store: Store, folder: Path, resources: object, in_
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[failed]} failed"),
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=console) as progress:
+    terminal = Console(width=WIDTH, file=sys.stdout)  # this stream itself, whatever Ray's output is diverted to
+    with Progress(*columns, console=terminal, redirect_stdout=False, redirect_stderr=False) as progress:
         bar = progress.add_task("starting", total=len(todo), failed=0)
         failures = 0
 

@@ -50,8 +50,10 @@ STYLE = {
 def style(label: str) -> tuple[tuple[float, float, float], str]:
     """The colour and the marker of a label, the same in every figure."""
     digest = int.from_bytes(hashlib.sha256(label.encode()).digest()[:4])
-    slot = ORDER.index(label) if label in ORDER else len(ORDER) + digest % 1000
-    return COLORS[slot % len(COLORS)], MARKERS[(slot + slot // len(COLORS)) % len(MARKERS)]
+    free = len(COLORS) * len(MARKERS) - len(ORDER)
+    slot = ORDER.index(label) if label in ORDER else len(ORDER) + digest % free
+    row, column = divmod(slot, len(COLORS))
+    return COLORS[column], MARKERS[(row + column) % len(MARKERS)]
 
 
 def draw_all(records: pd.DataFrame, title: str, folder: Path) -> list[Path]:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
+from benchmark.errors import unknown
+
 if TYPE_CHECKING:
     from benchmark.groups import Net
 
@@ -91,9 +93,9 @@ class Method(ABC):
     @classmethod
     def validate(cls, hyperparameters: dict[str, Any]) -> dict[str, Any]:
         """All of `space`, given values checked and the others at their defaults. Raises ValueError."""
-        unknown = set(hyperparameters) - set(cls.space)
-        if unknown:
-            raise ValueError(f"unknown hyperparameter {sorted(unknown)[0]!r}; valid: {', '.join(cls.space)}")
+        surplus = set(hyperparameters) - set(cls.space)
+        if surplus:
+            raise ValueError(unknown("hyperparameter", min(surplus), cls.space))
         values = {}
         for name, domain in cls.space.items():
             try:

@@ -51,7 +51,8 @@ def attainment(sparsity: ArrayLike, accuracy: ArrayLike, run: ArrayLike, share: 
     if not known.any():
         return np.empty((0, 2))
     runs = np.unique(np.asarray(run)[known], return_inverse=True)[1] + 1
-    surface = moocore.eaf(points[known], sets=runs, percentiles=[100 * share])[:, :2]
+    order = np.argsort(runs, kind="stable")  # moocore takes a run's points to be adjacent
+    surface = moocore.eaf(points[known][order], sets=runs[order], percentiles=[100 * share])[:, :2]
     surface = np.abs(surface)
     return surface[np.argsort(surface[:, 0], kind="stable")]
 

@@ -241,9 +241,12 @@ def load_study(name: str) -> Study:
 
 
 def _explained(name: str, error: ValidationError) -> UsageError:
-    first = error.errors()[0]
+    """The first problem of a study file; a misspelt key comes before the key that it leaves missing."""
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         level = {"protocol": Protocol, "tasks": Task}.get(str(first["loc"][0]) if len(first["loc"]) > 1 else "", Study)
         return UsageError(f"study {name!r}: {unknown('key', first['loc'][-1], level.model_fields)} (at {place})")
+    if first["type"] == "missing":
+        return UsageError(f"study {name!r}: the key {place!r} is missing")
     return UsageError(f"study {name!r}: {place}: {first['msg']}, not {first.get('input')!r}")

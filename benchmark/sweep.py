@@ -10,7 +10,7 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 
@@ -82,7 +82,7 @@ def run_with_ray(
         given = {"trials": trials, "networks": networks, "resources": resources, "provenance": provenance}
         request = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
         with tempfile.TemporaryDirectory(prefix="deadweight-") as scratch:
-            tune.Tuner(
+            tuner = tune.Tuner(
                 tune.with_resources(tune.with_parameters(Worker, **given), request),
                 param_space={"index": tune.grid_search(list(range(len(trials))))},
                 tune_config=tune.TuneConfig(reuse_actors=True),
@@ -93,7 +93,13 @@ def run_with_ray(
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                     verbose=0,
                 ),
-            ).fit()
+            )
+            try:
+                tuner.fit()
+            except tune.TuneError as error:  # what a callback raises arrives wrapped
+                if isinstance(error.__context__, UsageError):
+                    raise error.__context__ from None
+                raise
 
 
 def _train_bases(needed: list[Trial], bases: BaseStore, resources: Resources) -> Networks:
@@ -122,18 +128,30 @@ def _running_ray(resources: Resources, log_folder: Path) -> Iterator[None]:
     if resources.address is not None:
         _check_address(resources.address)
     log_folder.mkdir(parents=True, exist_ok=True)
-    logging.basicConfig(filename=log_folder / "ray.log", level=logging.INFO, force=True)
-    logging.captureWarnings(True)
     local = {} if resources.address else {"include_dashboard": False, "num_gpus": torch.cuda.device_count()}
+    with (log_folder / "ray.log").open("a", buffering=1) as log, _diverted(log):
+        try:
+            ray.init(address=resources.address or "local", log_to_driver=False, configure_logging=False, **local)
+        except Exception as error:
+            raise UsageError(f"Ray did not start: {explain(error)}; its log is in {log_folder}") from error
+        try:
+            yield
+        finally:
+            with _uninterrupted():
+                ray.shutdown()
+
+
+@contextlib.contextmanager
+def _diverted(log: TextIO) -> Iterator[None]:
+    """Sends what Ray logs and prints in the driver to a file; a progress bar must hold on to the terminal itself."""
+    logger, handler = logging.getLogger("ray"), logging.StreamHandler(log)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    before, logger.handlers, logger.propagate = logger.handlers, [handler], False
     try:
-        ray.init(address=resources.address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
-    except Exception as error:
-        raise UsageError(f"Ray did not start: {explain(error)}; its log is in {log_folder}") from error
-    try:
-        yield
+        with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+            yield
     finally:
-        with _uninterrupted():
-            ray.shutdown()
+        logger.handlers = before
 
 
 def _check_address(address: str) -> None:

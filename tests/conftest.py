@@ -1,0 +1,52 @@
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmark import registry as registry_module
+
+FAULTY = Path(__file__).parent / "faulty"
+TINY = """
+title = "Tiny"
+seeds = [0, 1]
+
+[protocol]
+epochs = 4
+
+[[tasks]]
+dataset = "simulated"
+network = "mlp"
+widths = [8]
+
+[methods.dense]
+
+[methods.implicit]
+strength = [0.001, 0.1]
+
+[methods.magnitude_filter]
+ratio = [0.25, 0.75]
+"""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A study file that runs in a second."""
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY)
+    return path
+
+
+@pytest.fixture
+def faulty_methods(monkeypatch):
+    """Registers the methods of tests/faulty through their entry points."""
+    monkeypatch.syspath_prepend(str(FAULTY))
+    registry_module.registry.cache_clear()
+    yield
+    registry_module.registry.cache_clear()
+    sys.modules.pop("faulty", None)

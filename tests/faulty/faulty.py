@@ -1,0 +1,46 @@
+"""Methods that fail in every way a sweep must survive."""
+
+import os
+
+from benchmark.method import Method, training
+
+
+class Raises(Method):
+    """Raises while training."""
+
+    title, reference, knob, space = "Raises", "test", None, training("sgd", 0.1)
+
+    def after_step(self, net, lr):
+        raise RuntimeError("deliberate\nwith a second line")
+
+
+class Dies(Raises):
+    """Ends its worker process."""
+
+    title = "Dies"
+
+    def after_step(self, net, lr):
+        os._exit(1)
+
+
+class Diverges(Raises):
+    """Has a loss that is not a number."""
+
+    title = "Diverges"
+
+    def after_step(self, net, lr):
+        for parameter in net.module.parameters():
+            parameter.data.fill_(float("nan"))
+
+
+class PrunesAll(Raises):
+    """Leaves no living channel."""
+
+    title = "Prunes all"
+
+    def after_step(self, net, lr):
+        pass
+
+    def silence(self, net, images, labels):
+        for group in net.groups:
+            group.silence(group.incoming_norms() >= 0)

@@ -1,0 +1,157 @@
+import os
+import sys
+
+import pytest
+
+from benchmark import cli
+from benchmark.study import load_study
+
+
+@pytest.fixture
+def deadweight(monkeypatch, capsys, tmp_path):
+    """Runs the command in this process, in an empty folder; gives exit code, output and errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["deadweight", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as ending:
+            code = ending.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def files(folder):
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+def test_run_status_plot_from_nothing(deadweight, tiny, tmp_path):
+    code, out, _ = deadweight("run", tiny, "--dry-run")
+    assert code == 0
+    assert "10 of 10 trials to run" in out
+    assert not (tmp_path / "results").exists()
+    code, out, _ = deadweight("run", tiny, "--in-process")
+    assert code == 0
+    assert "10 of 10 have a record (10 ok)" in out
+    code, out, _ = deadweight("run", tiny, "--in-process")
+    assert "ran 0 trials" in out
+    code, out, _ = deadweight("status", tiny)
+    assert "10 of 10 trials have a record" in out
+    code, out, _ = deadweight("plot", tiny)
+    assert code == 0
+    assert "Adam + L2 (implicit)" in out
+    made = files(tmp_path / "results" / "tiny")
+    assert {"table.md", "table.csv", "figures/pareto-simulated-mlp-8-param.png"} <= set(made)
+
+
+def test_resume_completes_a_torn_file(deadweight, tiny, tmp_path):
+    deadweight("run", tiny, "--in-process")
+    path = tmp_path / "results" / "tiny" / "records.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) - 40])
+    code, out, _ = deadweight("run", tiny, "--in-process")
+    assert code == 0
+    assert "ran 1 trials; 10 of 10" in out
+    assert path.read_bytes().count(b"\n") == 10
+
+
+def test_lists(deadweight):
+    code, out, _ = deadweight("list", "methods")
+    assert code == 0
+    assert "implicit" in out
+    assert "arXiv:1812.08119" in out
+    code, out, _ = deadweight("list", "studies")
+    assert "digits" in out
+
+
+def test_every_command_has_help_with_an_example(deadweight):
+    code, out, _ = deadweight("--help")
+    assert code == 0
+    for command in ("list", "run", "status", "plot"):
+        assert command in out
+        code, text, _ = deadweight(command, "--help")
+        assert code == 0
+        assert "Example: deadweight" in text
+
+
+def test_records_of_removed_points_are_left_out_and_counted(deadweight, tiny):
+    deadweight("run", tiny, "--in-process")
+    tiny.write_text(tiny.read_text().replace("strength = [0.001, 0.1]", "strength = [0.001]"))
+    _, out, _ = deadweight("status", tiny)
+    assert "8 of 8 trials have a record" in out
+    assert "2 records there are of trials the study no longer has" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "digit"], "did you mean 'digits'"),
+        (["run", "nowhere.toml"], "does not exist"),
+        (["status", "digitz"], "did you mean 'digits'"),
+        (["plot", "digits"], "has no records"),
+        (["list", "method"], "did you mean 'methods'"),
+        (["run", "../../etc/passwd"], "unknown study"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(deadweight, tmp_path, arguments, words):
+    code, out, err = deadweight(*arguments)
+    assert code == 2
+    assert words in err
+    assert err.count("\n") == 1
+    assert out == ""
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [["run", "--dry-rn"], ["run", "--cpus-per-trial", "two"], ["run", "--cpus-per-trial", "0"], ["rnu"]]
+)
+def test_bad_options_exit_with_2(deadweight, arguments):
+    assert deadweight(*arguments)[0] == 2
+
+
+def test_records_under_another_protocol_are_refused(deadweight, tiny, tmp_path):
+    deadweight("run", tiny, "--in-process")
+    before = (tmp_path / "results" / "tiny" / "records.jsonl").read_bytes()
+    tiny.write_text(tiny.read_text().replace("epochs = 4", "epochs = 5"))
+    code, _, err = deadweight("run", tiny, "--in-process")
+    assert code == 2
+    assert "made under another protocol (epochs 4 there, 5 here)" in err
+    assert (tmp_path / "results" / "tiny" / "records.jsonl").read_bytes() == before
+
+
+def test_a_foreign_line_is_named(deadweight, tiny, tmp_path):
+    deadweight("run", tiny, "--in-process")
+    with (tmp_path / "results" / "tiny" / "records.jsonl").open("a") as file:
+        file.write("hello\n")
+    for command in ("run", "status", "plot"):
+        code, _, err = deadweight(command, tiny)
+        assert code == 2
+        assert "line 11 is not a record" in err
+
+
+def test_a_results_folder_that_is_a_file_is_refused(deadweight, tiny, tmp_path):
+    (tmp_path / "results").write_text("mine")
+    code, _, err = deadweight("run", tiny, "--in-process")
+    assert code == 2
+    assert "is not writable" in err
+    assert (tmp_path / "results").read_text() == "mine"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_results_folder_without_permission_is_refused(deadweight, tiny, tmp_path):
+    (tmp_path / "results").mkdir(mode=0o500)
+    code, _, err = deadweight("run", tiny, "--in-process")
+    assert code == 2
+    assert "is not writable" in err
+
+
+def test_two_runs_at_once_are_refused(deadweight, tiny, tmp_path):
+    plan = load_study(str(tiny))
+    with cli._locked(tmp_path / "results" / plan.name):
+        code, _, err = deadweight("run", tiny, "--in-process")
+    assert code == 2
+    assert "another run is writing" in err

@@ -1,0 +1,135 @@
+import pytest
+
+from benchmark.errors import UsageError
+from benchmark.study import MethodSetting, Protocol, Task, load_study, study_names, trial_key
+from tests.conftest import TINY
+
+
+def write(tmp_path, text):
+    path = tmp_path / "s.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_golden_key():
+    """The key of a trial may change only together with SCHEMA or a method's version."""
+    key = trial_key(
+        1,
+        Task(dataset="digits", network="mlp", widths=(256,)),
+        MethodSetting(method="implicit", version=1, hyperparameters={"strength": 0.001, "optimizer": "adam"}),
+        None,
+        Protocol(epochs=200),
+        0,
+    )
+    assert key == "9cbe4f02b2c080eb764bd9d463f053b55fb1133bb09473983279f3d2fa2d2d9f"
+
+
+def test_key_depends_on_all_that_determines_the_result(tiny):
+    trial = load_study(str(tiny)).trials()[2]
+    changes = [
+        {"seed": 7},
+        {"task": trial.task.model_copy(update={"activation": "tanh"})},
+        {"protocol": trial.protocol.model_copy(update={"epochs": 5})},
+        {"setting": trial.setting.model_copy(update={"version": 2})},
+        {"setting": trial.setting.model_copy(update={"hyperparameters": {"strength": 0.5}})},
+        {"base": trial.setting},
+    ]
+    keys = {trial.model_copy(update=change).key for change in changes}
+    assert len(keys | {trial.key}) == len(changes) + 1
+    assert trial.model_copy(update={"label": "other", "study": "other"}).key == trial.key
+
+
+def test_plan_is_deterministic_and_complete(tiny):
+    plan = load_study(str(tiny))
+    keys = [t.key for t in plan.trials()]
+    assert keys == [t.key for t in load_study(str(tiny)).trials()]
+    assert len(set(keys)) == len(keys) == 2 * (1 + 2 + 2)
+
+
+def test_every_study_of_the_suite_loads():
+    assert {"digits", "smoke"} <= set(study_names())
+    for name in study_names():
+        assert load_study(name).trials()
+
+
+def test_every_study_has_a_dense_control_and_enough_seeds():
+    for name in study_names():
+        study = load_study(name)
+        assert "dense" in study.methods
+        assert len(study.seeds) >= 3 or name == "smoke"
+
+
+def test_methods_have_equally_many_knob_points():
+    for name in study_names():
+        counts = {}
+        for trial in load_study(name).trials():
+            if trial.setting.method != "dense":
+                counts.setdefault((trial.task.name, trial.seed, trial.label), []).append(trial)
+        assert len({len(points) for points in counts.values()}) == 1, name
+
+
+def test_budget_is_equal_for_all(tiny):
+    for trial in load_study(str(tiny)).trials():
+        base_end, train_end = trial.stages
+        assert 0 <= base_end <= train_end <= trial.protocol.epochs
+        assert (train_end < trial.protocol.epochs) == (trial.setting.method == "magnitude_filter")
+
+
+def test_base_takes_the_settings_of_the_study(tmp_path):
+    path = write(tmp_path, TINY.replace("[methods.dense]", "[methods.dense]\nlearning_rate = 0.05"))
+    bases = [t.base for t in load_study(path).trials() if t.base]
+    assert bases
+    assert {b.hyperparameters["learning_rate"] for b in bases} == {0.05}
+
+
+def test_schedule_halves_every_quarter():
+    protocol = Protocol(epochs=8)
+    assert [protocol.learning_rate_factor(e) for e in range(8)] == [1, 1, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("epochs = 4", "epoch = 4", ["epochs"]),
+        ("epochs = 4", "epochs = 0", ["protocol.epochs", "greater than or equal to 1"]),
+        ("epochs = 4", "epochs = 'four'", ["protocol.epochs", "valid integer"]),
+        ("epochs = 4", "epochs = 4\nlearning_rate = 1", ["unknown key 'learning_rate'"]),
+        ("seeds = [0, 1]", "seeds = []", ["seeds"]),
+        ("seeds = [0, 1]", "seeds = [0, 0]", ["seed 0 is there twice"]),
+        ("seeds = [0, 1]", "seed = [0, 1]", ["'seed'", "did you mean 'seeds'"]),
+        ('"simulated"', '"digit"', ["unknown dataset 'digit'", "did you mean 'digits'"]),
+        ('"mlp"', '"mpl"', ["unknown network 'mpl'", "did you mean 'mlp'"]),
+        ("widths = [8]", "widths = [0]", ["widths"]),
+        ("widths = [8]", 'activation = "rellu"', ["unknown activation 'rellu'", "did you mean 'relu'"]),
+        ("widths = [8]", "width = [8]", ["unknown key 'width'", "did you mean 'widths'"]),
+        ("[methods.implicit]", "[methods.implict]", ["unknown method 'implict'", "did you mean 'implicit'"]),
+        ("strength = [0.001, 0.1]", "strength = []", ["[methods.implicit]", "no point for its knob 'strength'"]),
+        ("strength = [0.001, 0.1]", "strenght = 0.1", ["unknown hyperparameter 'strenght'"]),
+        ("strength = [0.001, 0.1]", "strength = [-1.0]", ["strength = -1.0 is not a number from 0"]),
+        ("strength = [0.001, 0.1]", 'optimizer = "adamm"', ["optimizer = 'adamm' is not one of"]),
+        ("strength = [0.001, 0.1]", "strength = [0.1, 0.1]", ["knob point twice"]),
+        (
+            "[methods.implicit]",
+            '[methods.again]\nmethod = "dense"\n[methods.implicit]',
+            ["repeats a point of [methods.dense]"],
+        ),
+        ("[methods.implicit]", "[methods.dense]\n[methods.implicit]", ["cannot be read"]),
+        ("title", "title =", ["cannot be read"]),
+        ('title = "Tiny"', "", ["the key 'title' is missing"]),
+    ],
+)
+def test_bad_study_gets_one_clear_line(tmp_path, old, new, words):
+    assert old in TINY
+    with pytest.raises(UsageError) as caught:
+        load_study(write(tmp_path, TINY.replace(old, new, 1))).trials()
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def test_unknown_study_gets_the_nearest():
+    with pytest.raises(UsageError, match="did you mean 'digits'"):
+        load_study("digit")
+    with pytest.raises(UsageError, match="does not exist"):
+        load_study("nowhere.toml")

@@ -1,0 +1,138 @@
+"""The real Ray path, as a user takes it: whole commands in processes of their own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import FAULTY, TINY
+
+COMMAND = Path(sys.executable).with_name("deadweight")
+VOLATILE = {"created", "train_seconds", "base_seconds", "peak_memory", "provenance"}
+
+
+def start(*arguments, cwd):
+    environment = {**os.environ, "PYTHONPATH": str(FAULTY)}
+    return subprocess.Popen(
+        [COMMAND, *arguments], cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+def finish(*arguments, cwd):
+    process = start(*arguments, cwd=cwd)
+    output, _ = process.communicate(timeout=300)
+    return process.returncode, output
+
+
+def results(folder):
+    """Every stored line by key, without what may differ between two runs; fails if a key is there twice."""
+    records = [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()]
+    assert len({r["key"] for r in records}) == len(records)
+    return {r["key"]: {k: v for k, v in r.items() if k not in VOLATILE} for r in records}
+
+
+def wait_for_records(path, count, process):
+    deadline = time.monotonic() + 120
+    while not path.exists() or path.read_bytes().count(b"\n") < count:
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def wait_for_end(processes):
+    gone, alive = psutil.wait_procs(processes, timeout=60)
+    assert gone
+    assert alive == []
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The study, run without Ray."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    (folder / "tiny.toml").write_text(TINY)
+    code, output = finish("run", "tiny.toml", "--in-process", cwd=folder)
+    assert code == 0, output
+    return results(folder / "results" / "tiny")
+
+
+def test_killed_at_any_moment_nothing_is_lost_or_repeated(tmp_path, undisturbed):
+    (tmp_path / "tiny.toml").write_text(TINY)
+    path = tmp_path / "results" / "tiny" / "records.jsonl"
+    process = start("run", "tiny.toml", cwd=tmp_path)
+    wait_for_records(path, 3, process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = path.read_bytes()
+    code, output = finish("run", "tiny.toml", cwd=tmp_path)
+    assert code == 0, output
+    assert path.read_bytes().startswith(kept[: kept.rfind(b"\n") + 1])
+    assert results(path.parent) == undisturbed
+    code, output = finish("run", "tiny.toml", cwd=tmp_path)
+    assert code == 0, output
+    assert "ran 0 trials; 10 of 10 have a record" in output
+    assert results(path.parent) == undisturbed
+
+
+def test_interrupt_stops_cleanly_and_says_how_to_go_on(tmp_path):
+    (tmp_path / "tiny.toml").write_text(TINY)
+    process = start("run", "tiny.toml", cwd=tmp_path)
+    wait_for_records(tmp_path / "results" / "tiny" / "records.jsonl", 1, process)
+    family = psutil.Process(process.pid).children(recursive=True)
+    os.kill(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    wait_for_end(family)
+    assert process.returncode == 130
+    assert "left: run the same command to go on" in output
+    assert "Traceback" not in output
+
+
+def test_failures_are_records_and_the_sweep_goes_on(tmp_path):
+    study = TINY.replace("[methods.dense]", "[methods.dies]\n[methods.raises]\n[methods.diverges]\n[methods.dense]")
+    (tmp_path / "tiny.toml").write_text(study)
+    code, output = finish("run", "tiny.toml", cwd=tmp_path)
+    assert code == 0, output
+    found = results(tmp_path / "results" / "tiny").values()
+    statuses = {r["label"]: r["status"] for r in found}
+    assert len(found) == 16
+    assert statuses == {
+        "dies": "crashed", "raises": "failed", "diverges": "diverged",
+        "dense": "ok", "implicit": "ok", "magnitude_filter": "ok",
+    }  # fmt: skip
+    assert "--retry-failed` runs these 4 again" in output
+    assert "Traceback" not in output
+    code, output = finish("run", "tiny.toml", cwd=tmp_path)
+    assert "ran 0 trials" in output
+
+
+def test_an_address_that_does_not_answer_is_one_line(tmp_path):
+    (tmp_path / "tiny.toml").write_text(TINY)
+    code, output = finish("run", "tiny.toml", "--address", "127.0.0.1:9", cwd=tmp_path)
+    assert code == 2
+    assert "no Ray cluster answers at '127.0.0.1:9'" in output
+    assert "Traceback" not in output
+
+
+def test_a_full_disk_stops_the_sweep_with_one_line(tmp_path):
+    """The driver's third record finds the disk full; what Ray's callback raises must reach the user unwrapped."""
+    (tmp_path / "tiny.toml").write_text(TINY)
+    code = (
+        "import errno, os, sys; from benchmark import cli, records\n"
+        "sync, calls = os.fsync, []\n"
+        "def fsync(file):\n"
+        "    calls.append(file)\n"
+        "    if len(calls) > 2: raise OSError(errno.ENOSPC, 'full')\n"
+        "    sync(file)\n"
+        "os.fsync = fsync; sys.argv = ['deadweight', 'run', 'tiny.toml']; cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "the disk is full; all earlier records are safe" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert len(results(tmp_path / "results" / "tiny")) == 2

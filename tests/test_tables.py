@@ -1,0 +1,49 @@
+import pytest
+
+from benchmark import tables
+from tests.frames import DENSE, NAN, frame, rows
+
+METHOD = [
+    *rows("m", [(1, 0.96, 0.91, 0.1), (2, 0.952, 0.90, 0.5), (3, 0.94, 0.99, 0.9)], seed=0),
+    *rows("m", [(1, 0.96, 0.93, 0.1), (2, 0.952, 0.88, 0.7), (3, 0.90, 0.50, 0.9)], seed=1),
+]
+
+
+def row(summary, title):
+    return summary[summary.method == title].iloc[0]
+
+
+def test_summary_chooses_on_validation_and_reports_sparsity():
+    summary = tables.summarise(frame(DENSE, METHOD))
+    m = row(summary, "M")
+    assert m["within 0.5"].mean == pytest.approx(0.1)  # 0.96 validates at dense's 0.96 − 0.005, 0.952 does not
+    assert m["within 1"].mean == pytest.approx(0.6)  # the mean over seeds of knob point 2
+    assert m["within 2"].mean == pytest.approx(0.6)  # point 3 tests well on one seed, but validates at 0.92
+    assert m["within 1"].n == 2
+    assert m["best accuracy"].mean == pytest.approx(0.92)  # test accuracy where validation is best
+    assert m["largest drop"].mean == pytest.approx((0.01 + 0.38) / 2)
+    assert m["cost"] == pytest.approx(1.0)
+
+
+def test_a_point_that_failed_on_one_seed_is_not_reached():
+    failed = rows("m", [(2, NAN, NAN, NAN)], seed=2, status="failed") + rows("m", [(1, 0.96, 0.9, 0.1)], seed=2)
+    m = row(tables.summarise(frame(DENSE, METHOD, failed)), "M")
+    assert m["within 1"].mean == pytest.approx(0.1)
+    assert m["failed"] == 1
+    assert m["trials"] == 8
+
+
+def test_without_dense_or_results_there_is_no_comparison():
+    assert row(tables.summarise(frame(METHOD)), "M")["within 1"].n == 0
+    nothing = tables.summarise(frame(DENSE, rows("m", [(1, NAN, NAN, NAN)], status="failed")))
+    m = row(nothing, "M")
+    assert m["best accuracy"].n == m["hypervolume"].n == 0
+
+
+def test_tables_are_written_as_shown(tmp_path):
+    markdown, csv = tables.write(tables.summarise(frame(DENSE, METHOD)), tmp_path)
+    lines = markdown.read_text().splitlines()
+    assert lines[0].startswith("| task | method | trials | failed |")
+    assert "| t | M | 6 | 0 | 0 | 92.0 ± 12.7 | 10.0 ± 0.0 | 60.0 ± 127.1 |" in lines[3]
+    assert csv.read_text().splitlines()[0].startswith("task,method,trials,failed,collapsed,best accuracy mean")
+    assert not list(tmp_path.glob("*.partial"))
