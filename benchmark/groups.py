@@ -8,12 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmark.trace import NORMS, Trace, trace
+from benchmark.labels import Trace, UntraceableError
+from benchmark.operations import NORMS
+from benchmark.silence import convolution_groups
+from benchmark.trace import trace
 
 
 @dataclass(frozen=True)
 class Site:
-    """Where a group's channels sit along axis `dim` of one layer's weight: channel `channels[i]` at `positions[i]`."""
+    """Where a group's channels sit among a layer's outputs (`dim` 0) or inputs (1): `channels[i]` at `positions[i]`."""
 
     name: str
     layer: nn.Module
@@ -23,7 +26,10 @@ class Site:
 
     def weights(self) -> Tensor:
         """The layer's weight as positions × everything else, a view where the layout allows."""
-        return self.layer.weight.movedim(self.dim, 0).flatten(1)
+        if self.dim == 0:
+            return self.layer.weight.flatten(1)
+        by_group = self.layer.weight.unflatten(0, (convolution_groups(self.layer), -1))
+        return by_group.transpose(1, 2).flatten(0, 1).flatten(1)
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,16 @@ class ChannelGroup:
         """‖·‖_p of every channel's outgoing weights; shape (size,)."""
         return self._norms(self.readers, p)
 
+    @torch.no_grad()
+    def scales(self) -> Tensor:
+        """|γ| of every channel, summed over the norms on it; shape (size,). Raises ValueError without a norm."""
+        if not self.norms:
+            raise ValueError(f"group {self.name} has no batch norm, so its channels have no scale")
+        total = torch.zeros(self.size, device=self.norms[0].layer.weight.device)
+        for site in self.norms:
+            total.index_add_(0, site.channels, site.layer.weight.abs()[site.positions])
+        return total
+
     def _norms(self, sites: tuple[Site, ...], p: float) -> Tensor:
         parts = [(site, torch.linalg.vector_norm(site.weights(), ord=p, dim=1)) for site in sites]
         if len(parts) == 1 and len(parts[0][0].positions) == self.size:
@@ -77,7 +93,7 @@ class ChannelGroup:
 
     @torch.no_grad()
     def silence(self, doomed: Tensor) -> None:
-        """Sets all that makes the doomed channels to zero: incoming weights, biases, γ and β, so that they emit f(0)."""
+        """Sets all that makes the doomed channels to zero: incoming weights, biases, γ, β; they emit f(0)."""
         self.zero_incoming(doomed)
         for site in (*self.writers, *self.norms):
             positions = site.positions[doomed[site.channels]]
@@ -113,33 +129,48 @@ def find_groups(module: nn.Module, example: Tensor) -> Net:
 
 def net_from_trace(module: nn.Module, followed: Trace) -> Net:
     """The network with its hidden channel groups; groups with a pinned channel are kept whole."""
-    net = Net(module, [])
-    for name, ids in hidden_groups(followed).items():
-        net.hidden_channels += len(ids)
-        reason = next((followed.pinned[i] for i in ids.tolist() if i in followed.pinned), None)
-        if reason:
-            net.kept_whole[name] = reason
-        else:
-            net.groups.append(_group(module, followed, name, ids))
-    return net
+    groups = hidden_groups(followed)
+    kept_whole = reasons_to_keep(followed, groups)
+    removable = [_group(module, followed, name, ids) for name, ids in groups.items() if name not in kept_whole]
+    return Net(module, removable, kept_whole, sum(len(ids) for ids in groups.values()))
+
+
+def check_removable(net: Net) -> None:
+    """Raises UntraceableError, with the first layer's name and the reason, if no channel can be removed exactly."""
+    if net.groups:
+        return
+    kind = type(net.module).__name__
+    for name, reason in net.kept_whole.items():
+        raise UntraceableError(f"no channel of {kind} can be removed exactly: {name} is kept whole, because {reason}")
+    raise UntraceableError(f"no channel of {kind} can be removed: it has no hidden linear or convolutional layer")
+
+
+def reasons_to_keep(followed: Trace, groups: dict[str, np.ndarray]) -> dict[str, str]:
+    """By name the groups that cannot be removed from, and why."""
+    pinned = followed.pinned
+    reasons = {name: next((pinned[i] for i in ids.tolist() if i in pinned), None) for name, ids in groups.items()}
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
 def hidden_groups(followed: Trace) -> dict[str, np.ndarray]:
     """The labels of every hidden group's channels, by the name of its first writer."""
     groups: dict[str, np.ndarray] = {}
-    for name, ids in followed.writes.items():
-        if _is_channelwise(followed, name) or followed.outputs.intersection(ids.tolist()):
+    owner = np.full(followed.size, -1)
+    names: list[str] = []
+    for name in followed.reads:
+        ids = followed.writes[name]
+        if followed.outputs.issuperset(ids.tolist()):
             continue
-        overlapping = [other for other, members in groups.items() if np.isin(ids, members).any()]
-        first = overlapping[0] if overlapping else name
-        merged = [groups.pop(other) for other in overlapping] + [ids]
-        joined = np.concatenate(merged)
+        overlapping = [names[i] for i in np.unique(owner[ids]) if i >= 0]
+        joined = np.concatenate([*(groups[other] for other in overlapping), ids])
+        first, *others = overlapping or [name]
+        if not overlapping:
+            names.append(name)
+        for other in others:
+            del groups[other]
         groups[first] = joined[np.sort(np.unique(joined, return_index=True)[1])]
+        owner[joined] = names.index(first)
     return groups
-
-
-def _is_channelwise(followed: Trace, name: str) -> bool:
-    return name not in followed.reads
 
 
 def _group(module: nn.Module, followed: Trace, name: str, ids: np.ndarray) -> ChannelGroup:

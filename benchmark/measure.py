@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from benchmark.trace import CONVOLUTIONS
+from benchmark.operations import CONVOLUTIONS
 
 EVALUATION_BATCH = 1024
 

@@ -7,6 +7,8 @@ that a reader with weights W receives on channel j. Before the channel goes,
 - a reader that sees the constant at every position takes it into its bias, b ← b + Σ_j c_j Σ_positions W_j;
 - a zero-padded convolution does not see it beyond the border, so one constant channel stays there as the carrier and
   takes over the others, W_carrier ← W_carrier + Σ_j (c_j / c_carrier) W_j.
+
+Where a layer would be left without channels, or a grouped convolution with uneven groups, silent channels stay, unread.
 """
 
 from __future__ import annotations
@@ -14,13 +16,13 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmark.groups import hidden_groups
-from benchmark.silence import Silence, find_silence, sees_constants_everywhere
-from benchmark.trace import NORMS, Trace, trace
+from benchmark.groups import hidden_groups, reasons_to_keep
+from benchmark.silence import find_silence
+from benchmark.slicing import slice_network
+from benchmark.trace import trace, unchanged_seed
 
 TOLERANCE = 1e-6  # the largest relative deviation of a logit that still counts as exact
 
@@ -44,142 +46,76 @@ class Removal:
 def remove_silent(module: nn.Module, example: Tensor) -> Removal:
     """Removes every silent channel of `module`; returns a reduced copy and leaves `module` as it is.
 
-    `example` is a real batch (N × …) on the module's device. The copy keeps the module's class, dtype, modes and layer
+    `example` is a real batch (N × …) on the module's device. The copy keeps the module's class, dtypes, modes and layer
     names; its layers are smaller. It equals the module in evaluation mode: the deviation is measured in float64 on the
     example and on random input of the same shape. Raises UntraceableError where the forward pass cannot be followed,
     RemovalError where outputs are not finite or the deviation exceeds 1e-6.
+
+        removal = remove_silent(network, images)   # images: (N, C, H, W), network: any torch.nn.Module
+        removal.module(images)                     # what network.eval()(images) was, from a smaller network
     """
-    silenced = copy.deepcopy(module).double().eval()
+    silenced = copy.deepcopy(module, _tensors_in_float64(module)).eval()
     noise = torch.randn(example.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     batch = torch.cat([example.detach().double(), noise.to(example.device)])
     followed = trace(silenced, batch)
     groups = hidden_groups(followed)
-    with torch.no_grad():
+    kept_whole = reasons_to_keep(followed, groups)
+    with torch.no_grad(), unchanged_seed(batch):
         expected = silenced(batch)
-    if not torch.isfinite(expected).all():
-        raise RemovalError("the silenced network's outputs are not finite")
-    silence = find_silence(followed, dict(silenced.named_modules()), groups, batch)
-    reduced = _reduce(silenced, followed, silence)
-    deviation = _deviation(reduced, batch, expected)
+        _check_finite(expected, module)
+        removable = {name: ids for name, ids in groups.items() if name not in kept_whole}
+        silence = find_silence(followed, dict(silenced.named_modules()), removable)
+        reduced = slice_network(silenced, followed, silence)
+        deviation = _deviation(reduced, batch, expected)
     if not deviation <= TOLERANCE:
         raise RemovalError(f"the reduced network deviates from the silenced one by {deviation:.3g}, over {TOLERANCE:g}")
-    dead = list(silence.dead)
     return Removal(
         module=_like(module, reduced),
         channels={name: len(ids) for name, ids in groups.items()},
-        channels_left={name: int((~np.isin(ids, dead)).sum()) for name, ids in groups.items()},
+        channels_left={name: int((~silence.gone[ids]).sum()) for name, ids in groups.items()},
         deviation=deviation,
         collapsed=silence.collapsed,
-        kept_whole=_kept_whole(followed, groups),
+        kept_whole=kept_whole,
     )
+
+
+def _tensors_in_float64(module: nn.Module) -> dict[int, Tensor]:
+    """A memo that makes deepcopy take every parameter and buffer over in float64, without a copy in between."""
+    memo: dict[int, Tensor] = {}
+    for tensor in (*module.parameters(), *module.buffers()):
+        dtype = torch.float64 if tensor.is_floating_point() else tensor.dtype
+        copied = tensor.detach().to(dtype, copy=True)
+        is_parameter = isinstance(tensor, nn.Parameter)
+        memo[id(tensor)] = nn.Parameter(copied, requires_grad=tensor.requires_grad) if is_parameter else copied
+    return memo
+
+
+def _check_finite(outputs: Tensor, module: nn.Module) -> None:
+    if torch.isfinite(outputs).all():
+        return
+    broken = [name for name, tensor in module.state_dict().items() if not torch.isfinite(tensor).all()]
+    cause = f": {broken[0]} holds NaN or infinite values" if broken else ""
+    raise RemovalError(f"the silenced network's outputs are not finite{cause}")
 
 
 def _deviation(reduced: nn.Module, batch: Tensor, expected: Tensor) -> float:
     """The largest |Δlogit| over the largest |logit|."""
     try:
-        with torch.no_grad():
-            found = reduced(batch)
+        found = reduced(batch)
     except RuntimeError as error:
         raise RemovalError(f"the reduced network does not run: {str(error).splitlines()[0]}") from error
     scale = expected.abs().max().item()
     return (found - expected).abs().max().item() / (scale if scale > 0 else 1.0)
 
 
+@torch.no_grad()
 def _like(module: nn.Module, reduced: nn.Module) -> nn.Module:
-    """The reduced network in the dtype and the modes of the original."""
-    reduced.to(next(p.dtype for p in module.parameters() if p.is_floating_point()))
+    """The reduced network in the dtypes and the modes of the original."""
     for new, old in zip(reduced.modules(), module.modules(), strict=True):
         new.training = old.training
+        for name, parameter in new.named_parameters(recurse=False):
+            like = old._parameters[name] if old._parameters[name] is not None else old.weight
+            parameter.data = parameter.data.to(like.dtype)
+        for name, buffer in new.named_buffers(recurse=False):
+            setattr(new, name, buffer.to(old._buffers[name].dtype))
     return reduced
-
-
-def _kept_whole(followed: Trace, groups: dict[str, np.ndarray]) -> dict[str, str]:
-    reasons = {}
-    for name, ids in groups.items():
-        pinned = [followed.pinned[i] for i in ids.tolist() if i in followed.pinned]
-        if pinned:
-            reasons[name] = pinned[0]
-    return reasons
-
-
-@torch.no_grad()
-def _reduce(silenced: nn.Module, followed: Trace, silence: Silence) -> nn.Module:
-    """A copy of the silenced network without the dead channels."""
-    reduced = copy.deepcopy(silenced)
-    layers = dict(reduced.named_modules())
-    dead = list(silence.dead)
-    for name in followed.reads:
-        _hand_over_constants(name, layers, followed, silence)
-    for name, labels in followed.writes.items():
-        _keep_outputs(layers[name], torch.from_numpy(np.flatnonzero(~np.isin(labels, dead))))
-    for name, labels in followed.reads.items():
-        _keep_inputs(layers[name], torch.from_numpy(np.flatnonzero(~np.isin(labels, dead))))
-    return reduced
-
-
-def _hand_over_constants(name: str, layers: dict[str, nn.Module], followed: Trace, silence: Silence) -> None:
-    """Makes a reader independent of the dead channels that it reads."""
-    layer = layers[name]
-    going = np.isin(followed.reads[name], list(silence.dead))
-    constants = torch.from_numpy(np.where(going, np.nan_to_num(silence.constants[name]), 0.0)).to(layer.weight.device)
-    if not constants.any():
-        return
-    by_input = layer.weight.flatten(2) if layer.weight.dim() > 2 else layer.weight[:, :, None]
-    if sees_constants_everywhere(layer):
-        _shift(name, layers, followed, torch.einsum("oik,i->o", by_input, constants))
-    elif name in silence.carriers:
-        carrier = silence.carriers[name]
-        moved = torch.einsum("oik,i->ok", by_input, constants / float(silence.constants[name][carrier]))
-        layer.weight[:, carrier] += moved.view_as(layer.weight[:, carrier])
-
-
-def _shift(name: str, layers: dict[str, nn.Module], followed: Trace, shift: Tensor) -> None:
-    """Adds a constant to a layer's output: in its bias, in the mean of the norm behind it, or in a new bias."""
-    layer = layers[name]
-    norm = _norm_behind(name, layers, followed)
-    if layer.bias is not None:
-        layer.bias += shift
-    elif norm is not None:
-        norm.running_mean -= shift
-    else:
-        layer.bias = nn.Parameter(shift)
-
-
-def _norm_behind(name: str, layers: dict[str, nn.Module], followed: Trace) -> nn.Module | None:
-    """The batch norm that alone, and only once, receives the layer's output."""
-    calls = [node for node in followed.graph.graph.nodes if node.op == "call_module"]
-    mine = [node for node in calls if node.target == name]
-    users = list(mine[0].users) if len(mine) == 1 else []
-    if len(users) != 1 or users[0] not in calls or not isinstance(layers[users[0].target], NORMS):
-        return None
-    norm = users[0].target
-    return layers[norm] if sum(node.target == norm for node in calls) == 1 else None
-
-
-def _parameter(old: nn.Parameter | None, new: Tensor) -> nn.Parameter:
-    return nn.Parameter(new.clone(), requires_grad=old.requires_grad)
-
-
-def _keep_outputs(layer: nn.Module, kept: Tensor) -> None:
-    kept = kept.to(next(layer.buffers(), next(layer.parameters(), kept)).device)
-    for name in ("weight", "bias"):
-        old = getattr(layer, name)
-        if old is not None:
-            setattr(layer, name, _parameter(old, old[kept]))
-    if isinstance(layer, NORMS):
-        layer.running_mean, layer.running_var = layer.running_mean[kept].clone(), layer.running_var[kept].clone()
-        layer.num_features = len(kept)
-    elif isinstance(layer, nn.Linear):
-        layer.out_features = len(kept)
-    else:
-        layer.out_channels = len(kept)
-        if layer.groups > 1:
-            layer.in_channels = layer.groups = len(kept)
-
-
-def _keep_inputs(layer: nn.Module, kept: Tensor) -> None:
-    layer.weight = _parameter(layer.weight, layer.weight[:, kept.to(layer.weight.device)])
-    if isinstance(layer, nn.Linear):
-        layer.in_features = len(kept)
-    else:
-        layer.in_channels = len(kept)

@@ -1,50 +1,52 @@
-"""Finds the silent channels of a traced network, and which of them must stay to carry constants."""
+"""Finds the silent channels of a traced network, and which of them must stay."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor, fx, nn
+from torch import nn
 
-from benchmark.trace import CONVOLUTIONS, Trace
+from benchmark.labels import Trace
 
 UNIFORM = 1e-12  # relative spread below which float64 rounding, not the input, makes a received value vary
 
 
 @dataclass
 class Silence:
-    """What can be removed from a network."""
+    """What can be removed from a network; `dead` and `husks` are masks over channel labels."""
 
-    dead: set[int]  # labels of the channels to remove
+    dead: np.ndarray  # silent: nothing needs to read them once their constants are handed over
+    husks: np.ndarray  # of the dead, those that stay, unread, because their layers need them to keep a valid shape
     constants: dict[str, np.ndarray]  # by dense layer: what it receives on each input channel, NaN if no constant
-    carriers: dict[str, int] = field(default_factory=dict)  # by padded reader: input position that takes the constants
-    collapsed: bool = False  # whether a group has no living channel
+    carriers: dict[str, dict[int, int]]  # by padded reader and its group: input position that takes the constants
+    collapsed: bool  # whether a group has no living channel
+
+    @property
+    def gone(self) -> np.ndarray:
+        """The channels to remove."""
+        return self.dead & ~self.husks
 
 
-def find_silence(
-    followed: Trace, layers: dict[str, nn.Module], groups: dict[str, np.ndarray], batch: Tensor
-) -> Silence:
-    """The silent channels of a network in evaluation mode; `layers` are its modules by name, `groups` labels by name.
+def find_silence(followed: Trace, layers: dict[str, nn.Module], groups: dict[str, np.ndarray]) -> Silence:
+    """The silent channels of a network in evaluation mode.
 
-    A channel is silent if each of its readers receives a constant on it, or reads it with zero weights only.
+    `layers` are its modules by name, `groups` the labels of its removable groups by name. A channel is silent if each
+    of its readers receives a constant on it, or has no nonzero weight from it to a channel that is not silent.
     """
-    constants = _constants(followed, layers, batch)
-    used = {name: _nonzero(layers[name]) for name in followed.reads}
-    dead = _dead(followed, constants, used, kept=set())
-    collapsed = any(dead.issuperset(ids.tolist()) for ids in groups.values())
-    kept: set[int] = set()
+    links = {name: _links(layers[name]) for name in followed.reads}
+    constants = _constants(followed, layers, links)
+    needed = np.ones(followed.size, dtype=bool)
+    for ids in groups.values():
+        needed[ids] = False
+    dead = ~_living(followed, links, constants, needed)
+    collapsed = any(dead[ids].all() for ids in groups.values())
     while True:
-        carriers, missing = _carriers(followed, layers, constants, used, dead)
-        empty = next((ids for ids in groups.values() if dead.issuperset(ids.tolist())), None)
-        if missing:
-            kept.add(_best_carrier(followed, constants, missing))
-        elif empty is not None:
-            kept.add(int(empty[0]))
-        else:
-            return Silence(dead, constants, carriers, collapsed)
-        dead = _dead(followed, constants, used, kept)
+        husks = _husks(followed, layers, dead)
+        carriers, missing = _carriers(followed, layers, links, constants, dead)
+        if not missing:
+            return Silence(dead, husks, constants, carriers, collapsed)
+        dead[_best_carrier(followed, constants, missing, dead, husks)] = False
 
 
 def sees_constants_everywhere(layer: nn.Module) -> bool:
@@ -56,13 +58,39 @@ def sees_constants_everywhere(layer: nn.Module) -> bool:
     return all(p == 0 for p in layer.padding)
 
 
-def _nonzero(layer: nn.Module) -> np.ndarray:
-    """Whether any weight links each output channel to each input channel."""
-    weight = layer.weight.detach()
-    return (weight != 0).reshape(*weight.shape[:2], -1).any(-1).cpu().numpy()
+def convolution_groups(layer: nn.Module) -> int:
+    """Into how many blocks of inputs and outputs a dense layer falls; 1 for all but grouped convolutions."""
+    return getattr(layer, "groups", 1)
 
 
-def _input_free(followed: Trace, layers: dict[str, nn.Module]) -> dict[str, np.ndarray]:
+def _links(layer: nn.Module) -> np.ndarray:
+    """Whether any weight joins each output channel to each input channel; outputs × inputs."""
+    weight, blocks = layer.weight.detach(), convolution_groups(layer)
+    nonzero = weight != 0
+    nonzero = (nonzero if weight.dim() == 2 else nonzero.flatten(2).any(-1)).cpu().numpy()
+    if blocks == 1:
+        return nonzero
+    outputs, inputs = nonzero.shape
+    links = np.zeros((blocks, outputs // blocks, blocks, inputs), dtype=bool)
+    links[np.arange(blocks), :, np.arange(blocks)] = nonzero.reshape(blocks, -1, inputs)
+    return links.reshape(outputs, blocks * inputs)
+
+
+def _constants(followed: Trace, layers: dict[str, nn.Module], links: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """By dense layer, the constant it receives on each input channel, NaN where none."""
+    free = _input_free(followed, layers, links)
+    constants = {}
+    for name, received in followed.received.items():
+        low, high = (bound.cpu().numpy() for bound in received)
+        uniform = high - low <= UNIFORM * np.maximum(np.abs(low), np.abs(high))
+        for step in followed.steps:
+            if step.kind == "dense" and step.module == name:
+                uniform &= free[step.sources[0]]
+        constants[name] = np.where(uniform, (low + high) / 2, np.nan)
+    return constants
+
+
+def _input_free(followed: Trace, layers: dict[str, nn.Module], links: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """By node, the channels that no path of nonzero weights joins to the network's input."""
     free: dict[str, np.ndarray] = {}
     for step in followed.steps:
@@ -70,7 +98,9 @@ def _input_free(followed: Trace, layers: dict[str, nn.Module]) -> dict[str, np.n
         if step.kind == "start":
             free[step.node] = np.zeros(len(followed.labels[step.node].ids), dtype=bool)
         elif step.kind == "dense":
-            free[step.node] = ~(_nonzero(layers[step.module]) & ~sources[0]).any(1)
+            free[step.node] = (
+                ~links[step.module][:, ~sources[0]].any(1) if sources[0].any() else ~links[step.module].any(1)
+            )
         elif step.kind == "channelwise":
             free[step.node] = sources[0] | _zero_scale(layers[step.module])
         elif step.kind == "concat":
@@ -85,94 +115,101 @@ def _input_free(followed: Trace, layers: dict[str, nn.Module]) -> dict[str, np.n
 def _zero_scale(layer: nn.Module) -> np.ndarray | bool:
     if layer.weight is None:
         return False
-    return (
-        (layer.weight.detach().flatten(1) if layer.weight.dim() > 1 else layer.weight.detach()[:, None])
-        .eq(0)
-        .all(1)
-        .cpu()
-        .numpy()
-    )
+    return layer.weight.detach().reshape(len(layer.weight), -1).eq(0).all(1).cpu().numpy()
 
 
-class _Recorder(fx.Interpreter):
-    """Keeps what every dense layer receives, as lowest and highest value per input channel over all its calls."""
-
-    def __init__(self, followed: Trace):
-        super().__init__(followed.graph)
-        self.reads = followed.reads
-        self.ranges: dict[str, tuple[Tensor, Tensor]] = {}
-
-    def call_module(self, target: str, args: tuple, kwargs: dict) -> Tensor:
-        if target in self.reads:
-            axis = 1 if isinstance(self.fetch_attr(target), CONVOLUTIONS) else -1
-            flat = args[0].movedim(axis, 0).flatten(1)
-            low, high = flat.amin(1), flat.amax(1)
-            if target in self.ranges:
-                low, high = torch.minimum(low, self.ranges[target][0]), torch.maximum(high, self.ranges[target][1])
-            self.ranges[target] = low, high
-        return super().call_module(target, args, kwargs)
-
-
-def _constants(followed: Trace, layers: dict[str, nn.Module], batch: Tensor) -> dict[str, np.ndarray]:
-    """By dense layer, the constant it receives on each input channel, NaN where none."""
-    recorder = _Recorder(followed)
-    with torch.no_grad():
-        recorder.run(batch)
-    free = _input_free(followed, layers)
-    constants = {}
-    for name, (low, high) in recorder.ranges.items():
-        calls = [free[step.sources[0]] for step in followed.steps if step.kind == "dense" and step.module == name]
-        low, high = low.cpu().numpy(), high.cpu().numpy()
-        uniform = high - low <= UNIFORM * np.maximum(np.abs(low), np.abs(high))
-        constants[name] = np.where(np.logical_and.reduce(calls) & uniform, (low + high) / 2, np.nan)
-    return constants
-
-
-def _dead(followed: Trace, constants: dict, used: dict[str, np.ndarray], kept: set[int]) -> set[int]:
-    """The removable channels, the largest set consistent with itself: a removed reader no longer counts as one."""
-    candidates = (
-        {int(i) for ids in followed.writes.values() for i in ids} - followed.outputs - set(followed.pinned) - kept
-    )
-    varying = {name: np.isnan(c) for name, c in constants.items()}
-    dead: set[int] = set()
-    while True:
-        alive: set[int] = set()
-        for name, ids in followed.reads.items():
-            rows = ~np.isin(followed.writes[name], list(dead))
-            alive.update(ids[varying[name] & used[name][rows].any(0)].tolist())
-        if candidates - alive == dead:
-            return dead
-        dead = candidates - alive
+def _living(
+    followed: Trace, links: dict[str, np.ndarray], constants: dict[str, np.ndarray], needed: np.ndarray
+) -> np.ndarray:
+    """The channels that the `needed` ones depend on, and those themselves, as a mask over labels."""
+    living, rows_seen = needed.copy(), dict.fromkeys(followed.reads, 0)
+    grown = True
+    while grown:
+        grown = False
+        for name in reversed(followed.reads):
+            rows = living[followed.writes[name]]
+            if rows.sum() > rows_seen[name]:
+                rows_seen[name] = rows.sum()
+                used = links[name].any(0) if rows.all() else links[name][rows].any(0)
+                living[followed.reads[name][used & np.isnan(constants[name])]] = True
+                grown = True
+    return living
 
 
 def _carriers(
-    followed: Trace, layers: dict, constants: dict, used: dict[str, np.ndarray], dead: set[int]
-) -> tuple[dict[str, int], dict[str, np.ndarray]]:
-    """Per padded reader the input position of its carrier; and readers without one: the positions that could be it."""
-    carriers, missing = {}, {}
+    followed: Trace,
+    layers: dict[str, nn.Module],
+    links: dict[str, np.ndarray],
+    constants: dict[str, np.ndarray],
+    dead: np.ndarray,
+) -> tuple[dict[str, dict[int, int]], list[tuple[str, np.ndarray]]]:
+    """Per padded reader and its group the carrier's input position; where there is none, the positions that could be.
+
+    A reader needs a carrier if a constant that it would lose reaches one of its living outputs.
+    """
+    carriers: dict[str, dict[int, int]] = {}
+    missing = []
     for name, ids in followed.reads.items():
-        if sees_constants_everywhere(layers[name]):
+        going = dead[ids]
+        if sees_constants_everywhere(layers[name]) or not going.any():
             continue
-        rows = ~np.isin(followed.writes[name], list(dead))
-        going = np.isin(ids, list(dead))
-        constant = np.nan_to_num(constants[name])
-        orphans = going & (constant != 0) & used[name][rows].any(0)
-        if not orphans.any():
-            continue
-        staying = np.where(~going, np.abs(constant), 0)
-        if staying.any():
-            carriers[name] = int(staying.argmax())
-        else:
-            missing[name] = np.flatnonzero(going & (constant != 0))
+        emitted = np.abs(np.nan_to_num(constants[name]))
+        lost = going & (emitted != 0) & links[name][~dead[followed.writes[name]]].any(0)
+        for group, block in enumerate(np.split(np.arange(len(ids)), convolution_groups(layers[name]))):
+            staying = np.where(going, 0, emitted)[block]
+            if lost[block].any() and staying.any():
+                carriers.setdefault(name, {})[group] = int(block[staying.argmax()])
+            elif lost[block].any():
+                missing.append((name, block[going[block] & (emitted[block] != 0)]))
     return carriers, missing
 
 
-def _best_carrier(followed: Trace, constants: dict, missing: dict[str, np.ndarray]) -> int:
-    """The channel that serves most of the readers without a carrier; of those, the one that emits most."""
-    score: dict[int, tuple[int, float]] = {}
-    for name, positions in missing.items():
+def _best_carrier(
+    followed: Trace,
+    constants: dict[str, np.ndarray],
+    missing: list[tuple[str, np.ndarray]],
+    dead: np.ndarray,
+    husks: np.ndarray,
+) -> int:
+    """The channel that spares a husk, then serves most of the readers without a carrier, then emits most."""
+    spares = husks.copy()
+    for ids in followed.writes.values():
+        if dead[ids].all():
+            spares[ids] = True
+    score: dict[int, tuple[bool, int, float]] = {}
+    for name, positions in missing:
         for position in positions.tolist():
             label = int(followed.reads[name][position])
-            served, strength = score.get(label, (0, 0.0))
-            score[label] = served + 1, max(strength, abs(float(constants[name][position])))
+            _, served, strength = score.get(label, (False, 0, 0.0))
+            emitted = abs(float(constants[name][position]))
+            score[label] = bool(spares[label]), served + 1, max(strength, emitted)
     return max(sorted(score), key=score.__getitem__)
+
+
+def _husks(followed: Trace, layers: dict[str, nn.Module], dead: np.ndarray) -> np.ndarray:
+    """The dead channels that stay: one in a layer without a living one, and what keeps convolution groups alike."""
+    husks = np.zeros_like(dead)
+    while True:
+        revived: list[int] = []
+        for name, reads in followed.reads.items():
+            gone, writes = dead & ~husks, followed.writes[name]
+            if gone[writes].all():
+                revived.append(writes[0])
+            elif convolution_groups(layers[name]) > 1:
+                revived += _shortfall(convolution_groups(layers[name]), reads, writes, gone)
+        if not revived:
+            return husks
+        husks[revived] = True
+
+
+def _shortfall(blocks: int, reads: np.ndarray, writes: np.ndarray, gone: np.ndarray) -> list[int]:
+    """What a grouped convolution lacks so that its groups, but for those gone whole, have equal widths."""
+    sides = [reads.reshape(blocks, -1), writes.reshape(blocks, -1)]
+    present = np.any([~gone[side].all(1) for side in sides], axis=0)
+    lacking: list[int] = []
+    for side in sides:
+        counts = (~gone[side]).sum(1)
+        width = max(1, counts[present].max())
+        for ids, count in zip(side[present], counts[present], strict=True):
+            lacking += ids[gone[ids]][: width - count].tolist()
+    return lacking

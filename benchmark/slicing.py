@@ -1,0 +1,129 @@
+"""Takes channels out of a network's layers, after handing over what they emit."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmark.labels import Trace
+from benchmark.operations import NORMS
+from benchmark.silence import Silence, convolution_groups, sees_constants_everywhere
+
+
+@torch.no_grad()
+def slice_network(silenced: nn.Module, followed: Trace, silence: Silence) -> nn.Module:
+    """A copy of the silenced network without the channels that are gone; unchanged tensors are shared with it."""
+    reduced = copy.deepcopy(silenced, {id(tensor): tensor for tensor in (*silenced.parameters(), *silenced.buffers())})
+    layers = dict(reduced.named_modules())
+    norms = _norms_behind(followed, layers)
+    kept = ~silence.gone
+    for name in followed.reads:
+        _hand_over_constants(name, layers, followed, silence, norms.get(name))
+    for name, labels in followed.writes.items():
+        _keep_outputs(layers[name], kept[labels])
+    for name, labels in followed.reads.items():
+        _keep_inputs(layers[name], kept[labels])
+    return reduced
+
+
+def _hand_over_constants(
+    name: str, layers: dict[str, nn.Module], followed: Trace, silence: Silence, norm: nn.Module | None
+) -> None:
+    """Makes a reader independent of the dead channels that it reads."""
+    layer, ids = layers[name], followed.reads[name]
+    constants = np.where(silence.dead[ids], np.nan_to_num(silence.constants[name]), 0.0)
+    if constants.any() and sees_constants_everywhere(layer):
+        _shift(layer, norm, _response(layer, constants))
+    elif name in silence.carriers:
+        _load_carriers(layer, constants, silence.constants[name], silence.carriers[name])
+    if silence.husks[ids].any():
+        blocks = convolution_groups(layer)
+        weight = layer.weight.clone().unflatten(0, (blocks, -1))
+        for block, unread in zip(weight, np.split(silence.husks[ids], blocks), strict=True):
+            block[:, np.flatnonzero(unread)] = 0
+        _set(layer, "weight", weight.flatten(0, 1))
+
+
+def _response(layer: nn.Module, constants: np.ndarray) -> Tensor:
+    """What constant inputs add to each output channel, Σ_j c_j Σ_positions W_j."""
+    blocks = convolution_groups(layer)
+    weight = layer.weight if layer.weight.dim() == 2 else layer.weight.flatten(2).sum(-1)
+    inputs = torch.from_numpy(constants).to(weight).view(blocks, -1, 1)
+    return (weight.unflatten(0, (blocks, -1)) @ inputs).flatten()
+
+
+def _load_carriers(layer: nn.Module, constants: np.ndarray, emitted: np.ndarray, carriers: dict[int, int]) -> None:
+    """Adds to each carrier's weights those of the constants that it takes over, in units of what it emits."""
+    blocks = convolution_groups(layer)
+    weight = layer.weight.clone().unflatten(0, (blocks, -1))
+    width = weight.shape[2]
+    for block, carrier in carriers.items():
+        units = constants[block * width : (block + 1) * width] / emitted[carrier]
+        moved = torch.einsum("oi...,i->o...", weight[block], torch.from_numpy(units).to(weight))
+        weight[block, :, carrier % width] += moved
+    _set(layer, "weight", weight.flatten(0, 1))
+
+
+def _shift(layer: nn.Module, norm: nn.Module | None, shift: Tensor) -> None:
+    """Adds a constant to a layer's output: in its bias, in the mean of the norm behind it, or in a new bias."""
+    if layer.bias is not None:
+        _set(layer, "bias", layer.bias + shift)
+    elif norm is not None:
+        norm.running_mean = norm.running_mean - shift
+    else:
+        layer.bias = nn.Parameter(shift)
+
+
+def _norms_behind(followed: Trace, layers: dict[str, nn.Module]) -> dict[str, nn.Module]:
+    """By layer called once, the batch norm that alone, and only once, receives its output."""
+    calls: dict[str, list] = {}
+    for node in followed.graph.nodes:
+        if node.op == "call_module":
+            calls.setdefault(node.target, []).append(node)
+    norms = {}
+    for name in followed.reads:
+        users = list(calls[name][0].users)
+        if len(calls[name]) == len(users) == 1 and users[0].op == "call_module":
+            norm = users[0].target
+            if isinstance(layers[norm], NORMS) and norm in followed.writes and len(calls[norm]) == 1:
+                norms[name] = layers[norm]
+    return norms
+
+
+def _set(layer: nn.Module, name: str, value: Tensor) -> None:
+    setattr(layer, name, nn.Parameter(value, requires_grad=getattr(layer, name).requires_grad))
+
+
+def _keep_outputs(layer: nn.Module, kept: np.ndarray) -> None:
+    if kept.all():
+        return
+    index, count = torch.from_numpy(np.flatnonzero(kept)), int(kept.sum())
+    for name in ("weight", "bias"):
+        if getattr(layer, name) is not None:
+            _set(layer, name, getattr(layer, name)[index])
+    if isinstance(layer, NORMS):
+        layer.running_mean, layer.running_var = layer.running_mean[index], layer.running_var[index]
+        layer.num_features = count
+    elif isinstance(layer, nn.Linear):
+        layer.out_features = count
+    else:
+        is_depthwise = layer.groups == layer.in_channels == layer.out_channels
+        layer.out_channels = count
+        if is_depthwise and layer.groups > 1:
+            layer.in_channels = layer.groups = count
+
+
+def _keep_inputs(layer: nn.Module, kept: np.ndarray) -> None:
+    if kept.all():
+        return
+    blocks = [np.flatnonzero(block) for block in np.split(kept, convolution_groups(layer))]
+    present = [index for index in blocks if len(index)]
+    rows = layer.weight.unflatten(0, (len(present), -1))
+    _set(layer, "weight", torch.cat([block[:, index] for block, index in zip(rows, present, strict=True)]))
+    if isinstance(layer, nn.Linear):
+        layer.in_features = int(kept.sum())
+    else:
+        layer.in_channels, layer.groups = int(kept.sum()), len(present)
