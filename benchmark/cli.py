@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-import filelock
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.markup import escape
 from rich.table import Table
 
 from benchmark.errors import UsageError, unknown
-from benchmark.records import FINISHED, Record, Store
-from benchmark.registry import get_method, registry
+from benchmark.execute import Resources
+from benchmark.records import FINISHED, Record, Store, planned
+from benchmark.registry import card, get_method, registry
+from benchmark.running import WIDTH, locked, remaining, run_with_progress
 from benchmark.study import Study, Trial, load_study, study_names
 
 app = typer.Typer(
@@ -27,7 +26,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-WIDTH = None if sys.stdout.isatty() else 150
 console = Console(width=WIDTH)
 
 StudyName = Annotated[str, typer.Argument(help="A study's name (see `deadweight list studies`) or a .toml file.")]
@@ -46,21 +44,29 @@ def main() -> None:
 
 
 @app.command("list")
-def list_(what: Annotated[str, typer.Argument(help="methods or studies.")] = "methods") -> None:
+def list_(
+    what: Annotated[str, typer.Argument(help="methods or studies.")] = "methods",
+    long: Annotated[bool, typer.Option("--long", help="With methods: show each one's card.")] = False,
+) -> None:
     """Show the methods or the studies there are.
 
-    Example: deadweight list methods
+    Example: deadweight list methods --long
     """
     if what == "methods":
-        _list_methods()
+        _list_methods(long)
     elif what == "studies":
         _list_studies()
     else:
         raise unknown("list", what, ("methods", "studies"))
 
 
-def _list_methods() -> None:
+def _list_methods(long: bool) -> None:
     found = registry()
+    if long:
+        for name, method in sorted(found.methods.items()):
+            console.print(f"[bold]{name}[/bold]: {method.title}, knob {method.knob or '–'}, {escape(method.reference)}")
+            console.print(card(method) + "\n", markup=False, highlight=False)
+        return
     table = Table("method", "title", "knob", "reference", box=None)
     for name, method in sorted(found.methods.items()):
         table.add_row(name, method.title, method.knob or "–", method.reference)
@@ -99,34 +105,17 @@ def run(
     folder = results / plan.name
     store = Store(folder)
     if dry_run:
-        _show_plan(plan, trials, _todo(plan, store, trials, retry_failed))
+        _show_plan(study, plan, trials, remaining(plan, store, retry_failed))
         return
-    with _locked(folder):
+    with locked(folder):
         store.mend()
-        todo = _todo(plan, store, trials, retry_failed)
+        todo = remaining(plan, store, retry_failed)
         if todo:
-            from benchmark.execute import Resources
-
-            _sweep(todo, store, folder, Resources(cpus_per_trial, gpus_per_trial, address), in_process, plan.name)
-        records = _planned(store.load(), trials)
-        _summarise(plan, trials, records, ran=len(todo), path=store.path)
+            run_with_progress(todo, store, Resources(cpus_per_trial, gpus_per_trial, address), in_process)
+        _summarise(study, len(trials), planned(store.load(), trials), ran=len(todo), path=store.path)
 
 
-def _todo(plan: Study, store: Store, trials: list[Trial], retry_failed: bool) -> list[Trial]:
-    from benchmark.execute import pending
-
-    records = store.load()
-    other = next((r for r in records if r.protocol != plan.protocol), None)
-    if other is not None:
-        mine, theirs = plan.protocol.model_dump(), other.protocol.model_dump()
-        changed = ", ".join(f"{k} {theirs[k]} there, {mine[k]} here" for k in mine if mine[k] != theirs[k])
-        raise UsageError(
-            f"{store.path} was made under another protocol ({changed}); choose another --results or study name"
-        )
-    return pending(trials, records, retry_failed)
-
-
-def _show_plan(plan: Study, trials: list[Trial], todo: list[Trial]) -> None:
+def _show_plan(study: str, plan: Study, trials: list[Trial], todo: list[Trial]) -> None:
     counts = Counter((t.task.name, t.label) for t in trials)
     open_ = Counter((t.task.name, t.label) for t in todo)
     table = Table("task", "method", "trials", "to run", title=plan.title, box=None)
@@ -135,74 +124,20 @@ def _show_plan(plan: Study, trials: list[Trial], todo: list[Trial]) -> None:
     console.print(table)
     console.print(
         f"{len(todo)} of {len(trials)} trials to run, {plan.protocol.epochs} epochs each; "
-        f"`deadweight run {plan.name}` starts them"
+        f"`deadweight run {study}` starts them"
     )
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Holds the study's folder for this process, or says who cannot have it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(folder / ".lock", timeout=0):
-            yield
-    except filelock.Timeout:
-        raise UsageError(f"another run is writing to {folder}; wait for it, or choose another --results") from None
-    except (PermissionError, FileExistsError, NotADirectoryError) as error:
-        raise UsageError(f"results folder {folder} is not writable: {error.strerror}") from None
-
-
-def _sweep(todo: list[Trial], store: Store, folder: Path, resources: object, in_process: bool, name: str) -> None:
-    from benchmark.execute import BaseStore, run_in_process
-
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[failed]} failed"),
-        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
-    )  # fmt: skip
-    terminal = Console(width=WIDTH, file=sys.stdout)  # this stream itself, whatever Ray's output is diverted to
-    with Progress(*columns, console=terminal, redirect_stdout=False, redirect_stderr=False) as progress:
-        bar = progress.add_task("starting", total=len(todo), failed=0)
-        failures = 0
-
-        def keep(record: Record) -> None:
-            nonlocal failures
-            store.append(record)
-            failures += record.status not in FINISHED
-            progress.update(bar, advance=1, description=f"{name}: {record.label}", failed=failures)
-
-        bases = BaseStore(folder / "bases")
-        try:
-            if in_process:
-                run_in_process(todo, bases, resources, keep)
-            else:
-                from benchmark.sweep import run_with_ray
-
-                run_with_ray(todo, bases, resources, keep, folder / "logs")
-        except KeyboardInterrupt:
-            progress.stop()
-            done = int(progress.tasks[0].completed)
-            console.print(
-                f"stopped; {done} trials done and kept, {len(todo) - done} left: run the same command to go on"
-            )
-            raise
-
-
-def _planned(records: list[Record], trials: list[Trial]) -> list[Record]:
-    """The records of the study's own trials, under the study's own labels."""
-    labels = {trial.key: trial.label for trial in trials}
-    return [r.model_copy(update={"label": labels[r.key]}) for r in records if r.key in labels]
-
-
-def _summarise(plan: Study, trials: list[Trial], records: list[Record], ran: int, path: Path) -> None:
+def _summarise(study: str, trials: int, records: list[Record], ran: int, path: Path) -> None:
     counts = Counter(r.status for r in records)
     outcome = ", ".join(f"{n} {status}" for status, n in counts.most_common())
-    console.print(f"{plan.name}: ran {ran} trials; {len(records)} of {len(trials)} have a record ({outcome}) in {path}")
+    console.print(f"{study}: ran {ran} trials; {len(records)} of {trials} have a record ({outcome}) in {path}")
     broken = [r for r in records if r.status not in FINISHED]
     for record in broken[:5]:
         console.print(f"  {record.status}: {record.label}, seed {record.seed}: {record.error}", markup=False)
     if broken:
-        console.print(f"`deadweight run {plan.name} --retry-failed` runs these {len(broken)} again")
-    console.print(f"next: deadweight plot {plan.name}")
+        console.print(f"`deadweight run {study} --retry-failed` runs these {len(broken)} again")
+    console.print(f"next: deadweight plot {study}")
 
 
 def _titles(records: list[Record]) -> dict[str, str]:
@@ -224,7 +159,7 @@ def status(study: StudyName = "digits", results: Results = Path("results")) -> N
     trials = plan.trials()
     store = Store(results / plan.name)
     every = store.load()
-    records = _planned(every, trials)
+    records = planned(every, trials)
     by_label = Counter((r.label, r.status) for r in records)
     statuses = sorted({r.status for r in records}, key=lambda s: (s not in FINISHED, s))
     table = Table("method", *statuses, "left", title=plan.title, box=None)
@@ -238,7 +173,49 @@ def status(study: StudyName = "digits", results: Results = Path("results")) -> N
         f"{len(records)} of {len(trials)} trials have a record in {store.path}"
         + (f"; {stale} records there are of trials the study no longer has" if stale else "")
     )
-    console.print(f"next: deadweight {'run' if left else 'plot'} {plan.name}")
+    console.print(f"next: deadweight {'run' if left else 'plot'} {study}")
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="The method's name: lower-case letters, digits and _.")],
+    package: Annotated[bool, typer.Option("--package", help="An installable package here, not a file there.")] = False,
+) -> None:
+    """Write the starting point of a new method: a file in baselines/, or a package of its own.
+
+    Example: deadweight new my_method
+    """
+    import baselines
+    from benchmark.authoring import new_method, new_package
+
+    if package:
+        target = new_package(name, Path())
+        console.print(f"wrote {target}/{name}.py and {target}/pyproject.toml")
+        console.print(f"next: pip install ./{target}, edit {name}.py, deadweight check {name}")
+    else:
+        target = new_method(name, Path(baselines.__file__).parent)
+        console.print(f"wrote {target}\nnext: edit it, then deadweight check {name}", soft_wrap=True)
+
+
+@app.command()
+def check(name: Annotated[str, typer.Argument(help="A method's name (see `deadweight list methods`).")]) -> None:
+    """Run the conformance tests on one method and explain what fails.
+
+    Example: deadweight check implicit
+    """
+    from benchmark.conformance import CHECKS, check_rule
+
+    get_method(name)
+    failures = 0
+    with console.status(f"checking {name}"):
+        for rule in CHECKS:
+            problem = check_rule(name, rule)
+            failures += problem is not None
+            console.print(f"{'✗' if problem else '✓'} {rule}" + (f": {problem}" if problem else ""), markup=False)
+    if failures:
+        console.print(f"{name} breaks {failures} of {len(CHECKS)} rules of the interface (benchmark/method.py)")
+        raise typer.Exit(1)
+    console.print(f"{name} conforms; next: name it under [methods] of a study and deadweight run that", markup=False)
 
 
 @app.command()
@@ -251,9 +228,9 @@ def plot(study: StudyName = "digits", results: Results = Path("results")) -> Non
 
     plan = load_study(study)
     folder = results / plan.name
-    records = _planned(Store(folder).load(), plan.trials())
+    records = planned(Store(folder).load(), plan.trials())
     if not records:
-        raise UsageError(f"study {plan.name!r} has no records in {folder}; `deadweight run {plan.name}` makes them")
+        raise UsageError(f"study {plan.name!r} has no records in {folder}; `deadweight run {study}` makes them")
     frame = tables.frame(records, _titles(records))
     with console.status("drawing"):
         made = figures.draw_all(frame, plan.title, folder / "figures")

@@ -148,6 +148,12 @@ class Store:
             ) from None
 
 
+def planned(records: list[Record], trials: list[Trial]) -> list[Record]:
+    """The records of the study's own trials, under the study's own labels."""
+    labels = {trial.key: trial.label for trial in trials}
+    return [r.model_copy(update={"label": labels[r.key]}) for r in records if r.key in labels]
+
+
 def _is_json(line: bytes) -> bool:
     try:
         return isinstance(json.loads(line), dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import sys
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
@@ -56,8 +57,13 @@ def check_metadata(method: type[Method]) -> None:
             method.validate({method.knob: value})
     except ValueError as error:
         raise ValueError(f"a default is not valid: {error}") from None
-    if not inspect.getdoc(method) and not inspect.getmodule(method).__doc__:
-        raise ValueError("it needs a docstring card")
+    if not card(method):
+        raise ValueError("its file needs a docstring card: objective, what is silenced, groups, source")
+
+
+def card(method: type[Method]) -> str:
+    """The method card: the docstring of the method's file."""
+    return inspect.cleandoc(sys.modules[method.__module__].__doc__ or "")
 
 
 @cache

@@ -235,6 +235,8 @@ def load_study(name: str) -> Study:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"study file {name} cannot be read: {error}") from None
     try:
+        if "name" in table:  # it names a folder: the file's own name is the only one
+            raise UsageError(f"study {name!r}: unknown key 'name'; a study is called as its file is")
         return Study.model_validate({"name": path.stem, **table})
     except ValidationError as error:
         raise _explained(name, error) from None

@@ -4,6 +4,7 @@ import sys
 import pytest
 
 from benchmark import cli
+from benchmark.running import locked
 from benchmark.study import load_study
 
 
@@ -151,7 +152,7 @@ def test_a_results_folder_without_permission_is_refused(deadweight, tiny, tmp_pa
 
 def test_two_runs_at_once_are_refused(deadweight, tiny, tmp_path):
     plan = load_study(str(tiny))
-    with cli._locked(tmp_path / "results" / plan.name):
+    with locked(tmp_path / "results" / plan.name):
         code, _, err = deadweight("run", tiny, "--in-process")
     assert code == 2
     assert "another run is writing" in err

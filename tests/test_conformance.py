@@ -22,7 +22,7 @@ def test_method_conforms(method):
     ("method", "rule", "words"),
     [
         ("raises", "learns the simulated task", "RuntimeError: deliberate"),
-        ("diverges", "gradients stay finite", "not finite"),
+        ("diverges", "gradients stay finite", "DivergedError: loss nan"),
         ("prunes_all", "the knob removes", "no knob and yet removed"),
     ],
 )

@@ -114,6 +114,7 @@ def test_schedule_halves_every_quarter():
             ["repeats a point of [methods.dense]"],
         ),
         ("[methods.implicit]", "[methods.dense]\n[methods.implicit]", ["cannot be read"]),
+        ("title", 'name = "../elsewhere"\ntitle', ["unknown key 'name'"]),
         ("title", "title =", ["cannot be read"]),
         ('title = "Tiny"', "", ["the key 'title' is missing"]),
     ],

@@ -1,0 +1,80 @@
+"""Runs what a study still lacks, in front of somebody who watches."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from benchmark.errors import UsageError
+from benchmark.execute import BaseStore, Resources, pending, run_in_process
+from benchmark.records import FINISHED, Record, Store
+from benchmark.study import Study, Trial
+
+WIDTH = None if sys.stdout.isatty() else 150
+
+
+def remaining(plan: Study, store: Store, retry_failed: bool) -> list[Trial]:
+    """The study's trials that have no record. Raises UsageError where records were made under another protocol."""
+    records = store.load()
+    other = next((r for r in records if r.protocol != plan.protocol), None)
+    if other is not None:
+        mine, theirs = plan.protocol.model_dump(), other.protocol.model_dump()
+        changed = ", ".join(f"{k} {theirs[k]} there, {mine[k]} here" for k in mine if mine[k] != theirs[k])
+        raise UsageError(
+            f"{store.path} was made under another protocol ({changed}); choose another --results or study name"
+        )
+    return pending(plan.trials(), records, retry_failed)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds a study's folder for this process. Raises UsageError where another has it or it cannot be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(folder / ".lock", timeout=0):
+            yield
+    except filelock.Timeout:
+        raise UsageError(f"another run is writing to {folder}; wait for it, or choose another --results") from None
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+        raise UsageError(f"results folder {folder} is not writable: {error.strerror}") from None
+
+
+def run_with_progress(todo: list[Trial], store: Store, resources: Resources, in_process: bool) -> None:
+    """Runs trials under a progress bar, with Ray or in this process, and stores every record as it comes."""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[failed]} failed"),
+        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+    )  # fmt: skip
+    terminal = Console(width=WIDTH, file=sys.stdout)  # this stream itself, whatever Ray's output is diverted to
+    with Progress(*columns, console=terminal, redirect_stdout=False, redirect_stderr=False) as progress:
+        bar = progress.add_task("starting", total=len(todo), failed=0)
+        failures = 0
+
+        def keep(record: Record) -> None:
+            nonlocal failures
+            store.append(record)
+            failures += record.status not in FINISHED
+            progress.update(bar, advance=1, description=f"{record.study}: {record.label}", failed=failures)
+
+        folder = store.path.parent
+        bases = BaseStore(folder / "bases")
+        try:
+            if in_process:
+                run_in_process(todo, bases, resources, keep)
+            else:
+                from benchmark.sweep import run_with_ray
+
+                run_with_ray(todo, bases, resources, keep, folder / "logs")
+        except KeyboardInterrupt:
+            progress.stop()
+            done = int(progress.tasks[0].completed)
+            terminal.print(
+                f"stopped; {done} trials done and kept, {len(todo) - done} left: run the same command to go on"
+            )
+            raise

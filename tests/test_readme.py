@@ -1,0 +1,88 @@
+"""What the README says is run and compared."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A copy of the checkout, so that commands may write in it, first on the path of the installed command."""
+    copy = tmp_path_factory.mktemp("checkout") / "deadweight"
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
+        "\n"
+    )
+    for name in filter(None, tracked):
+        if (ROOT / name).exists():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, copy / name)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def environment(checkout):
+    """An environment of its own that sees the installed libraries, for the README's pip install."""
+    folder = checkout.parent / "environment"
+    venv.create(folder, with_pip=True)
+    packages = next(folder.glob("lib/python*/site-packages"))
+    parent = next(Path(p) for p in sys.path if p.endswith("site-packages"))
+    (packages / "parent.pth").write_text(f"import site; site.addsitedir({str(parent)!r})\n")
+    command = folder / "bin" / "deadweight"
+    command.write_text(f"#!{folder / 'bin' / 'python'}\nimport sys\nfrom benchmark.cli import main\nsys.exit(main())\n")
+    command.chmod(0o755)
+    path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(checkout), "PIP_NO_BUILD_ISOLATION": "0"}
+
+
+def sh(command, cwd, env):
+    done = subprocess.run(command, shell=True, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def test_commands_of_the_readme(checkout, environment):
+    """All of them but make's, which continuous integration runs, in their order."""
+    commands = [command for command in COMMANDS if not command.startswith("make ")]
+    assert len(commands) >= 10
+    outputs = {command: sh(command, checkout, environment) for command in commands}
+    assert "my_method conforms" in outputs["deadweight check my_method"]
+    assert "their_method conforms" in outputs["deadweight check their_method"]
+    assert "147 of 147 have a record" in outputs["deadweight run digits"]
+    study = """
+        title = "t"
+        seeds = [0]
+        protocol = {epochs = 4}
+        tasks = [{dataset = "digits", network = "mlp", widths = [8]}]
+        methods = {dense = {}, their_method = {ratio = [0.25, 0.5]}, my_method = {ratio = [0.25, 0.5]}}
+    """
+    (checkout / "mine.toml").write_text(study)
+    assert "5 of 5 have a record (5 ok)" in sh("deadweight run mine.toml", checkout, environment)
+
+
+def test_make_commands_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    targets = [command.split()[1] for command in COMMANDS if command.startswith("make ")]
+    assert targets == ["bench", "test"]
+    assert all(f"\n{target}:" in makefile for target in targets)
+
+
+def test_tables_in_the_readme_are_the_results():
+    tables = re.findall(r"<!-- table: (\S+) -->\n(.*?)\n<!-- end -->", README, re.DOTALL)
+    assert tables
+    for path, text in tables:
+        assert text.strip() == (ROOT / path).read_text().strip()
+
+
+def test_links_of_the_readme_exist():
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        assert target.startswith("https://") or (ROOT / target).exists(), target
