@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -10,16 +13,23 @@ from benchmark.operations import CONVOLUTIONS
 EVALUATION_BATCH = 1024
 
 
-@torch.no_grad()
-def logits(module: nn.Module, images: Tensor) -> Tensor:
-    """The network's outputs for all images (N × C × H × W) in evaluation mode, whatever mode it was in."""
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """A context in which the network is in evaluation mode; every layer gets its own mode back."""
     modes = {m: m.training for m in module.modules()}
     module.eval()
     try:
-        return torch.cat([module(batch) for batch in images.split(EVALUATION_BATCH)])
+        yield
     finally:
         for m, mode in modes.items():
             m.training = mode
+
+
+@torch.no_grad()
+def logits(module: nn.Module, images: Tensor) -> Tensor:
+    """The network's outputs for all images (N × C × H × W) in evaluation mode, whatever mode it was in."""
+    with evaluating(module):
+        return torch.cat([module(batch) for batch in images.split(EVALUATION_BATCH)])
 
 
 def accuracy(module: nn.Module, images: Tensor, labels: Tensor) -> float:

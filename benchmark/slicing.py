@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.labels import Trace
-from benchmark.operations import NORMS
+from benchmark.operations import NORMS, is_depthwise
 from benchmark.silence import Silence, convolution_groups, sees_constants_everywhere
 
 
@@ -100,20 +100,21 @@ def _set(layer: nn.Module, name: str, value: Tensor) -> None:
 def _keep_outputs(layer: nn.Module, kept: np.ndarray) -> None:
     if kept.all():
         return
-    index, count = torch.from_numpy(np.flatnonzero(kept)), int(kept.sum())
+    rows, count = torch.from_numpy(np.flatnonzero(kept)), int(kept.sum())
     for name in ("weight", "bias"):
-        if getattr(layer, name) is not None:
-            _set(layer, name, getattr(layer, name)[index])
+        old = getattr(layer, name)
+        if old is not None:
+            _set(layer, name, old.index_select(0, rows.to(old.device)))
     if isinstance(layer, NORMS):
-        layer.running_mean, layer.running_var = layer.running_mean[index], layer.running_var[index]
+        rows = rows.to(layer.running_mean.device)
+        layer.running_mean, layer.running_var = layer.running_mean[rows], layer.running_var[rows]
         layer.num_features = count
     elif isinstance(layer, nn.Linear):
         layer.out_features = count
     else:
-        is_depthwise = layer.groups == layer.in_channels == layer.out_channels
-        layer.out_channels = count
-        if is_depthwise and layer.groups > 1:
+        if is_depthwise(layer):
             layer.in_channels = layer.groups = count
+        layer.out_channels = count
 
 
 def _keep_inputs(layer: nn.Module, kept: np.ndarray) -> None:
@@ -122,7 +123,10 @@ def _keep_inputs(layer: nn.Module, kept: np.ndarray) -> None:
     blocks = [np.flatnonzero(block) for block in np.split(kept, convolution_groups(layer))]
     present = [index for index in blocks if len(index)]
     rows = layer.weight.unflatten(0, (len(present), -1))
-    _set(layer, "weight", torch.cat([block[:, index] for block, index in zip(rows, present, strict=True)]))
+    sliced = [
+        block.index_select(1, torch.from_numpy(i).to(block.device)) for block, i in zip(rows, present, strict=True)
+    ]
+    _set(layer, "weight", sliced[0] if len(sliced) == 1 else torch.cat(sliced))
     if isinstance(layer, nn.Linear):
         layer.in_features = int(kept.sum())
     else:

@@ -1,0 +1,51 @@
+"""Parameters, multiply-accumulates, latency and memory, against other counts of the same."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmark import measure, models
+from benchmark.latency import latencies, peak_activation_memory
+
+
+@pytest.mark.parametrize(
+    "network", ["mlp", "vgg16", "resnet20", "torchvision:mobilenet_v2", "torchvision:resnext50_32x4d"]
+)
+def test_macs_are_half_of_torchs_flops(network):
+    module = models.build(network, (3, 32, 32), 10, seed=0)
+    image = torch.randn(1, 3, 32, 32)
+    with FlopCounterMode(display=False) as counter:
+        measure.logits(module, image)
+    assert measure.macs(module, image) == counter.get_total_flops() / 2
+
+
+def test_macs_of_a_linear_layer_count_its_positions():
+    assert measure.macs(nn.Linear(3, 5), torch.randn(2, 7, 3)) == 7 * 3 * 5
+
+
+def test_measuring_changes_neither_mode_nor_statistics_nor_seed():
+    module = models.build("lenet5", (1, 28, 28), 10, seed=0)
+    module[1].eval()
+    modes, state = [m.training for m in module.modules()], {k: v.clone() for k, v in module.state_dict().items()}
+    images, seed = torch.randn(4, 1, 28, 28), torch.get_rng_state()
+    measure.macs(module, images)
+    measure.accuracy(module, images, torch.zeros(4, dtype=torch.long))
+    peak_activation_memory(module, images)
+    latencies(module, (1, 28, 28), seconds=0.01)
+    assert [m.training for m in module.modules()] == modes
+    assert all(torch.equal(v, state[k]) for k, v in module.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), seed)
+
+
+def test_latency_is_measured_at_both_batches():
+    found = latencies(models.build("mlp", (1, 8, 8), 10, seed=0), (1, 8, 8), seconds=0.02)
+    assert {key.split(",")[0] for key in found} == {"batch 1", "batch 64"}
+    assert all(value > 0 for value in found.values())
+
+
+def test_peak_memory_is_the_input_and_the_two_tensors_of_the_widest_step():
+    module = nn.Sequential(nn.Linear(10, 100), nn.ReLU(), nn.Linear(100, 3))
+    assert peak_activation_memory(module, torch.randn(4, 10)) == 4 * 4 * (10 + 100 + 100)
