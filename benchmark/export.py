@@ -19,10 +19,10 @@ reads it, and so do these lines, with `network` the dense network that it was re
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import json
 import logging
-import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -85,7 +85,7 @@ def export(
         exported = _compare(form, target, found, logits(module, images), labels)
         if target.exists():
             raise UsageError(f"{target} exists already; give another name or remove it")
-        os.replace(draft, target)
+        draft.replace(target)
     return exported
 
 
@@ -105,9 +105,8 @@ def load(folder: str | Path, network: nn.Module | None = None) -> nn.Module:
     if network is None:
         if arguments is None:
             raise UsageError(f"{folder} was reduced from a network of your own: pass it, load(folder, network)")
-        network = models.build(
-            **{**arguments, "shape": tuple(arguments["shape"]), "widths": tuple(arguments["widths"])}
-        )
+        lists = {key: tuple(value) for key, value in arguments.items() if isinstance(value, list)}
+        network = models.build(**{**arguments, **lists})
     try:
         _resize(network, layers, state)
     except (AttributeError, RuntimeError) as error:
@@ -160,9 +159,7 @@ def _write_state_dict(module: nn.Module, draft: Path, images: Tensor, network: d
 
 def _blank(module: nn.Module) -> nn.Module:
     """The network's structure with weights that any mistake in loading would leave behind."""
-    buffer = io.BytesIO()
-    torch.save(module, buffer)
-    blank = torch.load(io.BytesIO(buffer.getvalue()), weights_only=False, map_location="cpu")
+    blank = copy.deepcopy(module).cpu()
     for tensor in (*blank.parameters(), *blank.buffers()):
         tensor.data.zero_()
     return blank

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -71,14 +72,10 @@ def test_an_export_loads_again_and_is_equal(form, reduced, images, tmp_path):
 
 
 def test_the_documented_lines_load_a_state_dict(reduced, images, tmp_path):
-    from benchmark import export as module
-
     export(reduced, tmp_path / "net", "state_dict", images)
-    lines = module.__doc__.split("reduced from:")[1].split("`torch` is")[0]
+    lines = sys.modules[export.__module__].__doc__.split("reduced from:")[1].split("`torch` is")[0]
     code = "\n".join(line[4:] for line in lines.splitlines())
     network = models.build("lenet5", (1, 28, 28), 10, seed=9, widths=(6, 8, 16))
-    from pathlib import Path
-
     exec(code, {"json": json, "torch": torch, "Path": Path, "folder": tmp_path / "net", "network": network})
     assert torch.equal(logits(network, images), logits(reduced, images))
 
