@@ -50,6 +50,11 @@ class Trace:
     pinned: dict[int, str] = field(default_factory=dict)  # channels that cannot be removed, and why
     outputs: set[int] = field(default_factory=set)  # channels of the network's output
 
+    @property
+    def concatenations(self) -> dict[str, tuple[str, ...]]:
+        """By node the nodes whose channels it puts end to end."""
+        return {step.node: step.sources for step in self.steps if step.kind == "concat"}
+
 
 class Book:
     """Hands out labels, and remembers which of them turned out to be one and which cannot be removed."""

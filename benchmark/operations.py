@@ -44,6 +44,14 @@ def is_depthwise(layer: nn.Module) -> bool:
     return isinstance(layer, CONVOLUTIONS) and 1 < layer.groups == layer.in_channels == layer.out_channels
 
 
+def passes_constants_on(layer: nn.Module) -> bool:
+    """Whether adding a constant to a channel of the input adds the same constant to that of the output."""
+    if isinstance(layer, nn.AvgPool1d | nn.AvgPool2d | nn.AvgPool3d):
+        padding = layer.padding if isinstance(layer.padding, tuple) else (layer.padding,)
+        return not any(padding) or not layer.count_include_pad
+    return isinstance(layer, (*POOLINGS, nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d))
+
+
 def fixed_size(node: fx.Node, axis: int) -> bool:
     """Whether a view or reshape gives the size of an axis as a number, or takes its whole shape from elsewhere."""
     if function_name(node) == "flatten":

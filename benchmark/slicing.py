@@ -6,10 +6,10 @@ import copy
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from benchmark.labels import Trace
-from benchmark.operations import NORMS, is_depthwise
+from benchmark.operations import NORMS, function_name, is_depthwise, passes_constants_on
 from benchmark.silence import Silence, convolution_groups, sees_constants_everywhere
 
 
@@ -18,10 +18,9 @@ def slice_network(silenced: nn.Module, followed: Trace, silence: Silence) -> nn.
     """A copy of the silenced network without the channels that are gone; unchanged tensors are shared with it."""
     reduced = copy.deepcopy(silenced, {id(tensor): tensor for tensor in (*silenced.parameters(), *silenced.buffers())})
     layers = dict(reduced.named_modules())
-    norms = _norms_behind(followed, layers)
     kept = ~silence.gone
     for name in followed.reads:
-        _hand_over_constants(name, layers, followed, silence, norms.get(name))
+        _hand_over_constants(name, layers, followed, silence)
     for name, labels in followed.writes.items():
         _keep_outputs(layers[name], kept[labels])
     for name, labels in followed.reads.items():
@@ -29,14 +28,12 @@ def slice_network(silenced: nn.Module, followed: Trace, silence: Silence) -> nn.
     return reduced
 
 
-def _hand_over_constants(
-    name: str, layers: dict[str, nn.Module], followed: Trace, silence: Silence, norm: nn.Module | None
-) -> None:
+def _hand_over_constants(name: str, layers: dict[str, nn.Module], followed: Trace, silence: Silence) -> None:
     """Makes a reader independent of the dead channels that it reads."""
     layer, ids = layers[name], followed.reads[name]
     constants = np.where(silence.dead[ids], np.nan_to_num(silence.constants[name]), 0.0)
     if constants.any() and sees_constants_everywhere(layer):
-        _shift(layer, norm, _response(layer, constants))
+        _shift(name, layers, followed, _response(layer, constants))
     elif name in silence.carriers:
         _load_carriers(layer, constants, silence.constants[name], silence.carriers[name])
     if silence.husks[ids].any():
@@ -67,30 +64,48 @@ def _load_carriers(layer: nn.Module, constants: np.ndarray, emitted: np.ndarray,
     _set(layer, "weight", weight.flatten(0, 1))
 
 
-def _shift(layer: nn.Module, norm: nn.Module | None, shift: Tensor) -> None:
-    """Adds a constant to a layer's output: in its bias, in the mean of the norm behind it, or in a new bias."""
+def _shift(name: str, layers: dict[str, nn.Module], followed: Trace, shift: Tensor) -> None:
+    """Adds a constant to a layer's output: in its bias, in the means of the norms behind it, or in a new bias."""
+    layer = layers[name]
+    norms = [] if layer.bias is not None else _norms_behind(name, layers, followed)
+    for norm, positions in norms:
+        norm.running_mean = norm.running_mean.index_add(0, positions.to(shift.device), shift, alpha=-1)
     if layer.bias is not None:
         _set(layer, "bias", layer.bias + shift)
-    elif norm is not None:
-        norm.running_mean = norm.running_mean - shift
-    else:
+    elif not norms:
         layer.bias = nn.Parameter(shift)
 
 
-def _norms_behind(followed: Trace, layers: dict[str, nn.Module]) -> dict[str, nn.Module]:
-    """By layer called once, the batch norm that alone, and only once, receives its output."""
-    calls: dict[str, list] = {}
+def _norms_behind(name: str, layers: dict[str, nn.Module], followed: Trace) -> list[tuple[nn.Module, Tensor]]:
+    """The batch norms that receive a layer's output, and its channels' places in them; none if others receive it."""
+    calls: dict[str, list[fx.Node]] = {}
     for node in followed.graph.nodes:
         if node.op == "call_module":
             calls.setdefault(node.target, []).append(node)
-    norms = {}
-    for name in followed.reads:
-        users = list(calls[name][0].users)
-        if len(calls[name]) == len(users) == 1 and users[0].op == "call_module":
-            norm = users[0].target
-            if isinstance(layers[norm], NORMS) and norm in followed.writes and len(calls[norm]) == 1:
-                norms[name] = layers[norm]
+    if len(calls[name]) > 1:
+        return []
+    norms = []
+    pending = [(calls[name][0], torch.arange(len(followed.writes[name])))]
+    while pending:
+        node, places = pending.pop()
+        for user in node.users:
+            layer = layers[user.target] if user.op == "call_module" else None
+            if isinstance(layer, NORMS) and user.target in followed.writes and len(calls[user.target]) == 1:
+                norms.append((layer, places))
+            elif layer is not None and passes_constants_on(layer):
+                pending.append((user, places))
+            elif function_name(user) in ("cat", "concat") and user.name in followed.concatenations:
+                pending += [(user, places + offset) for offset in _offsets(node, user, followed)]
+            else:
+                return []
     return norms
+
+
+def _offsets(node: fx.Node, concatenation: fx.Node, followed: Trace) -> list[int]:
+    """Where a node's channels begin in a concatenation."""
+    parts = followed.concatenations[concatenation.name]
+    widths = [len(followed.labels[part].ids) for part in parts]
+    return [sum(widths[:index]) for index, part in enumerate(parts) if part == node.name]
 
 
 def _set(layer: nn.Module, name: str, value: Tensor) -> None:
