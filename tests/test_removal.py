@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+import torch_pruning
 from hypothesis import HealthCheck, assume, given, settings
 from torch import nn
 
@@ -238,3 +239,36 @@ def test_removing_again_removes_nothing():
     twice = remove_silent(once.module, images)
     assert sum(once.channels_left.values()) < sum(once.channels.values())
     assert once.channels_left == twice.channels == twice.channels_left
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0])
+def test_torch_pruning_alone_changes_the_logits_where_silent_channels_emit_constants(shift, record_property, capsys):
+    """The same channels removed by torch-pruning, which slices layers and hands nothing over: exact only for β = 0."""
+    generator = torch.Generator().manual_seed(0)
+    network = models.build("vgg11", (3, 32, 32), 10, seed=0, widths=(8,)).double().eval()
+    for layer in network:
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.bias.data.normal_(generator=generator).mul_(shift)
+            layer.momentum = 1.0
+    images = torch.randn(4, 3, 32, 32, generator=generator, dtype=torch.float64)
+    doomed = {group.name: torch.arange(group.size) % 2 == 0 for group in find_groups(network, images).groups}
+    for group in find_groups(network, images).groups:
+        group.zero_incoming(doomed[group.name])
+    with torch.no_grad():
+        network.train()(images)  # statistics that fit, so that the logits depend on the images
+        assert (network.eval()(images).std(0) > 0.01).all()
+
+    ours = deviation(remove_silent(network, images).module, network, images)
+    pruned = copy.deepcopy(network)
+    graph = torch_pruning.DependencyGraph().build_dependency(pruned, example_inputs=images)
+    for name, mask in doomed.items():
+        channels = mask.nonzero().flatten().tolist()
+        prune = torch_pruning.prune_conv_out_channels
+        graph.get_pruning_group(pruned.get_submodule(name), prune, idxs=channels).prune()
+    theirs = deviation(pruned.eval(), network, images)
+
+    record_property("torch_pruning_deviation", theirs)
+    with capsys.disabled():
+        print(f"\n|Δlogit| / |logit|, vgg11, half silent, β ~ N(0, {shift:g}): {ours:.1e}, torch-pruning {theirs:.2g}")
+    assert ours <= 1e-9
+    assert theirs <= 1e-9 if shift == 0 else theirs > 0.01
