@@ -110,10 +110,11 @@ def _torchvision(name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
 def _fit_stem(network: nn.Module, channels: int, small: bool) -> None:
     """Makes the first convolution read `channels`; for small images it becomes 3 × 3, and nothing halves behind it."""
     layers = [(name, m) for name, m in network.named_modules() if isinstance(m, nn.Conv2d | nn.MaxPool2d)]
-    (first, stem), (second, pool) = layers[:2]
+    first, stem = layers[0]
     kernel, stride, padding = stem.kernel_size, stem.stride, stem.padding
     if small and stride == (2, 2):
         kernel, stride, padding = (3, 3), (1, 1), (1, 1)
+        second, pool = layers[1]
         if isinstance(pool, nn.MaxPool2d):
             network.set_submodule(second, nn.Identity())
     if (channels, kernel, stride) != (stem.in_channels, stem.kernel_size, stem.stride):

@@ -20,15 +20,23 @@ def images(count: int = 2) -> torch.Tensor:
     return torch.randn(count, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 
 
+@torch.no_grad()
 def randomise(module: nn.Module) -> nn.Module:
-    """Random shifts and statistics, so that silent channels emit constants that are not zero."""
+    """Random weights and shifts, with statistics that fit, so that silent channels emit constants and logits vary."""
     generator = torch.Generator().manual_seed(0)
+    slope = 4 if any(isinstance(layer, nn.Sigmoid) for layer in module.modules()) else 1  # 1 over the sigmoid's own
     for layer in module.modules():
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
-            layer.running_mean.normal_(generator=generator)
-            layer.running_var.uniform_(0.5, 1.5, generator=generator)
-            layer.bias.data.normal_(generator=generator)
-    return module.eval()
+            layer.bias.normal_(generator=generator)
+            layer.momentum = 1.0
+        elif isinstance(layer, nn.Linear | nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+            layer.weight *= slope
+    with torch.random.fork_rng():
+        module.train()(images(16))
+    logits = module.eval()(images())
+    assert logits.std(0).max() > 1e-5 * logits.abs().max()
+    return module
 
 
 def silence_half(module: nn.Module, seed: int = 0) -> None:
