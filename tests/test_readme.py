@@ -41,7 +41,7 @@ def environment(checkout):
     command.write_text(f"#!{folder / 'bin' / 'python'}\nimport sys\nfrom benchmark.cli import main\nsys.exit(main())\n")
     command.chmod(0o755)
     path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "PYTHONPATH": str(checkout), "PIP_NO_BUILD_ISOLATION": "0"}
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(checkout)}
 
 
 def sh(command, cwd, env):
