@@ -7,7 +7,7 @@ s_k is silenced wholly, incoming weights, bias, γ and β. Starts from the dense
 
 from torch import Tensor
 
-from benchmark.method import Method, Real, training
+from benchmark.method import Method, Real, lowest, training
 
 
 class MagnitudeFilter(Method):
@@ -25,7 +25,4 @@ class MagnitudeFilter(Method):
 
     def silence(self, net, images: Tensor, labels: Tensor):
         for group in net.groups:
-            order = group.incoming_norms(p=1).argsort(stable=True)
-            doomed = order.new_zeros(group.size, dtype=bool)
-            doomed[order[: int(self.ratio * group.size)]] = True
-            group.silence(doomed)
+            group.silence(lowest(group.incoming_norms(p=1), self.ratio))

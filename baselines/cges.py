@@ -1,0 +1,57 @@
+"""Combined group and exclusive sparsity: group lasso in shallow layers, competition within a channel in deep ones.
+
+Objective: loss + λ Σ_l [(1 − μ_l) Σ_g ‖w_g‖₂ + (μ_l / 2) Σ_g ‖w_g‖₁²], μ_l = m + (1 − 2m) l / (L − 1) for layer l of
+L = 0 … L − 1, m = 0.2. Groups are incoming weights, no size factor; no biases, no norms. After each optimiser step at
+learning rate η, layer by layer: w_g ← w_g (1 − ηλ(1 − μ_l) / ‖w_g‖₂)₊ on the hidden channels, then the exact proximal
+step of (c/2) ‖w_g‖₁², c = ηλμ_l, on every row: soft-threshold at τ = c S_k / (1 + ck), S_k the sum of the k largest |w|,
+those that survive. τ is the root of c Σ(|w| − τ)₊ = τ; Newton's iteration meets it exactly after a few steps, without
+a sort. Silenced are exact zeros. Source: Yoon and Hwang 2017, sections 3 and 4; λ's range is ours. Deviations: the
+published code takes ‖w_g‖₁ before the step for τ / c; a channel that several layers write is one group, with μ of the
+first of them; the output layer's rows are classes, so only the exclusive term holds there.
+"""
+
+import torch
+from torch import Tensor
+
+from benchmark.method import Method, Real, shrink, training
+
+
+@torch.no_grad()
+def exclusive_shrink(weight: Tensor, amount: float) -> None:
+    """The proximal step of (amount / 2) Σ ‖row‖₁² on a matrix, in place."""
+    magnitudes = weight.abs()
+    threshold = weight.new_zeros(weight.shape[0], 1)
+    while True:
+        excess = (magnitudes - threshold).clamp_min_(0)
+        total = amount * excess.sum(1, keepdim=True)
+        step = (total - threshold) / (1 + amount * excess.sign_().sum(1, keepdim=True))
+        threshold += step.clamp_min_(0)
+        if (step <= 2 * torch.finfo(weight.dtype).eps * threshold).all():
+            break
+    weight.sub_(weight.clamp(-threshold, threshold))
+
+
+class CGES(Method):
+    """Proximal group lasso and exclusive lasso, weighed by depth."""
+
+    title = "CGES"
+    reference = "Yoon and Hwang 2017, ICML, PMLR 70:3958"
+    knob = "strength"
+    space = {
+        "strength": Real(1e-2, 0, 100, log=True, grid=(1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)),
+        "least_share": Real(0.2, 0, 0.5),  # m
+        **training("momentum", 0.1),
+    }
+
+    def prepare(self, net, steps):
+        depth, low = max(len(net.weights) - 1, 1), self.least_share
+        self.shares = [low + (1 - 2 * low) * layer / depth for layer in range(len(net.weights))]
+        share_of = {id(weight): share for weight, share in zip(net.weights, self.shares, strict=True)}
+        self.groups = [(group, share_of[id(group.writers[0].layer.weight)]) for group in net.groups]
+
+    @torch.no_grad()
+    def after_step(self, net, lr):
+        for group, share in self.groups:
+            shrink(group, lr * self.strength * (1 - share))
+        for weight, share in zip(net.weights, self.shares, strict=True):
+            exclusive_shrink(weight.flatten(1), lr * self.strength * share)

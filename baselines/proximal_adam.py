@@ -1,0 +1,79 @@
+"""Group lasso by proximal steps in Adam's own metric.
+
+Objective: loss + λ Σ_g √|g| ‖w_g‖₂, g the incoming weights of one hidden channel and |g| their number. After Adam's
+step at learning rate η, with D = √v̂ + ε the diagonal by which Adam divides and Λ = ηλ√|g|, every group moves to the
+minimiser of ½ Σ_i D_i (u_i − w_i)² + Λ ‖u‖₂: zero where ‖D ⊙ w_g‖₂ ≤ Λ, else u_i = w_i D_i θ / (D_i θ + Λ) with θ = ‖u‖₂
+the root of Σ_i w_i² / (θ + Λ / D_i)² = 1. Newton's iteration on the reciprocal root of that sum, which is concave in
+θ, meets it from below and starts at the last step's θ. Silenced are exact zeros. Source: Deleu and Bengio 2021,
+section 3. λ's range is ours. Deviation: the incoming weights of a whole channel are the group everywhere.
+"""
+
+import torch
+from torch import Tensor
+
+from benchmark.method import Choice, Method, Real, channel_sum, rows, training
+
+MAX_ITERATIONS = 50
+
+
+@torch.no_grad()
+def metric_shrink(group, metrics: list[Tensor], amount: float, start: Tensor) -> Tensor:
+    """The proximal step of amount · Σ ‖w_g‖₂ on a channel group, in place; returns the new norms θ.
+
+    `metrics` holds D by writer, shaped like its weight; `amount` is positive; θ's iteration begins at `start` (size,).
+    """
+    sites, weights = group.writers, [site.layer.weight.flatten(1) for site in group.writers]
+    ratios = [amount / metric.flatten(1) for metric in metrics]  # Λ / D
+
+    def over_channel(parts: list[Tensor]) -> Tensor:
+        return channel_sum(group, [(site, part.sum(1)) for site, part in zip(sites, parts, strict=True)])
+
+    def squares(theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Σ w² / (θ + Λ / D)² by channel, and half its negative slope."""
+        inverses = [(r + rows(site, theta, 1)).reciprocal_() for site, r in zip(sites, ratios, strict=True)]
+        parts = [(w * i).square_() for w, i in zip(weights, inverses, strict=True)]
+        return over_channel(parts), over_channel([p.mul_(i) for p, i in zip(parts, inverses, strict=True)])
+
+    alive, theta = squares(torch.zeros_like(start))[0] > 1, start
+    for _ in range(MAX_ITERATIONS):
+        total, slope = squares(theta)
+        theta = torch.where(alive, theta + (total**1.5 - total) / slope, 0).clamp_min_(0)
+        if ((total - 1).abs()[alive] <= 32 * torch.finfo(total.dtype).eps).all():
+            break
+    for site, weight, ratio in zip(sites, weights, ratios, strict=True):
+        spread = rows(site, theta, 1)
+        kept = torch.where(rows(site, torch.ones_like(theta), 0) > 0, spread / (spread + ratio), 1)
+        weight.mul_(kept)
+    return theta
+
+
+class ProximalAdam(Method):
+    """Group lasso, proximal in Adam's metric."""
+
+    title = "Proximal Adam"
+    reference = "Deleu and Bengio 2021, arXiv:2102.03869"
+    knob = "strength"
+    space = {
+        "strength": Real(1e-3, 0, 10, log=True, grid=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)),
+        **training("adam", 1e-3),
+        "optimizer": Choice("adam", ("adam",)),
+    }
+
+    def configure_optimizer(self, net):
+        self.adam = super().configure_optimizer(net)
+        self.norms = [group.incoming_norms() for group in net.groups]
+        return self.adam
+
+    @torch.no_grad()
+    def after_step(self, net, lr):
+        for i, group in enumerate(net.groups):
+            amount = lr * self.strength * group.fan_in**0.5
+            if amount > 0:
+                metrics = [self._metric(site.layer.weight) for site in group.writers]
+                self.norms[i] = metric_shrink(group, metrics, amount, self.norms[i])
+
+    def _metric(self, weight: Tensor) -> Tensor:
+        """√v̂ + ε, what Adam's step is divided by."""
+        state, (_, beta2), eps = (self.adam.state[weight], *(self.adam.defaults[k] for k in ("betas", "eps")))
+        correction = 1 - beta2 ** state["step"].item()
+        return (state["exp_avg_sq"] / correction).sqrt_().add_(eps)

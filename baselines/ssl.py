@@ -1,0 +1,44 @@
+"""Structured sparsity learning: a trained network learns on with a group lasso, then loses what is left small.
+
+Objective: loss + λ Σ_g ‖w_g‖₂, g the incoming weights of one hidden channel, without a size factor. Starts from the
+dense network, half-way; the gradient λ w_g / ‖w_g‖₂ joins the loss's. Silenced: every single weight with |w| < 1e-4 in
+the layers that write hidden channels; the zeros stay while the network is fine-tuned without the penalty, and a channel
+goes once all its weights are zero. Source: Wen et al. 2016, equation 1 and section 3, filter-wise; 1e-4 as in the
+published code. λ's range is ours. Deviation: the published code also zeroes within training, after every step.
+"""
+
+import torch
+from torch import Tensor
+
+from benchmark.method import Method, Real, rows, training
+
+
+class SSL(Method):
+    """Group lasso by its gradient, from a trained network, with masked fine-tuning."""
+
+    title = "SSL"
+    reference = "Wen et al. 2016, arXiv:1608.03665"
+    knob = "strength"
+    space = {
+        "strength": Real(1e-2, 0, 10, log=True, grid=(1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)),
+        "threshold": Real(1e-4, 0, 1, log=True),
+        **training("momentum", 0.1),
+    }
+    base = "dense"
+    trains_base = True
+    fine_tunes = True
+
+    @torch.no_grad()
+    def after_backward(self, net):
+        for group in net.groups:
+            factors = self.strength / group.incoming_norms().clamp_min_(1e-30)
+            for site in group.writers:
+                weight = site.layer.weight
+                weight.grad.flatten(1).addcmul_(weight.flatten(1), rows(site, factors, otherwise=0))
+
+    @torch.no_grad()
+    def silence(self, net, images: Tensor, labels: Tensor):
+        for group in net.groups:
+            for site in group.writers:
+                weight = site.layer.weight
+                weight[weight.abs() < self.threshold] = 0
