@@ -3,11 +3,11 @@
 Objective: loss + λ Σ_l [(1 − μ_l) Σ_g ‖w_g‖₂ + (μ_l / 2) Σ_g ‖w_g‖₁²], μ_l = m + (1 − 2m) l / (L − 1) for layer l of
 L = 0 … L − 1, m = 0.2. Groups are incoming weights, no size factor; no biases, no norms. After each optimiser step at
 learning rate η, layer by layer: w_g ← w_g (1 − ηλ(1 − μ_l) / ‖w_g‖₂)₊ on the hidden channels, then the exact proximal
-step of (c/2) ‖w_g‖₁², c = ηλμ_l, on every row: soft-threshold at τ = c S_k / (1 + ck), S_k the sum of the k largest |w|,
-those that survive. τ is the root of c Σ(|w| − τ)₊ = τ; Newton's iteration meets it exactly after a few steps, without
-a sort. Silenced are exact zeros. Source: Yoon and Hwang 2017, sections 3 and 4; λ's range is ours. Deviations: the
-published code takes ‖w_g‖₁ before the step for τ / c; a channel that several layers write is one group, with μ of the
-first of them; the output layer's rows are classes, so only the exclusive term holds there.
+step of (c/2) ‖w_g‖₁², c = ηλμ_l, on every row: soft-threshold at τ = c S_k / (1 + ck), S_k the sum of the k largest
+|w|, those that survive. τ is the root of c Σ(|w| − τ)₊ = τ; Newton's iteration meets it exactly after a few steps,
+without a sort. Silenced are exact zeros. Source: Yoon and Hwang 2017, sections 3 and 4; λ's range is ours.
+Deviations: the published code takes ‖w_g‖₁ before the step for τ / c; a channel that several layers write is one
+group, with μ of the first of them; the output layer's rows are classes, so only the exclusive term holds there.
 """
 
 import torch
@@ -18,8 +18,8 @@ from benchmark.method import Method, Real, shrink, training
 
 @torch.no_grad()
 def exclusive_shrink(weight: Tensor, amount: float) -> None:
-    """The proximal step of (amount / 2) Σ ‖row‖₁² on a matrix, in place."""
-    magnitudes = weight.abs()
+    """The proximal step of (amount / 2) Σ ‖w_g‖₁², g the incoming weights of one output, in place."""
+    magnitudes = weight.flatten(1).abs()
     threshold = weight.new_zeros(weight.shape[0], 1)
     while True:
         excess = (magnitudes - threshold).clamp_min_(0)
@@ -28,6 +28,7 @@ def exclusive_shrink(weight: Tensor, amount: float) -> None:
         threshold += step.clamp_min_(0)
         if (step <= 2 * torch.finfo(weight.dtype).eps * threshold).all():
             break
+    threshold = threshold.view(-1, *[1] * (weight.dim() - 1))
     weight.sub_(weight.clamp(-threshold, threshold))
 
 
@@ -54,4 +55,4 @@ class CGES(Method):
         for group, share in self.groups:
             shrink(group, lr * self.strength * (1 - share))
         for weight, share in zip(net.weights, self.shares, strict=True):
-            exclusive_shrink(weight.flatten(1), lr * self.strength * share)
+            exclusive_shrink(weight, lr * self.strength * share)

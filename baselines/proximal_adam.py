@@ -2,10 +2,10 @@
 
 Objective: loss + λ Σ_g √|g| ‖w_g‖₂, g the incoming weights of one hidden channel and |g| their number. After Adam's
 step at learning rate η, with D = √v̂ + ε the diagonal by which Adam divides and Λ = ηλ√|g|, every group moves to the
-minimiser of ½ Σ_i D_i (u_i − w_i)² + Λ ‖u‖₂: zero where ‖D ⊙ w_g‖₂ ≤ Λ, else u_i = w_i D_i θ / (D_i θ + Λ) with θ = ‖u‖₂
-the root of Σ_i w_i² / (θ + Λ / D_i)² = 1. Newton's iteration on the reciprocal root of that sum, which is concave in
-θ, meets it from below and starts at the last step's θ. Silenced are exact zeros. Source: Deleu and Bengio 2021,
-section 3. λ's range is ours. Deviation: the incoming weights of a whole channel are the group everywhere.
+minimiser of ½ Σ_i D_i (u_i − w_i)² + Λ ‖u‖₂: zero where ‖D ⊙ w_g‖₂ ≤ Λ, else u_i = w_i D_i θ / (D_i θ + Λ) with θ =
+‖u‖₂ the root of Σ_i w_i² / (θ + Λ / D_i)² = 1. Newton's iteration on the reciprocal root of that sum, which is
+concave in θ, meets it from below and starts at the last step's θ. Silenced are exact zeros. Source: Deleu and Bengio
+2021, section 3. λ's range is ours. Deviation: the incoming weights of a whole channel are the group everywhere.
 """
 
 import torch
@@ -22,11 +22,11 @@ def metric_shrink(group, metrics: list[Tensor], amount: float, start: Tensor) ->
 
     `metrics` holds D by writer, shaped like its weight; `amount` is positive; θ's iteration begins at `start` (size,).
     """
-    sites, weights = group.writers, [site.layer.weight.flatten(1) for site in group.writers]
-    ratios = [amount / metric.flatten(1) for metric in metrics]  # Λ / D
+    sites, weights = group.writers, [site.layer.weight for site in group.writers]
+    ratios = [amount / metric for metric in metrics]  # Λ / D
 
     def over_channel(parts: list[Tensor]) -> Tensor:
-        return channel_sum(group, [(site, part.sum(1)) for site, part in zip(sites, parts, strict=True)])
+        return channel_sum(group, [(site, part.flatten(1).sum(1)) for site, part in zip(sites, parts, strict=True)])
 
     def squares(theta: Tensor) -> tuple[Tensor, Tensor]:
         """Σ w² / (θ + Λ / D)² by channel, and half its negative slope."""

@@ -1,10 +1,11 @@
 """Sparse group lasso by proximal steps.
 
-Objective: loss + λ Σ_g √|g| ‖w_g‖₂ + λ ‖W‖₁; g the incoming weights of one hidden channel, |g| their number, and W the
-weights of all linear and convolutional layers, no biases, no norms. After each optimiser step at learning rate η, first
-W ← sign(W) (|W| − ηλ)₊, then w_g ← w_g (1 − ηλ√|g| / ‖w_g‖₂)₊: together the exact proximal step of the sum, and zeros
-are exact. Source: Simon et al. 2013 for the penalty; Scardapane et al. 2017, section 3, for the one λ before both terms.
-λ's range is ours. Deviations: incoming weights where Scardapane et al. group the outgoing ones, and proximal steps.
+Objective: loss + λ Σ_g √|g| ‖w_g‖₂ + λ ‖W‖₁; g the incoming weights of one hidden channel, |g| their number, and W
+the weights of all linear and convolutional layers, no biases, no norms. After each optimiser step at learning rate η,
+first W ← sign(W) (|W| − ηλ)₊, then w_g ← w_g (1 − ηλ√|g| / ‖w_g‖₂)₊: together the exact proximal step of the sum, and
+zeros are exact. Source: Simon et al. 2013 for the penalty; Scardapane et al. 2017, section 3, for the one λ before
+both terms. λ's range is ours. Deviations: incoming weights where Scardapane et al. group the outgoing ones, and
+proximal steps.
 """
 
 import torch

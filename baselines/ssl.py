@@ -1,10 +1,10 @@
 """Structured sparsity learning: a trained network learns on with a group lasso, then loses what is left small.
 
 Objective: loss + λ Σ_g ‖w_g‖₂, g the incoming weights of one hidden channel, without a size factor. Starts from the
-dense network, half-way; the gradient λ w_g / ‖w_g‖₂ joins the loss's. Silenced: every single weight with |w| < 1e-4 in
-the layers that write hidden channels; the zeros stay while the network is fine-tuned without the penalty, and a channel
-goes once all its weights are zero. Source: Wen et al. 2016, equation 1 and section 3, filter-wise; 1e-4 as in the
-published code. λ's range is ours. Deviation: the published code also zeroes within training, after every step.
+dense network, half-way; the gradient λ w_g / ‖w_g‖₂ joins the loss's. Silenced: every single weight with |w| < 1e-4
+in the layers that write hidden channels; the zeros stay while the network is fine-tuned without the penalty, and a
+channel goes once all its weights are zero. Source: Wen et al. 2016, equation 1 and section 3, filter-wise; 1e-4 as in
+the published code. λ's range is ours. Deviation: the published code also zeroes within training, after every step.
 """
 
 import torch
@@ -34,7 +34,7 @@ class SSL(Method):
             factors = self.strength / group.incoming_norms().clamp_min_(1e-30)
             for site in group.writers:
                 weight = site.layer.weight
-                weight.grad.flatten(1).addcmul_(weight.flatten(1), rows(site, factors, otherwise=0))
+                weight.grad.addcmul_(weight, rows(site, factors, otherwise=0))
 
     @torch.no_grad()
     def silence(self, net, images: Tensor, labels: Tensor):

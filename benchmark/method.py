@@ -119,10 +119,11 @@ def channel_sum(group: ChannelGroup, parts: list[tuple[Site, Tensor]]) -> Tensor
 
 
 def rows(site: Site, values: Tensor, otherwise: float) -> Tensor:
-    """Values of a group's channels (size,) at the layer's rows, to be multiplied with its parameters' rows (N, 1)."""
-    spread = values.new_full((site.layer.weight.shape[0], 1), otherwise)
-    spread[site.positions, 0] = values[site.channels]
-    return spread
+    """A value for each of the layer's outputs, shaped to multiply its weight, from one for each channel (size,)."""
+    weight = site.layer.weight
+    spread = values.new_full((weight.shape[0],), otherwise)
+    spread[site.positions] = values[site.channels]
+    return spread.view(-1, *[1] * (weight.dim() - 1))
 
 
 class Method(ABC):
