@@ -2,9 +2,10 @@
 
 Objective: loss + (λ/2) (‖u‖₂² + ‖v‖₂²) with W = u ⊙ v for the weights of all linear and convolutional layers, no
 biases, no norms; its minima are those of loss + λ ‖W‖₁. The module keeps its shape: the optimiser holds u and v, the
-chain rule gives their gradients, g ⊙ v and g ⊙ u, and W is written back after every step. Factors start balanced, |u|
-= |v| = √|W|, so that W starts as everywhere. Silenced: every single weight with |w| < ξ; a channel goes once all its
-incoming weights are zero. Source: Ziyin and Wang 2023, section 3. λ's range is ours.
+chain rule gives their gradients, g ⊙ v and g ⊙ u, and W is written back after every step. Factors start as u = W and
+v = 1, so that W starts as everywhere and its sign can still change, which it never could from |u| = |v|. Silenced:
+every single weight with |w| < ξ; a channel goes once all its incoming weights are zero. Source: Ziyin and Wang 2023,
+section 3. λ's range is ours.
 """
 
 import torch
@@ -28,8 +29,8 @@ class Spred(Method):
     @torch.no_grad()
     def prepare(self, net, steps):
         self.weights = net.weights
-        self.u = [torch.nn.Parameter(weight.abs().sqrt_()) for weight in self.weights]
-        self.v = [torch.nn.Parameter(u * weight.sign()) for u, weight in zip(self.u, self.weights, strict=True)]
+        self.u = [torch.nn.Parameter(weight.clone()) for weight in self.weights]
+        self.v = [torch.nn.Parameter(torch.ones_like(weight)) for weight in self.weights]
 
     def configure_optimizer(self, net):
         replaced = {id(weight) for weight in self.weights}
