@@ -15,21 +15,26 @@ from torch import Tensor
 
 from benchmark.method import Method, Real, shrink, training
 
+MAX_ITERATIONS = 50
+
 
 @torch.no_grad()
-def exclusive_shrink(weight: Tensor, amount: float) -> None:
-    """The proximal step of (amount / 2) Σ ‖w_g‖₁², g the incoming weights of one output, in place."""
-    magnitudes = weight.flatten(1).abs()
-    threshold = weight.new_zeros(weight.shape[0], 1)
-    while True:
-        excess = (magnitudes - threshold).clamp_min_(0)
-        total = amount * excess.sum(1, keepdim=True)
-        step = (total - threshold) / (1 + amount * excess.sign_().sum(1, keepdim=True))
-        threshold += step.clamp_min_(0)
-        if (step <= 2 * torch.finfo(weight.dtype).eps * threshold).all():
+def exclusive_shrink(weight: Tensor, amount: float, start: Tensor) -> Tensor:
+    """The proximal step of (amount / 2) Σ ‖w_g‖₁², g the incoming weights of one output, in place.
+
+    Returns the thresholds (outputs, 1); their iteration begins at `start`, of that shape.
+    """
+    magnitudes, threshold, alive = weight.flatten(1).abs(), start, None
+    excess = torch.empty_like(magnitudes)  # one buffer: a fresh one each time would cost more than the arithmetic
+    for _ in range(MAX_ITERATIONS):
+        torch.sub(magnitudes, threshold, out=excess).clamp_min_(0)
+        total, before, alive = excess.sum(1, keepdim=True), alive, excess.sign_().sum(1, keepdim=True)
+        threshold = (threshold + (amount * total - threshold) / (1 + amount * alive)).clamp_min_(0)
+        if before is not None and torch.equal(before, alive):
             break
-    threshold = threshold.view(-1, *[1] * (weight.dim() - 1))
-    weight.sub_(weight.clamp(-threshold, threshold))
+    clipped = torch.minimum(weight.flatten(1), threshold, out=excess)
+    weight.sub_(torch.maximum(clipped, -threshold, out=clipped).view_as(weight))
+    return threshold
 
 
 class CGES(Method):
@@ -45,6 +50,7 @@ class CGES(Method):
     }
 
     def prepare(self, net, steps):
+        self.thresholds = [weight.new_zeros(len(weight), 1) for weight in net.weights]
         depth, low = max(len(net.weights) - 1, 1), self.least_share
         self.shares = [low + (1 - 2 * low) * layer / depth for layer in range(len(net.weights))]
         share_of = {id(weight): share for weight, share in zip(net.weights, self.shares, strict=True)}
@@ -54,5 +60,5 @@ class CGES(Method):
     def after_step(self, net, lr):
         for group, share in self.groups:
             shrink(group, lr * self.strength * (1 - share))
-        for weight, share in zip(net.weights, self.shares, strict=True):
-            exclusive_shrink(weight, lr * self.strength * share)
+        for i, (weight, share) in enumerate(zip(net.weights, self.shares, strict=True)):
+            self.thresholds[i] = exclusive_shrink(weight, lr * self.strength * share, self.thresholds[i])

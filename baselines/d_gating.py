@@ -52,7 +52,7 @@ class DGating(Method):
             product, parts = gates.prod(0), []
             for site, core in zip(group.writers, cores, strict=True):
                 gradient = site.layer.weight.grad
-                parts.append((site, torch.linalg.vecdot(gradient.flatten(1), core.flatten(1))))
+                parts.append((site, (gradient * core).flatten(1).sum(1)))
                 core.grad = gradient.mul_(rows(site, product, 1))
                 site.layer.weight.grad = None  # the optimiser, which does not hold the weight, would not clear it
             inner = channel_sum(group, parts)

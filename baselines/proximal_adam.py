@@ -17,33 +17,28 @@ MAX_ITERATIONS = 50
 
 
 @torch.no_grad()
-def metric_shrink(group, metrics: list[Tensor], amount: float, start: Tensor) -> Tensor:
-    """The proximal step of amount · Σ ‖w_g‖₂ on a channel group, in place; returns the new norms θ.
+def metric_shrink(group, ratios: list[Tensor], start: Tensor) -> Tensor:
+    """The proximal step of Λ Σ ‖w_g‖₂ on a channel group, in place; returns the new norms θ.
 
-    `metrics` holds D by writer, shaped like its weight; `amount` is positive; θ's iteration begins at `start` (size,).
+    `ratios` holds Λ / D by writer, shaped like its weight and overwritten; θ's iteration begins at `start` (size,).
     """
-    sites, weights = group.writers, [site.layer.weight for site in group.writers]
-    ratios = [amount / metric for metric in metrics]  # Λ / D
-
-    def over_channel(parts: list[Tensor]) -> Tensor:
-        return channel_sum(group, [(site, part.flatten(1).sum(1)) for site, part in zip(sites, parts, strict=True)])
-
-    def squares(theta: Tensor) -> tuple[Tensor, Tensor]:
-        """Σ w² / (θ + Λ / D)² by channel, and half its negative slope."""
-        inverses = [(r + rows(site, theta, 1)).reciprocal_() for site, r in zip(sites, ratios, strict=True)]
-        parts = [(w * i).square_() for w, i in zip(weights, inverses, strict=True)]
-        return over_channel(parts), over_channel([p.mul_(i) for p, i in zip(parts, inverses, strict=True)])
-
-    alive, theta = squares(torch.zeros_like(start))[0] > 1, start
+    sites, theta = group.writers, start
+    buffers = [(torch.empty_like(ratio), torch.empty_like(ratio)) for ratio in ratios]
     for _ in range(MAX_ITERATIONS):
-        total, slope = squares(theta)
-        theta = torch.where(alive, theta + (total**1.5 - total) / slope, 0).clamp_min_(0)
-        if ((total - 1).abs()[alive] <= 32 * torch.finfo(total.dtype).eps).all():
+        squares, cubes = [], []
+        for site, ratio, (inverse, product) in zip(sites, ratios, buffers, strict=True):
+            torch.add(ratio, rows(site, theta, 1), out=inverse).reciprocal_()
+            torch.mul(site.layer.weight, inverse, out=product).square_()
+            squares.append((site, product.flatten(1).sum(1)))
+            cubes.append((site, product.mul_(inverse).flatten(1).sum(1)))
+        total, slope = channel_sum(group, squares), channel_sum(group, cubes)
+        solved = ((total - 1).abs() <= 32 * torch.finfo(total.dtype).eps) | ((theta == 0) & (total <= 1))
+        if solved.all():
             break
-    for site, weight, ratio in zip(sites, weights, ratios, strict=True):
+        theta = (theta + (total**1.5 - total) / slope.clamp_min_(1e-30)).clamp_min_(0)
+    for site, ratio in zip(sites, ratios, strict=True):
         spread = rows(site, theta, 1)
-        kept = torch.where(rows(site, torch.ones_like(theta), 0) > 0, spread / (spread + ratio), 1)
-        weight.mul_(kept)
+        site.layer.weight.mul_(ratio.add_(spread).reciprocal_().mul_(spread))
     return theta
 
 
@@ -69,8 +64,8 @@ class ProximalAdam(Method):
         for i, group in enumerate(net.groups):
             amount = lr * self.strength * group.fan_in**0.5
             if amount > 0:
-                metrics = [self._metric(site.layer.weight) for site in group.writers]
-                self.norms[i] = metric_shrink(group, metrics, amount, self.norms[i])
+                ratios = [self._metric(site.layer.weight).reciprocal_().mul_(amount) for site in group.writers]
+                self.norms[i] = metric_shrink(group, ratios, self.norms[i])
 
     def _metric(self, weight: Tensor) -> Tensor:
         """√v̂ + ε, what Adam's step is divided by."""

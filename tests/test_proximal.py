@@ -103,18 +103,20 @@ def test_sparse_group_lasso_composes_to_the_prox_of_the_sum(net, strength):
 
 
 @pytest.mark.parametrize("amount", AMOUNTS)
-def test_exclusive_shrink_is_the_prox_of_the_squared_l1_norm(net, amount):
+@pytest.mark.parametrize("start", [0.0, 100.0])
+def test_exclusive_shrink_is_the_prox_of_the_squared_l1_norm(net, amount, start):
     weight = net.module["first"].weight
     before = weight.detach().clone()
-    exclusive_shrink(weight, amount)
+    exclusive_shrink(weight, amount, torch.full((6, 1), start, dtype=torch.float64))
     assert_rows(weight.detach(), [numerical_prox(row, exclusive=amount) for row in before])
 
 
 @pytest.mark.parametrize("amount", AMOUNTS)
-def test_exclusive_shrink_meets_the_sorted_solution(net, amount):
+@pytest.mark.parametrize("start", [0.0, 100.0])
+def test_exclusive_shrink_meets_the_sorted_solution(net, amount, start):
     weight = net.module["first"].weight
     before = weight.detach().clone()
-    exclusive_shrink(weight, amount)
+    exclusive_shrink(weight, amount, torch.full((6, 1), start, dtype=torch.float64))
     for row, shrunk in zip(before, weight.detach(), strict=True):
         thresholds = (
             amount
@@ -137,7 +139,7 @@ def test_metric_shrink_is_the_prox_under_adams_metric(net, amount, start):
         part[site.channels] = metric[site.positions]
         joined.append(part)
     joined = torch.cat(joined, 1)
-    norms = metric_shrink(group, metrics, amount, torch.full((6,), start, dtype=torch.float64))
+    norms = metric_shrink(group, [amount / metric for metric in metrics], torch.full((6,), start, dtype=torch.float64))
     after = channels(group)
     assert_rows(after, [numerical_prox(row, two=amount, metric=d) for row, d in zip(before, joined, strict=True)])
     assert torch.equal((after == 0).all(1), (joined * before).norm(dim=1) <= amount)
