@@ -44,7 +44,7 @@ class CGES(Method):
     reference = "Yoon and Hwang 2017, ICML, PMLR 70:3958"
     knob = "strength"
     space = {
-        "strength": Real(1e-2, 0, 100, log=True, grid=(1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)),
+        "strength": Real(2e-3, 0, 100, log=True, grid=(3e-4, 1e-3, 2e-3, 4e-3, 1e-2, 1e-1)),
         "least_share": Real(0.2, 0, 0.5),  # m
         **training("momentum", 0.1),
     }

@@ -6,8 +6,9 @@ u − log(1 − u) + log α) / β), z = min(1, max(0, s(ζ − γ) + γ)), P(z �
 ζ = 1.1. One z is drawn a step, for the whole batch. The module keeps its shape: the optimiser holds log α and the
 ungated parameters, the chain rule gives their gradients, and their product with z is written back; after the last
 step z is the deterministic one of the test, min(1, max(0, σ(log α)(ζ − γ) + γ)). Silenced: channels whose test-time z
-is zero. Source: Louizos et al. 2018, sections 2 and 4; α starts at a drop rate of 0.2. λ's range is ours. Deviations:
-one draw a batch for convolutions too, and λ is not divided by the number of samples.
+is zero. Source: Louizos et al. 2018, sections 2 and 4; z starts at a drop rate of 0.5. λ's range is ours, and so is
+the learning rate: a gate closes for good at log α = −2.4, which Adam needs 2.4 / η steps to reach. Deviations: one
+draw a batch for convolutions too, and λ is not divided by the number of samples.
 """
 
 import math
@@ -18,7 +19,7 @@ from torch import Tensor
 from benchmark.method import Method, Real, channel_sum, rows, training
 
 BETA, LOW, HIGH = 2 / 3, -0.1, 1.1
-DROP_RATE = 0.2
+DROP_RATE = 0.5
 
 
 class HardConcrete(Method):
@@ -28,8 +29,8 @@ class HardConcrete(Method):
     reference = "Louizos et al. 2018, arXiv:1712.01312"
     knob = "strength"
     space = {
-        "strength": Real(1e-5, 0, 10, log=True, grid=(1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4)),
-        **training("adam", 1e-3),
+        "strength": Real(1e-5, 0, 10, log=True, grid=(1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 1e-3)),
+        **training("adam", 3e-3),
     }
 
     @torch.no_grad()

@@ -49,7 +49,7 @@ class ProximalAdam(Method):
     reference = "Deleu and Bengio 2021, arXiv:2102.03869"
     knob = "strength"
     space = {
-        "strength": Real(1e-3, 0, 10, log=True, grid=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)),
+        "strength": Real(3e-2, 0, 10, log=True, grid=(1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)),
         **training("adam", 1e-3),
         "optimizer": Choice("adam", ("adam",)),
     }

@@ -20,7 +20,7 @@ class SparseGroupLasso(Method):
     reference = "Simon et al. 2013, doi:10.1080/10618600.2012.681250; Scardapane et al. 2017, arXiv:1607.00485"
     knob = "strength"
     space = {
-        "strength": Real(1e-3, 0, 10, log=True, grid=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)),
+        "strength": Real(2e-3, 0, 10, log=True, grid=(3e-4, 1e-3, 2e-3, 4e-3, 1e-2, 3e-2)),
         **training("momentum", 0.1),
     }
 

@@ -21,7 +21,7 @@ class Spred(Method):
     reference = "Ziyin and Wang 2023, arXiv:2210.01212"
     knob = "strength"
     space = {
-        "strength": Real(1e-3, 0, 10, log=True, grid=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)),
+        "strength": Real(3e-3, 0, 10, log=True, grid=(1e-3, 2e-3, 3e-3, 5e-3, 1e-2, 2e-2)),
         "threshold": Real(1e-4, 0, 1, log=True),
         **training("momentum", 0.1),
     }

@@ -22,7 +22,7 @@ class SSL(Method):
     reference = "Wen et al. 2016, arXiv:1608.03665"
     knob = "strength"
     space = {
-        "strength": Real(1e-2, 0, 1000, log=True, grid=(1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)),
+        "strength": Real(1.0, 0, 1000, log=True, grid=(0.1, 0.3, 1.0, 3.0, 10.0, 30.0)),
         "threshold": Real(1e-4, 0, 1, log=True),
         **training("momentum", 0.1),
     }
