@@ -1,7 +1,7 @@
 """The control: the loss with a small L2 penalty, nothing silenced.
 
-Objective: loss + (λ/2) ‖all parameters‖². Momentum SGD as the field's usual baseline; its network, trained without the
-fine-tuning epochs, is also what post-training methods start from.
+Objective: loss + (λ/2) ‖all parameters‖². Momentum SGD as the field's usual baseline; its network, trained without
+the fine-tuning epochs, is also what post-training methods start from.
 """
 
 from benchmark.method import Method, Real, training

@@ -1,14 +1,15 @@
 """Group lasso by proximal steps.
 
-Objective: loss + λ Σ_g √|g| ‖w_g‖₂ over the channel groups, g the incoming weights of one hidden channel and |g| their
-number. After each optimiser step at learning rate η, w_g ← w_g (1 − ηλ√|g| / ‖w_g‖₂)₊, so zeros are exact. Source:
-Yuan and Lin 2006, equation 2.1; Scardapane et al. 2017, equation 7, who group a unit's outgoing weights instead. λ's
-range is ours.
+Objective: loss + λ Σ_g √|g| ‖w_g‖₂ over the channel groups, g the incoming weights of one hidden channel and |g|
+their number. After each optimiser step at learning rate η, w_g ← w_g (1 − ηλ√|g| / ‖w_g‖₂)₊, so zeros are exact.
+Source: Yuan and Lin 2006, equation 2.1; Scardapane et al. 2017, equation 7. λ's range is ours. Deviations: Scardapane
+et al. group a unit's outgoing weights and differentiate the norm; here the incoming ones, so that methods are
+comparable, and proximal steps.
 """
 
 import torch
 
-from benchmark.method import Method, Real, training
+from benchmark.method import Method, Real, shrink, training
 
 
 class GroupLasso(Method):
@@ -25,6 +26,4 @@ class GroupLasso(Method):
     @torch.no_grad()
     def after_step(self, net, lr):
         for group in net.groups:
-            norms = group.incoming_norms()
-            shrink = lr * self.strength * group.fan_in**0.5
-            group.scale_incoming((1 - shrink / norms.clamp_min(1e-30)).clamp_min_(0))
+            shrink(group, lr * self.strength * group.fan_in**0.5)

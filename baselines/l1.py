@@ -1,29 +1,49 @@
-"""L1 regularisation by proximal steps.
+"""L1 regularisation, by proximal steps or by its subgradient.
 
-Objective: loss + λ ‖W‖₁ over the weights of all linear and convolutional layers, no biases, no norms. After each
-optimiser step at learning rate η, W ← sign(W) (|W| − ηλ)₊, so zeros are exact; a channel is silent once all its
-incoming weights are zero. Source: Tibshirani 1996; Parikh and Boyd 2014, section 6.5.2 for the step. λ's range is ours:
-a weight before batch norm is scale-invariant, so it must be large before anything is removed.
+Objective: loss + λ ‖W‖₁ over the weights of all linear and convolutional layers, no biases, no norms; no groups, no
+size factor. `form`:
+- proximal (default): after each optimiser step at learning rate η, W ← sign(W) (|W| − ηλ)₊, so zeros are exact, and a
+  channel is silent once all its incoming weights are zero. With Adam it is plain soft-thresholding, not the proximal
+  step of Adam's own metric.
+- subgradient: λ sign(W) joins the loss's gradient, inside the optimiser as L2 does in `implicit`: with Adam it answers
+  what happens with L1 in place of L2. The sign never fades, so dead weights keep moving by about a learning rate and
+  never reach 1e-15; silenced are the incoming weights of every channel with ‖w_k‖₂ < ξ, ξ just above that motion.
+Source: Tibshirani 1996; Parikh and Boyd 2014, section 6.5.2 for the step. λ's range is ours: a weight before batch norm
+is scale-invariant, so it must be large before anything is removed.
 """
 
 import torch
-from torch.nn.functional import softshrink
+from torch import Tensor
 
-from benchmark.method import Method, Real, training
+from benchmark.method import Choice, Method, Real, soft_threshold, training
 
 
 class L1(Method):
-    """Proximal L1."""
+    """L1 on all weights."""
 
     title = "L1"
     reference = "Tibshirani 1996, doi:10.1111/j.2517-6161.1996.tb02080.x"
     knob = "strength"
     space = {
         "strength": Real(1e-3, 0, 10, log=True, grid=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)),
+        "form": Choice("proximal", ("proximal", "subgradient")),
+        "threshold": Real(1e-2, 0, 1, log=True),
         **training("momentum", 0.1),
     }
 
     @torch.no_grad()
+    def after_backward(self, net):
+        if self.form == "subgradient":
+            weights = net.weights
+            signs = torch._foreach_sign(weights)
+            torch._foreach_add_([weight.grad for weight in weights], signs, alpha=self.strength)
+
+    @torch.no_grad()
     def after_step(self, net, lr):
-        for weight in net.weights:
-            weight.copy_(softshrink(weight, lr * self.strength))
+        if self.form == "proximal":
+            soft_threshold(net.weights, lr * self.strength)
+
+    def silence(self, net, images: Tensor, labels: Tensor):
+        if self.form == "subgradient":
+            for group in net.groups:
+                group.zero_incoming(group.incoming_norms() < self.threshold)

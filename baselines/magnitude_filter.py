@@ -1,13 +1,13 @@
 """Filter magnitude: the channels with the smallest weights go, in one shot, and the rest is fine-tuned.
 
 Criterion: s_k = ‖w_k‖₁ over the incoming weights of channel k; in every group the `ratio` of channels with the lowest
-s_k is silenced wholly, incoming weights, bias, γ and β. Starts from the dense network. Source: Li et al. 2017, section
-3.1; the same ratio in every layer, where the paper spares layers by hand.
+s_k is silenced wholly, incoming weights, bias, γ and β. Starts from the dense network. Source: Li et al. 2017,
+section 3.1; the same ratio in every layer, where the paper spares layers by hand.
 """
 
 from torch import Tensor
 
-from benchmark.method import Method, Real, training
+from benchmark.method import Method, Real, lowest, training
 
 
 class MagnitudeFilter(Method):
@@ -25,7 +25,4 @@ class MagnitudeFilter(Method):
 
     def silence(self, net, images: Tensor, labels: Tensor):
         for group in net.groups:
-            order = group.incoming_norms(p=1).argsort(stable=True)
-            doomed = order.new_zeros(group.size, dtype=bool)
-            doomed[order[: int(self.ratio * group.size)]] = True
-            group.silence(doomed)
+            group.silence(lowest(group.incoming_norms(p=1), self.ratio))

@@ -1,14 +1,14 @@
 """Network slimming: L1 on the scales of batch norm, then the channels with the smallest scales go.
 
-Objective: loss + λ Σ |γ|, its subgradient λ sign(γ) added to γ's gradient; γ starts at 0.5. After training, the `ratio`
-of channels with the lowest |γ| over all groups together is silenced wholly, γ and β included, and the rest is
+Objective: loss + λ Σ |γ|, its subgradient λ sign(γ) added to γ's gradient; γ starts at 0.5. After training, the
+`ratio` of channels with the lowest |γ| over all groups together is silenced wholly, γ and β included, and the rest is
 fine-tuned. Source: Liu et al. 2017, equation 1 and section 3; λ = 1e-4 as there for CIFAR's VGG.
 """
 
 import torch
 from torch import Tensor
 
-from benchmark.method import Method, Real, training
+from benchmark.method import Method, Real, silence_lowest, training
 
 
 class NetworkSlimming(Method):
@@ -32,13 +32,8 @@ class NetworkSlimming(Method):
 
     @torch.no_grad()
     def after_backward(self, net):
-        for scale in self.scales:
-            scale.grad.add_(scale.sign(), alpha=self.strength)
+        grads = [scale.grad for scale in self.scales]
+        torch._foreach_add_(grads, torch._foreach_sign(self.scales), alpha=self.strength)
 
     def silence(self, net, images: Tensor, labels: Tensor):
-        scales = [group.scales() for group in net.groups]
-        order = torch.cat(scales).argsort(stable=True)
-        doomed = torch.zeros(len(order), dtype=torch.bool, device=order.device)
-        doomed[order[: int(self.ratio * len(order))]] = True
-        for group, part in zip(net.groups, doomed.split([len(s) for s in scales]), strict=True):
-            group.silence(part)
+        silence_lowest(net, [group.scales() for group in net.groups], self.ratio)

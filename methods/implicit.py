@@ -2,9 +2,9 @@
 
 Objective: loss + (λ/2) ‖all parameters‖², the penalty's gradient λw inside the optimiser (coupled), biases and norms
 included. Silenced after training: the incoming weights of every channel k with ‖w_k‖₂ < ξ; what it still emits is
-constant and stays exact. Groups: incoming weights, no size factor. Source: Yaguchi et al. 2018, sections 3 and 4; λ and
-the learning rate are not in the public text, so λ's range is ours, found by what it removes. With another optimiser
-than Adam it is the paper's own comparison; "adamw" decouples the decay.
+constant and stays exact. Groups: incoming weights, no size factor. Source: Yaguchi et al. 2018, sections 3 and 4; λ
+and the learning rate are not in the public text, so λ's range is ours, found by what it removes. With another
+optimiser than Adam it is the paper's own comparison; "adamw" decouples the decay.
 """
 
 from torch import Tensor

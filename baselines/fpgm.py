@@ -1,0 +1,42 @@
+"""Geometric median: the channels nearest to all others of their layer go, as replaceable, and the rest is fine-tuned.
+
+Criterion: s_k = Σ_j ‖w_k − w_j‖₂ over the channels j of the group, w the incoming weights; in every group the `ratio`
+of channels with the lowest s_k is silenced wholly. Starts from the dense network. Source: He et al. 2019, section 3.
+Deviation: one shot after training, where they prune softly after every epoch.
+"""
+
+import torch
+from torch import Tensor
+
+from benchmark.method import Method, Real, lowest, training
+
+
+class FPGM(Method):
+    """Geometric-median filter pruning with fine-tuning."""
+
+    title = "Geometric median"
+    reference = "He et al. 2019, arXiv:1811.00250"
+    knob = "ratio"
+    space = {
+        "ratio": Real(0.5, 0, 1, grid=(0.02, 0.3, 0.5, 0.7, 0.85, 0.95)),
+        **training("momentum", 0.1),
+    }
+    base = "dense"
+    fine_tunes = True
+
+    def silence(self, net, images: Tensor, labels: Tensor):
+        for group in net.groups:
+            group.silence(lowest(distances(group), self.ratio))
+
+
+@torch.no_grad()
+def distances(group) -> Tensor:
+    """Σ_j ‖w_k − w_j‖₂ for every channel k of a group; a layer that does not write a channel counts as zeros."""
+    columns = []
+    for site in group.writers:
+        weights = site.layer.weight.flatten(1)
+        column = weights.new_zeros(group.size, weights.shape[1])
+        column[site.channels] = weights[site.positions]
+        columns.append(column)
+    filters = torch.cat(columns, dim=1)
+    return torch.cdist(filters, filters, compute_mode="donot_use_mm_for_euclid_dist").sum(1)

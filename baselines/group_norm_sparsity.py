@@ -1,0 +1,63 @@
+"""Group-norm sparsity (DepGraph): shrinks whatever belongs to a channel, the weaker the channel the more.
+
+Rule: with I_k the 2-norm over all that channel k couples, incoming weights, outgoing weights and γ, the gradient of
+each of them gains λ · 2^(4 (I_max − I_k) / (I_max − I_min)) · w, maximum and minimum over the group. Then the `ratio`
+of channels with the lowest I_k, divided by the group's mean and ranked over all groups together, is silenced wholly
+and the rest is fine-tuned. Starts from the dense network, half-way. Source: Fang et al. 2023, section 3, with its α =
+4 and λ = 5e-4. Deviation: I_k and the ratio are taken once, where they repeat pruning in steps.
+"""
+
+import torch
+from torch import Tensor
+
+from benchmark.method import Method, Real, channel_sum, rows, silence_lowest, training
+
+CONTRAST = 4  # α
+
+
+class GroupNormSparsity(Method):
+    """Adaptive L2 on coupled groups, with fine-tuning."""
+
+    title = "Group norm (DepGraph)"
+    reference = "Fang et al. 2023, arXiv:2301.12900"
+    knob = "ratio"
+    space = {
+        "ratio": Real(0.5, 0, 1, grid=(0.02, 0.3, 0.5, 0.7, 0.85, 0.95)),
+        "strength": Real(5e-4, 0, 1, log=True),
+        **training("momentum", 0.1),
+    }
+    base = "dense"
+    trains_base = True
+    fine_tunes = True
+
+    @torch.no_grad()
+    def after_backward(self, net):
+        for group in net.groups:
+            norms = coupled_norms(group)
+            low, high = norms.aminmax()
+            factors = self.strength * 2 ** (CONTRAST * (high - norms) / (high - low).clamp_min(1e-30))
+            for site in (*group.writers, *group.norms, *group.readers):
+                weight = site.layer.weight
+                weight.grad.addcmul_(weight, rows(site, factors, 0) if site.dim == 0 else _columns(site, factors))
+
+    def silence(self, net, images: Tensor, labels: Tensor):
+        norms = [coupled_norms(group) for group in net.groups]
+        silence_lowest(net, [norm / norm.mean() for norm in norms], self.ratio)
+
+
+def _columns(site, values: Tensor) -> Tensor:
+    """A value for each of a reader's inputs, shaped to multiply its weight; 0 for other groups' channels."""
+    weight, blocks = site.layer.weight, getattr(site.layer, "groups", 1)
+    spread = values.new_zeros(blocks * weight.shape[1])
+    spread[site.positions] = values[site.channels]
+    by_row = spread.view(blocks, -1).repeat_interleave(weight.shape[0] // blocks, dim=0)
+    return by_row.view(*by_row.shape, *[1] * (weight.dim() - 2))
+
+
+@torch.no_grad()
+def coupled_norms(group) -> Tensor:
+    """The 2-norm over all parameters that each channel couples, biases aside; shape (size,)."""
+    total = group.incoming_norms().square_() + group.outgoing_norms().square_()
+    if group.norms:
+        total += channel_sum(group, [(site, site.layer.weight.square()) for site in group.norms])
+    return total.sqrt_()

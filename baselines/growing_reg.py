@@ -1,0 +1,49 @@
+"""Growing regularisation (GReg-1): the doomed channels are pushed to zero by an L2 penalty that grows.
+
+Rule: in a trained network the `ratio` of every group's channels with the lowest ‖w_k‖₁ is doomed; training goes on
+with loss + (λ_t/2) Σ_doomed ‖w_k‖₂², w_k the incoming weights, λ_t growing evenly from 0 to 1 over the steps. Then
+the doomed are silenced wholly and the rest is fine-tuned. Starts from the dense network, half-way. Source: Wang et
+al. 2021, section 3 and algorithm 1, with the ceiling τ = 1. Deviation: they add 1e-4 every few steps for as long as
+that takes and then hold the ceiling; here the growth is as fast as the budget that all methods share needs.
+"""
+
+import torch
+from torch import Tensor
+
+from benchmark.method import Method, Real, lowest, rows, training
+
+CEILING = 1.0
+
+
+class GrowingReg(Method):
+    """Filter magnitude pruning through a growing penalty, with fine-tuning."""
+
+    title = "Growing regularisation"
+    reference = "Wang et al. 2021, arXiv:2012.09243"
+    knob = "ratio"
+    space = {
+        "ratio": Real(0.5, 0, 1, grid=(0.02, 0.3, 0.5, 0.7, 0.85, 0.95)),
+        **training("momentum", 0.1),
+    }
+    base = "dense"
+    trains_base = True
+    fine_tunes = True
+
+    def prepare(self, net, steps):
+        self.strength, self.increment = 0.0, CEILING / steps
+        self.doomed = [lowest(group.incoming_norms(p=1), self.ratio) for group in net.groups]
+        self.targets = [
+            (site.layer.weight, rows(site, doomed.to(site.layer.weight.dtype), otherwise=0))
+            for group, doomed in zip(net.groups, self.doomed, strict=True)
+            for site in group.writers
+        ]
+
+    @torch.no_grad()
+    def after_backward(self, net):
+        self.strength += self.increment
+        for weight, doomed in self.targets:
+            weight.grad.addcmul_(weight, doomed, value=self.strength)
+
+    def silence(self, net, images: Tensor, labels: Tensor):
+        for group, doomed in zip(net.groups, self.doomed, strict=True):
+            group.silence(doomed)

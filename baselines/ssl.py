@@ -1,0 +1,42 @@
+"""Structured sparsity learning: a trained network learns on with a group lasso, then loses what is left small.
+
+Objective: loss + λ Σ_g ‖w_g‖₂, g the incoming weights of one hidden channel, without a size factor. Starts from the
+dense network, half-way. Silenced: every single weight with |w| < 1e-4 in the layers that write hidden channels; the
+zeros stay while the network is fine-tuned without the penalty, and a channel goes once all its weights are zero.
+Source: Wen et al. 2016, equation 1 and section 3, filter-wise; 1e-4 as in the published code. λ's range is ours.
+Deviation: proximal steps, w_g ← w_g (1 − ηλ / ‖w_g‖₂)₊, where they add the gradient λ w_g / ‖w_g‖₂; that one moves a
+dead channel to and fro by ηλ / (1 − momentum), far above 1e-4 at the learning rates that methods here share, so that
+nothing would go.
+"""
+
+import torch
+from torch import Tensor
+
+from benchmark.method import Method, Real, shrink, training
+
+
+class SSL(Method):
+    """Group lasso from a trained network, with masked fine-tuning."""
+
+    title = "SSL"
+    reference = "Wen et al. 2016, arXiv:1608.03665"
+    knob = "strength"
+    space = {
+        "strength": Real(1.0, 0, 1000, log=True, grid=(0.1, 0.3, 1.0, 3.0, 10.0, 30.0)),
+        "threshold": Real(1e-4, 0, 1, log=True),
+        **training("momentum", 0.1),
+    }
+    base = "dense"
+    trains_base = True
+    fine_tunes = True
+
+    def after_step(self, net, lr):
+        for group in net.groups:
+            shrink(group, lr * self.strength)
+
+    @torch.no_grad()
+    def silence(self, net, images: Tensor, labels: Tensor):
+        for group in net.groups:
+            for site in group.writers:
+                weight = site.layer.weight
+                weight[weight.abs() < self.threshold] = 0
