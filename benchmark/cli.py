@@ -14,10 +14,11 @@ from rich.table import Table
 
 from benchmark.errors import UsageError, unknown
 from benchmark.execute import Resources
-from benchmark.records import FINISHED, Record, Store, planned
+from benchmark.records import FINISHED, Record, Store
 from benchmark.registry import card, get_method, registry
-from benchmark.running import WIDTH, locked, remaining, run_with_progress
-from benchmark.study import Study, Trial, load_study, study_names
+from benchmark.running import WIDTH, locked, open_points, run_with_progress
+from benchmark.spec import Trial
+from benchmark.study import Slot, Study, load_study, study_names
 
 app = typer.Typer(
     help="Which method finds the most dead weight in a neural network, at which accuracy?\n\n"
@@ -80,7 +81,7 @@ def _list_studies() -> None:
     table = Table("study", "title", "trials", box=None)
     for name in study_names():
         study = load_study(name)
-        table.add_row(name, study.title, str(len(study.trials())))
+        table.add_row(name, study.title, str(study.size))
     console.print(table)
     console.print("`deadweight run STUDY --dry-run` shows the trials of one")
 
@@ -101,29 +102,27 @@ def run(
     Example: deadweight run digits
     """
     plan = load_study(study)
-    trials = plan.trials()
-    folder = results / plan.name
-    store = Store(folder)
+    store = Store(results / plan.name)
     if dry_run:
-        _show_plan(study, plan, trials, remaining(plan, store, retry_failed))
+        _show_plan(study, plan, open_points(plan, store, retry_failed))
         return
-    with locked(folder):
+    with locked(results / plan.name):
         store.mend()
-        todo = remaining(plan, store, retry_failed)
+        todo = open_points(plan, store, retry_failed)
         if todo:
-            run_with_progress(todo, store, Resources(cpus_per_trial, gpus_per_trial, address), in_process)
-        _summarise(study, len(trials), planned(store.load(), trials), ran=len(todo), path=store.path)
+            run_with_progress(plan, todo, store, Resources(cpus_per_trial, gpus_per_trial, address), in_process)
+        _summarise(study, plan.size, plan.own(store.load()), ran=len(todo), path=store.path)
 
 
-def _show_plan(study: str, plan: Study, trials: list[Trial], todo: list[Trial]) -> None:
-    counts = Counter((t.task.name, t.label) for t in trials)
-    open_ = Counter((t.task.name, t.label) for t in todo)
+def _show_plan(study: str, plan: Study, todo: list[Trial | Slot]) -> None:
+    planned = Counter((t.task.name, t.label) for t in plan.remaining([], retry_failed=False))
+    left = Counter((t.task.name, t.label) for t in todo)
     table = Table("task", "method", "trials", "to run", title=plan.title, box=None)
-    for (task, label), count in counts.items():
-        table.add_row(task, label, str(count), str(open_[task, label]))
+    for (task, label), count in planned.items():
+        table.add_row(task, label, str(count), str(left[task, label]))
     console.print(table)
     console.print(
-        f"{len(todo)} of {len(trials)} trials to run, {plan.protocol.epochs} epochs each; "
+        f"{len(todo)} of {plan.size} trials to run, {plan.protocol.epochs} epochs each; "
         f"`deadweight run {study}` starts them"
     )
 
@@ -156,21 +155,20 @@ def status(study: StudyName = "digits", results: Results = Path("results")) -> N
     Example: deadweight status digits
     """
     plan = load_study(study)
-    trials = plan.trials()
     store = Store(results / plan.name)
     every = store.load()
-    records = planned(every, trials)
+    records = plan.own(every)
     by_label = Counter((r.label, r.status) for r in records)
     statuses = sorted({r.status for r in records}, key=lambda s: (s not in FINISHED, s))
     table = Table("method", *statuses, "left", title=plan.title, box=None)
-    for label, total in Counter(t.label for t in trials).items():
+    for label, total in Counter(t.label for t in plan.remaining([], retry_failed=False)).items():
         counts = [by_label[label, s] for s in statuses]
         table.add_row(label, *(str(c) if c else "·" for c in counts), str(total - sum(counts)))
     console.print(table)
-    left = len(trials) - len(records)
+    left = plan.size - len(records)
     stale = len(every) - len(records)
     console.print(
-        f"{len(records)} of {len(trials)} trials have a record in {store.path}"
+        f"{len(records)} of {plan.size} trials have a record in {store.path}"
         + (f"; {stale} records there are of trials the study no longer has" if stale else "")
     )
     console.print(f"next: deadweight {'run' if left else 'plot'} {study}")
@@ -228,7 +226,7 @@ def plot(study: StudyName = "digits", results: Results = Path("results")) -> Non
 
     plan = load_study(study)
     folder = results / plan.name
-    records = planned(Store(folder).load(), plan.trials())
+    records = plan.own(Store(folder).load())
     if not records:
         raise UsageError(f"study {plan.name!r} has no records in {folder}; `deadweight run {study}` makes them")
     frame = tables.frame(records, _titles(records))
@@ -237,6 +235,6 @@ def plot(study: StudyName = "digits", results: Results = Path("results")) -> Non
         summary = tables.summarise(frame)
         made += tables.write(summary, folder)
     tables.show(summary, console)
-    missing = len(plan.trials()) - len(records)
-    note = f" ({missing} of {len(plan.trials())} trials have no record yet)" if missing else ""
+    missing = plan.size - len(records)
+    note = f" ({missing} of {plan.size} trials have no record yet)" if missing else ""
     console.print(f"wrote {len(made)} files under {folder}{note}; start with {made[0]}")

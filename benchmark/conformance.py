@@ -17,7 +17,7 @@ from benchmark.groups import Net, find_groups
 from benchmark.method import Method, Real
 from benchmark.records import Record
 from benchmark.registry import check_metadata, get_method
-from benchmark.study import MethodSetting, Protocol, Task, Trial
+from benchmark.spec import MethodSetting, Protocol, Task, Trial
 from benchmark.train import History, train
 from benchmark.trial import explain, make_method, run, train_base
 

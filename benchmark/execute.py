@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from benchmark.files import write_whole
-from benchmark.records import FINISHED, Record
-from benchmark.study import Trial
+from benchmark.records import Record
+from benchmark.spec import Trial
 from benchmark.trial import Base, explain, failed, run, software, train_base
 
 OnRecord = Callable[[Record], None]
@@ -55,12 +55,6 @@ class BaseStore:
 
     def _path(self, trial: Trial) -> Path:
         return self.folder / f"{trial.base_key}.pt"
-
-
-def pending(trials: list[Trial], records: list[Record], retry_failed: bool) -> list[Trial]:
-    """The trials without a record; with `retry_failed` also those whose record is no result."""
-    done = {r.key for r in records if not retry_failed or r.status in FINISHED}
-    return [trial for trial in trials if trial.key not in done]
 
 
 def needed_bases(trials: list[Trial]) -> list[Trial]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from benchmark.domains import Choice, Domain, Real
 from benchmark.errors import unknown
 
 if TYPE_CHECKING:
@@ -30,40 +29,6 @@ __all__ = [
     "training",
 ]
 
-
-@dataclass(frozen=True)
-class Real:
-    """A real hyperparameter in [low, high], `log` if its ratios matter; `grid` holds the knob's default points."""
-
-    default: float
-    low: float
-    high: float
-    log: bool = False
-    grid: tuple[float, ...] = ()
-
-    def validate(self, value: Any) -> float:
-        """The value as a float. Raises ValueError if it is no number in [low, high]."""
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or not self.low <= value <= self.high:
-            raise ValueError(f"{value!r} is not a number from {self.low:g} to {self.high:g}")
-        return float(value)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A hyperparameter that takes one of a few named values."""
-
-    default: str
-    options: tuple[str, ...]
-
-    def validate(self, value: Any) -> str:
-        """The value itself. Raises ValueError if it is not one of the options."""
-        if value not in self.options:
-            raise ValueError(f"{value!r} is not one of {', '.join(self.options)}")
-        return value
-
-
-Domain = Real | Choice
 
 OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
     "adadelta": (torch.optim.Adadelta, {}),

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmark.errors import UsageError
-from benchmark.study import SCHEMA, MethodSetting, Protocol, Task, Trial, trial_key
+from benchmark.spec import SCHEMA, MethodSetting, Protocol, Task, Trial, trial_key
 
 FINISHED = ("ok", "collapsed", "diverged")  # outcomes that running again would repeat
 STATUSES = (*FINISHED, "failed", "crashed", "skipped")
@@ -146,12 +146,6 @@ class Store:
             raise UsageError(
                 f"cannot write {self.path}: {reason}; all earlier records are safe, run the same command again"
             ) from None
-
-
-def planned(records: list[Record], trials: list[Trial]) -> list[Record]:
-    """The records of the study's own trials, under the study's own labels."""
-    labels = {trial.key: trial.label for trial in trials}
-    return [r.model_copy(update={"label": labels[r.key]}) for r in records if r.key in labels]
 
 
 def _is_json(line: bytes) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import filelock
@@ -12,24 +12,25 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from benchmark.errors import UsageError
-from benchmark.execute import BaseStore, Resources, pending, run_in_process
+from benchmark.execute import BaseStore, Resources, run_in_process
 from benchmark.records import FINISHED, Record, Store
-from benchmark.study import Study, Trial
+from benchmark.spec import Trial
+from benchmark.study import Slot, Study
 
 WIDTH = None if sys.stdout.isatty() else 150
 
 
-def remaining(plan: Study, store: Store, retry_failed: bool) -> list[Trial]:
-    """The study's trials that have no record. Raises UsageError where records were made under another protocol."""
+def open_points(study: Study, store: Store, retry_failed: bool) -> list[Trial | Slot]:
+    """What the study still lacks. Raises UsageError where its records were made under another protocol."""
     records = store.load()
-    other = next((r for r in records if r.protocol != plan.protocol), None)
+    other = next((r for r in records if r.protocol != study.protocol), None)
     if other is not None:
-        mine, theirs = plan.protocol.model_dump(), other.protocol.model_dump()
+        mine, theirs = study.protocol.model_dump(), other.protocol.model_dump()
         changed = ", ".join(f"{k} {theirs[k]} there, {mine[k]} here" for k in mine if mine[k] != theirs[k])
         raise UsageError(
             f"{store.path} was made under another protocol ({changed}); choose another --results or study name"
         )
-    return pending(plan.trials(), records, retry_failed)
+    return study.remaining(records, retry_failed)
 
 
 @contextlib.contextmanager
@@ -45,8 +46,12 @@ def locked(folder: Path) -> Iterator[None]:
         raise UsageError(f"results folder {folder} is not writable: {error.strerror}") from None
 
 
-def run_with_progress(todo: list[Trial], store: Store, resources: Resources, in_process: bool) -> None:
-    """Runs trials under a progress bar, with Ray or in this process, and stores every record as it comes."""
+def run_with_progress(
+    study: Study, todo: list[Trial | Slot], store: Store, resources: Resources, in_process: bool
+) -> None:
+    """Runs what is to do under a progress bar, with Ray or in this process, and stores every record as it comes."""
+    if in_process and study.sampler == "optuna":
+        raise UsageError("the sampler 'optuna' runs through Ray Tune; leave out --in-process")
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[failed]} failed"),
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
@@ -60,17 +65,10 @@ def run_with_progress(todo: list[Trial], store: Store, resources: Resources, in_
             nonlocal failures
             store.append(record)
             failures += record.status not in FINISHED
-            progress.update(bar, advance=1, description=f"{record.study}: {record.label}", failed=failures)
+            progress.update(bar, advance=1, description=f"{study.name}: {record.label}", failed=failures)
 
-        folder = store.path.parent
-        bases = BaseStore(folder / "bases")
         try:
-            if in_process:
-                run_in_process(todo, bases, resources, keep)
-            else:
-                from benchmark.sweep import run_with_ray
-
-                run_with_ray(todo, bases, resources, keep, folder / "logs")
+            _run(study, todo, store, resources, in_process, keep)
         except KeyboardInterrupt:
             progress.stop()
             done = int(progress.tasks[0].completed)
@@ -78,3 +76,24 @@ def run_with_progress(todo: list[Trial], store: Store, resources: Resources, in_
                 f"stopped; {done} trials done and kept, {len(todo) - done} left: run the same command to go on"
             )
             raise
+
+
+def _run(
+    study: Study,
+    todo: list[Trial | Slot],
+    store: Store,
+    resources: Resources,
+    in_process: bool,
+    keep: Callable[[Record], None],
+) -> None:
+    folder = store.path.parent
+    bases, logs = BaseStore(folder / "bases"), folder / "logs"
+    if in_process:
+        run_in_process(todo, bases, resources, keep)
+        return
+    from benchmark import sweep  # Ray is imported only where it is used: that takes seconds
+
+    if study.sampler == "optuna":
+        sweep.search_with_ray(study, todo, store.load(), bases, resources, keep, logs)
+    else:
+        sweep.run_with_ray(todo, bases, resources, keep, logs)

@@ -3,150 +3,38 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import tomllib
+from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+import numpy as np
+from pydantic import Field, ValidationError, model_validator
 
-from benchmark.data import check_name
+from benchmark.domains import Domain, Real
 from benchmark.errors import UsageError, unknown
-from benchmark.models import ACTIVATIONS, NETWORKS, NORM_NAMES
+from benchmark.records import FINISHED, Record
 from benchmark.registry import get_method
+from benchmark.spec import MethodSetting, Protocol, Strict, Task, Trial
 
-SCHEMA = 1  # raised when the suite itself would compute other results, or records get another layout
 STUDIES = Path(__file__).parent / "studies"
 
 
-class Strict(BaseModel):
-    """Fixed fields, no coercion between types, immutable."""
+class Slot(Strict):
+    """Where a method is tuned by itself: on one task with one seed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Task(Strict):
-    """A dataset and a network."""
-
-    dataset: str
-    network: str
-    widths: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)] = ()
-    activation: str = "relu"
-    norm: str = "batch"
-
-    @model_validator(mode="after")
-    def _known(self) -> Task:
-        check_name(self.dataset)
-        names = {"network": NETWORKS, "activation": ACTIVATIONS, "norm": NORM_NAMES}
-        for kind, valid in names.items():
-            if getattr(self, kind) not in valid:
-                raise unknown(kind, getattr(self, kind), valid)
-        return self
-
-    @property
-    def name(self) -> str:
-        """What identifies the task to a reader, for example `digits-mlp-256`."""
-        parts = [self.dataset, self.network, *map(str, self.widths)]
-        defaults = {"activation": "relu", "norm": "batch"}
-        parts += [getattr(self, k) for k, v in defaults.items() if getattr(self, k) != v]
-        return "-".join(parts)
-
-
-class Protocol(Strict):
-    """The budget that all methods of a study share."""
-
-    epochs: Annotated[int, Field(ge=1)]
-    fine_tune_share: Annotated[float, Field(ge=0, lt=1)] = 0.25
-    batch_size: Annotated[int, Field(ge=2)] = 64
-    decay: Annotated[float, Field(gt=0, le=1)] = 0.5
-    decays: Annotated[int, Field(ge=0)] = 3
-    validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    split_seed: Annotated[int, Field(ge=0)] = 0
-
-    @model_validator(mode="after")
-    def _leaves_training_data(self) -> Protocol:
-        if self.validation_share + self.test_share >= 1:
-            raise ValueError("validation_share and test_share leave nothing to train on")
-        return self
-
-    @property
-    def fine_tune_epochs(self) -> int:
-        """Epochs after removal, for methods that fine-tune; the others train through them."""
-        return round(self.epochs * self.fine_tune_share)
-
-    def learning_rate_factor(self, epoch: int) -> float:
-        """The schedule: × `decay` at `decays` evenly spaced epochs."""
-        return self.decay ** (epoch * (self.decays + 1) // self.epochs)
-
-
-class MethodSetting(Strict):
-    """A method with all its hyperparameters."""
-
-    method: str
-    version: int
-    hyperparameters: dict[str, float | str]
-
-
-class Trial(Strict):
-    """One point of a study. `label` is the study's name for the method with these settings, the legend's entry."""
-
-    study: str
     label: str
     task: Task
-    setting: MethodSetting
-    base: MethodSetting | None
-    protocol: Protocol
     seed: int
-
-    @property
-    def key(self) -> str:
-        """SHA-256 over exactly what determines the result."""
-        return trial_key(SCHEMA, self.task, self.setting, self.base, self.protocol, self.seed)
-
-    @property
-    def stages(self) -> tuple[int, int]:
-        """The epochs at which the base's training and the method's own end; fine-tuning, if any, fills the rest.
-
-        A base that is only pruned takes all epochs but the fine-tuning ones, a base that is trained on half of them.
-        """
-        method = get_method(self.setting.method)
-        tuned = self.protocol.epochs - (self.protocol.fine_tune_epochs if method.fine_tunes else 0)
-        if self.base is None:
-            return 0, tuned
-        return (tuned // 2 if method.trains_base else tuned), tuned
-
-    @property
-    def base_trial(self) -> Trial | None:
-        """The trial whose first `stages[0]` epochs this one starts from."""
-        if self.base is None:
-            return None
-        return self.model_copy(update={"label": self.base.method, "setting": self.base, "base": None})
-
-    @property
-    def base_key(self) -> str | None:
-        """What identifies the base network: its trial's key and how long it was trained."""
-        return f"{self.base_trial.key}-{self.stages[0]}" if self.base else None
-
-
-def trial_key(
-    schema: int, task: Task, setting: MethodSetting, base: MethodSetting | None, protocol: Protocol, seed: int
-) -> str:
-    """SHA-256 over the canonical JSON of its arguments, as 64 hexadecimal digits."""
-    parts = {
-        "schema": schema,
-        "task": task.model_dump(mode="json"),
-        "setting": setting.model_dump(mode="json"),
-        "base": base and base.model_dump(mode="json"),
-        "protocol": protocol.model_dump(mode="json"),
-        "seed": seed,
-    }
-    canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 class Study(Strict):
-    """Tasks × methods at their knob points × seeds, under one protocol."""
+    """Tasks × methods × seeds under one protocol; each method at its knob points, or at samples of its whole space.
+
+    With the sampler `grid` a method's knob takes the listed points. With `random` and `optuna` every method gets the
+    same number of samples for each task and seed, of all hyperparameters that its table does not fix; a list for the
+    knob is then its range.
+    """
 
     name: str
     title: str
@@ -154,57 +42,130 @@ class Study(Strict):
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     tasks: Annotated[list[Task], Field(min_length=1)]
     methods: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+    sampler: Literal["grid", "random", "optuna"] = "grid"
+    samples: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
-    def _nothing_twice(self) -> Study:
+    def _consistent(self) -> Study:
         for kind, items in {"seed": self.seeds, "task": [t.name for t in self.tasks]}.items():
             twice = [item for item in items if items.count(item) > 1]
             if twice:
                 raise ValueError(f"{kind} {twice[0]!r} is there twice")
+        if (self.sampler == "grid") != (self.samples is None):
+            raise ValueError("samplers random and optuna need the key 'samples', and grid has none")
         return self
 
+    def slots(self) -> list[Slot]:
+        """Every method's place on every task with every seed."""
+        return [Slot(label=x, task=task, seed=seed) for task in self.tasks for seed in self.seeds for x in self.methods]
+
     def trials(self) -> list[Trial]:
-        """Every trial, in a fixed order. Raises UsageError for what no method accepts."""
-        points = {label: self._settings(label, dict(table)) for label, table in self.methods.items()}
-        _refuse_duplicates(points)
-        return [
-            Trial(
-                study=self.name, label=label, task=task, setting=setting, base=self._base(setting, points),
-                protocol=self.protocol, seed=seed,
-            )
-            for task in self.tasks
-            for seed in self.seeds
-            for label, settings in points.items()
-            for setting in settings
-        ]  # fmt: skip
+        """Every trial that is known beforehand, in a fixed order; none with the sampler `optuna`.
 
-    def _settings(self, label: str, table: dict[str, Any]) -> list[MethodSetting]:
-        name = table.pop("method", label)
+        Raises UsageError for what no method accepts.
+        """
+        if self.sampler == "grid":
+            points = {label: self._grid(label) for label in self.methods}
+            _refuse_duplicates(points)
+            return [self.trial(slot, setting) for slot in self.slots() for setting in points[slot.label]]
+        for label in self.methods:
+            self.space(label)
+        draws = range(self.samples) if self.sampler == "random" else ()
+        return [self.trial(slot, self.setting(slot.label, self._draw(slot, i))) for slot in self.slots() for i in draws]
+
+    @property
+    def size(self) -> int:
+        """The number of trials, those included that the sampler has yet to choose."""
+        return len(self.slots()) * self.samples if self.sampler == "optuna" else len(self.trials())
+
+    def trial(self, slot: Slot, setting: MethodSetting) -> Trial:
+        """The trial of a method's setting in its slot."""
+        base = get_method(setting.method).base
+        return Trial(
+            study=self.name, label=slot.label, task=slot.task, setting=setting,
+            base=self._base(base) if base else None, protocol=self.protocol, seed=slot.seed,
+        )  # fmt: skip
+
+    def setting(self, label: str, values: dict[str, Any]) -> MethodSetting:
+        """A label's method with these hyperparameters and those that its table fixes. Raises UsageError."""
+        name, fixed, _ = self._table(label)
         method = get_method(name)
-        knob = method.knob
-        domain = method.space.get(knob)
-        points = table.pop(knob, list(getattr(domain, "grid", ())) or None) if knob else [None]
-        points = points if isinstance(points, list) else [points]
-        if not points or (points == [None] and knob):
-            raise UsageError(f"study {self.name!r}: [methods.{label}] has no point for its knob {knob!r}")
-        settings = []
-        for point in points:
-            given = table if knob is None else {**table, knob: point}
-            try:
-                values = method.validate(given)
-            except ValueError as error:
-                raise UsageError(f"study {self.name!r}: [methods.{label}]: {error}") from None
-            settings.append(MethodSetting(method=name, version=method.version, hyperparameters=values))
-        return settings
+        try:
+            hyperparameters = method.validate({**fixed, **values})
+        except ValueError as error:
+            raise UsageError(f"study {self.name!r}: [methods.{label}]: {error}") from None
+        return MethodSetting(method=name, version=method.version, hyperparameters=hyperparameters)
 
-    def _base(self, setting: MethodSetting, points: dict[str, list[MethodSetting]]) -> MethodSetting | None:
-        """The setting of the base network: the study's own for that method, else the method's defaults."""
-        name = get_method(setting.method).base
-        if name is None:
-            return None
-        base = get_method(name)
-        default = MethodSetting(method=name, version=base.version, hyperparameters=base.validate({}))
-        return points.get(name, [default])[0]
+    def space(self, label: str) -> dict[str, Domain]:
+        """What a sampler chooses for a label: the method's hyperparameters without those that its table fixes."""
+        name, fixed, points = self._table(label)
+        method = get_method(name)
+        for point in points or [None]:
+            self.setting(label, {} if point is None else {method.knob: point})
+        free = {key: domain for key, domain in method.space.items() if key not in fixed}
+        if points and isinstance(free[method.knob], Real):
+            free[method.knob] = free[method.knob].within(tuple(map(float, points)))
+        return free
+
+    def own(self, records: list[Record]) -> list[Record]:
+        """The records of the study's own trials, under its own labels."""
+        if self.sampler != "optuna":
+            labels = {trial.key: trial.label for trial in self.trials()}
+            return [r.model_copy(update={"label": labels[r.key]}) for r in records if r.key in labels]
+        left = Counter(dict.fromkeys(self.slots(), self.samples))
+        own = []
+        for record in records:
+            slot = Slot(label=record.label, task=record.task, seed=record.seed)
+            if left[slot] > 0:
+                left[slot] -= 1
+                own.append(record)
+        return own
+
+    def remaining(self, records: list[Record], retry_failed: bool) -> list[Trial | Slot]:
+        """What is still to run: trials without a record, or for the sampler `optuna` a slot for each missing sample.
+
+        With `retry_failed` a record that is no result counts as none.
+        """
+        done = [r for r in self.own(records) if not retry_failed or r.status in FINISHED]
+        if self.sampler != "optuna":
+            keys = {record.key for record in done}
+            return [trial for trial in self.trials() if trial.key not in keys]
+        self.trials()
+        had = Counter(Slot(label=r.label, task=r.task, seed=r.seed) for r in done)
+        slots = self.slots()
+        return [slot for i in range(self.samples) for slot in slots if had[slot] <= i]
+
+    def _table(self, label: str) -> tuple[str, dict[str, Any], list | None]:
+        """A label's method, the hyperparameters that its table fixes, and the list it gives for the knob."""
+        fixed = dict(self.methods[label])
+        name = fixed.pop("method", label)
+        knob = get_method(name).knob
+        points = fixed.pop(knob) if isinstance(fixed.get(knob), list) else None
+        return name, fixed, points
+
+    def _grid(self, label: str) -> list[MethodSetting]:
+        name, fixed, points = self._table(label)
+        knob = get_method(name).knob
+        if knob is None or knob in fixed:
+            return [self.setting(label, {})]
+        points = list(get_method(name).space[knob].grid) if points is None else points
+        if not points:
+            raise UsageError(f"study {self.name!r}: [methods.{label}] has no point for its knob {knob!r}")
+        return [self.setting(label, {knob: point}) for point in points]
+
+    def _draw(self, slot: Slot, index: int) -> dict[str, Any]:
+        """The values of one sample: they depend on slot and index alone, so more samples keep the earlier ones."""
+        name = hashlib.sha256(f"{slot.task.name}/{slot.label}".encode()).digest()
+        entropy = [slot.seed, index, int.from_bytes(name[:8])]
+        generator = np.random.default_rng(np.random.SeedSequence(entropy))
+        return {key: domain.sample(generator) for key, domain in self.space(slot.label).items()}
+
+    def _base(self, name: str) -> MethodSetting:
+        """The setting of a base network: what the study fixes for that method, else the method's defaults."""
+        if name in self.methods and self._table(name)[0] == name:
+            return self.setting(name, {})
+        method = get_method(name)
+        return MethodSetting(method=name, version=method.version, hyperparameters=method.validate({}))
 
 
 def _refuse_duplicates(points: dict[str, list[MethodSetting]]) -> None:

@@ -13,7 +13,7 @@ from benchmark.data import Dataset
 from benchmark.groups import Net
 from benchmark.measure import accuracy
 from benchmark.method import Method
-from benchmark.study import Protocol
+from benchmark.spec import Protocol
 
 SILENT = 1e-15  # ‖w_k‖₂ below which the history counts a channel as silent (Yaguchi et al. 2018)
 

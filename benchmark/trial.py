@@ -25,7 +25,7 @@ from benchmark.method import Method
 from benchmark.records import Record, describe
 from benchmark.registry import get_method
 from benchmark.removal import Removal, remove_silent
-from benchmark.study import MethodSetting, Trial
+from benchmark.spec import MethodSetting, Trial
 from benchmark.train import DivergedError, History, fine_tune, train
 
 EXAMPLES = 64  # validation images on which removal is proven

@@ -7,13 +7,22 @@ def rows(label, values, seed=0, status="ok", task="t"):
     """One row per (knob, validation, test, sparsity)."""
     return [
         {
-            "key": f"{label}-{seed}-{i}", "task": task, "label": label, "title": label.title(), "status": status,
-            "seed": seed, "knob": knob, "hyperparameters": f'{{"strength": {knob}}}', "val_accuracy": val,
-            "test_accuracy": test, "param_sparsity": sparsity, "mac_sparsity": sparsity, "channel_sparsity": sparsity,
-            "weight_sparsity": sparsity, "seconds": 2.0,
+            "key": f"{label}-{seed}-{i}",
+            "task": task,
+            "label": label,
+            "title": label.title(),
+            "status": status,
+            "seed": seed,
+            "knob_name": "strength",
+            "knob": knob,
+            "hyperparameters": f'{{"strength": {knob}}}',
+            "val_accuracy": val,
+            "test_accuracy": test,
+            **dict.fromkeys(("param_sparsity", "mac_sparsity", "channel_sparsity", "weight_sparsity"), sparsity),
+            "seconds": 2.0,
         }
         for i, (knob, val, test, sparsity) in enumerate(values)
-    ]  # fmt: skip
+    ]
 
 
 def frame(*parts):

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.errors import UsageError
-from benchmark.execute import pending
 from benchmark.records import Record, Store, describe
 from benchmark.study import load_study
 from tests.conftest import TINY
@@ -92,12 +91,6 @@ def test_a_result_outlasts_a_failure_of_the_same_trial(tmp_path, trials):
     good = record(trials[0])
     assert store_with(tmp_path, [failed, good]).load() == [good]
     assert Store(tmp_path).load() == store_with(tmp_path, [failed]).load()
-
-
-def test_pending_is_what_has_no_record(trials):
-    records = [record(trials[0]), record(trials[1], status="failed"), record(trials[2], status="diverged")]
-    assert pending(trials, records, retry_failed=False) == trials[3:]
-    assert pending(trials, records, retry_failed=True) == [trials[1], *trials[3:]]
 
 
 def test_records_of_two_machines_merge_by_concatenation(tmp_path, trials):

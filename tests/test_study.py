@@ -1,7 +1,11 @@
+from collections import Counter
+
 import pytest
 
 from benchmark.errors import UsageError
-from benchmark.study import MethodSetting, Protocol, Task, load_study, study_names, trial_key
+from benchmark.records import Record, describe
+from benchmark.spec import MethodSetting, Protocol, Task, trial_key
+from benchmark.study import load_study, study_names
 from tests.conftest import TINY
 
 
@@ -49,7 +53,7 @@ def test_plan_is_deterministic_and_complete(tiny):
 def test_every_study_of_the_suite_loads():
     assert {"digits", "smoke"} <= set(study_names())
     for name in study_names():
-        assert load_study(name).trials()
+        assert len(load_study(name).remaining([], retry_failed=False)) == load_study(name).size > 0
 
 
 def test_every_study_has_a_dense_control_and_enough_seeds():
@@ -62,9 +66,9 @@ def test_every_study_has_a_dense_control_and_enough_seeds():
 def test_methods_have_equally_many_knob_points():
     for name in study_names():
         counts = {}
-        for trial in load_study(name).trials():
-            if trial.setting.method != "dense":
-                counts.setdefault((trial.task.name, trial.seed, trial.label), []).append(trial)
+        for point in load_study(name).remaining([], retry_failed=False):
+            if point.label != "dense":
+                counts.setdefault((point.task.name, point.seed, point.label), []).append(point)
         assert len({len(points) for points in counts.values()}) == 1, name
 
 
@@ -85,6 +89,56 @@ def test_base_takes_the_settings_of_the_study(tmp_path):
 def test_schedule_halves_every_quarter():
     protocol = Protocol(epochs=8)
     assert [protocol.learning_rate_factor(e) for e in range(8)] == [1, 1, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125]
+
+
+def sampled(tmp_path, sampler, samples, text=TINY):
+    text = text.replace("seeds =", f'sampler = "{sampler}"\nsamples = {samples}\nseeds =')
+    return load_study(write(tmp_path, text))
+
+
+def test_random_samples_are_equally_many_distinct_and_reproducible(tmp_path):
+    plan = sampled(tmp_path, "random", 5)
+    trials = plan.trials()
+    counts = Counter((t.label, t.seed) for t in trials)
+    assert set(counts.values()) == {5}
+    assert len(counts) == 3 * 2
+    assert len({t.key for t in trials}) == len(trials) == plan.size
+    assert [t.key for t in sampled(tmp_path, "random", 5).trials()] == [t.key for t in trials]
+    assert {t.key for t in trials} < {t.key for t in sampled(tmp_path, "random", 6).trials()}
+
+
+def test_samples_stay_in_the_given_range_and_leave_what_the_table_fixes(tmp_path):
+    fixed = TINY.replace("strength = [0.001, 0.1]", "strength = [0.001, 0.1]\nlearning_rate = 0.05")
+    plan = sampled(tmp_path, "random", 20, fixed)
+    values = [t.setting.hyperparameters for t in plan.trials() if t.label == "implicit"]
+    assert all(0.001 <= v["strength"] <= 0.1 for v in values)
+    assert {v["learning_rate"] for v in values} == {0.05}
+    assert len({v["optimizer"] for v in values}) > 3
+    assert len({t.base.model_dump_json() for t in plan.trials() if t.base}) == 1
+
+
+def test_a_search_has_slots_for_what_is_missing(tmp_path):
+    plan = sampled(tmp_path, "optuna", 3)
+    assert plan.trials() == []
+    assert plan.size == 18
+    todo = plan.remaining([], retry_failed=False)
+    assert len(todo) == 18
+    assert len(set(todo[:6])) == 6
+    slot = todo[0]
+    made = [Record(**describe(plan.trial(slot, plan.setting(slot.label, {}))), knob=None, status="ok")] * 4
+    assert len(plan.own(made)) == 3
+    left = plan.remaining(made, retry_failed=False)
+    assert len(left) == 15
+    assert slot not in left
+
+
+def test_remaining_is_what_has_no_record(tiny):
+    plan = load_study(str(tiny))
+    trials = plan.trials()
+    statuses = ["ok", "failed", "diverged"]
+    records = [Record(**describe(t), knob=None, status=s) for t, s in zip(trials, statuses, strict=False)]
+    assert plan.remaining(records, retry_failed=False) == trials[3:]
+    assert plan.remaining(records, retry_failed=True) == [trials[1], *trials[3:]]
 
 
 @pytest.mark.parametrize(
@@ -114,6 +168,9 @@ def test_schedule_halves_every_quarter():
             ["repeats a point of [methods.dense]"],
         ),
         ("[methods.implicit]", "[methods.dense]\n[methods.implicit]", ["cannot be read"]),
+        ("seeds =", 'sampler = "optuna"\nseeds =', ["need the key 'samples'"]),
+        ("seeds =", "samples = 3\nseeds =", ["grid has none"]),
+        ("seeds =", 'sampler = "sobol"\nsamples = 3\nseeds =', ["sampler", "'grid', 'random' or 'optuna'"]),
         ("title", 'name = "../elsewhere"\ntitle', ["unknown key 'name'"]),
         ("title", "title =", ["cannot be read"]),
         ('title = "Tiny"', "", ["the key 'title' is missing"]),

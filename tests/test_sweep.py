@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import psutil
@@ -109,6 +110,28 @@ def test_failures_are_records_and_the_sweep_goes_on(tmp_path):
     assert "Traceback" not in output
     code, output = finish("run", "tiny.toml", cwd=tmp_path)
     assert "ran 0 trials" in output
+
+
+def test_a_search_is_equal_for_all_and_resumes(tmp_path):
+    def study(samples):
+        (tmp_path / "tiny.toml").write_text(TINY.replace("seeds", f'sampler = "optuna"\nsamples = {samples}\nseeds'))
+
+    study(1)
+    code, output = finish("run", "tiny.toml", cwd=tmp_path)
+    assert code == 0, output
+    first = results(tmp_path / "results" / "tiny")
+    study(3)
+    code, output = finish("run", "tiny.toml", cwd=tmp_path)
+    assert code == 0, output
+    assert "ran 12 trials; 18 of 18 have a record" in output
+    found = results(tmp_path / "results" / "tiny")
+    assert first.items() <= found.items()
+    assert set(Counter((r["label"], r["seed"]) for r in found.values()).values()) == {3}
+    assert finish("run", "tiny.toml", "--in-process", cwd=tmp_path)[0] == 0
+    study(4)
+    code, output = finish("run", "tiny.toml", "--in-process", cwd=tmp_path)
+    assert code == 2
+    assert "leave out --in-process" in output
 
 
 def test_an_address_that_does_not_answer_is_one_line(tmp_path):

@@ -5,7 +5,7 @@ from benchmark import trial as trial_module
 from benchmark.execute import BaseStore, Resources, run_in_process
 from benchmark.records import Record
 from benchmark.registry import get_method
-from benchmark.study import MethodSetting, Protocol, Task, Trial
+from benchmark.spec import MethodSetting, Protocol, Task, Trial
 from benchmark.trial import Base, run, train_base
 
 

@@ -1,0 +1,68 @@
+"""The ranges that hyperparameters take their values from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Real:
+    """A real hyperparameter in [low, high], `log` if its ratios matter; `grid` holds the knob's default points."""
+
+    default: float
+    low: float
+    high: float
+    log: bool = False
+    grid: tuple[float, ...] = ()
+
+    def validate(self, value: Any) -> float:
+        """The value as a float. Raises ValueError if it is no number in [low, high]."""
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not math.isfinite(value) or not self.low <= value <= self.high:
+            raise ValueError(f"{value!r} is not a number from {self.low:g} to {self.high:g}")
+        return float(value)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Where samples are drawn from: the grid's span; else all of it, or two decades about the default if `log`."""
+        if self.grid:
+            return min(self.grid), max(self.grid)
+        if self.log:
+            return max(self.low, self.default / 100), min(self.high, self.default * 100)
+        return self.low, self.high
+
+    def within(self, points: tuple[float, ...]) -> Real:
+        """The same hyperparameter with other grid points."""
+        return replace(self, grid=points)
+
+    def sample(self, generator: np.random.Generator) -> float:
+        """A value between the bounds, uniform, or log-uniform if `log`."""
+        low, high = self.bounds
+        if self.log:
+            return float(np.exp(generator.uniform(np.log(low), np.log(high))))
+        return float(generator.uniform(low, high))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A hyperparameter that takes one of a few named values."""
+
+    default: str
+    options: tuple[str, ...]
+
+    def validate(self, value: Any) -> str:
+        """The value itself. Raises ValueError if it is not one of the options."""
+        if value not in self.options:
+            raise ValueError(f"{value!r} is not one of {', '.join(self.options)}")
+        return value
+
+    def sample(self, generator: np.random.Generator) -> str:
+        """One of the options, uniformly."""
+        return str(generator.choice(self.options))
+
+
+Domain = Real | Choice
