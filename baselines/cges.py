@@ -1,13 +1,13 @@
 """Combined group and exclusive sparsity: group lasso in shallow layers, competition within a channel in deep ones.
 
 Objective: loss + λ Σ_l [(1 − μ_l) Σ_g ‖w_g‖₂ + (μ_l / 2) Σ_g ‖w_g‖₁²], μ_l = m + (1 − 2m) l / (L − 1) for layer l of
-L = 0 … L − 1, m = 0.2. Groups are incoming weights, no size factor; no biases, no norms. After each optimiser step at
-learning rate η, layer by layer: w_g ← w_g (1 − ηλ(1 − μ_l) / ‖w_g‖₂)₊ on the hidden channels, then the exact proximal
-step of (c/2) ‖w_g‖₁², c = ηλμ_l, on every row: soft-threshold at τ = c S_k / (1 + ck), S_k the sum of the k largest
-|w|, those that survive. τ is the root of c Σ(|w| − τ)₊ = τ; Newton's iteration meets it exactly after a few steps,
-without a sort. Silenced are exact zeros. Source: Yoon and Hwang 2017, sections 3 and 4; λ's range is ours.
-Deviations: the published code takes ‖w_g‖₁ before the step for τ / c; a channel that several layers write is one
-group, with μ of the first of them; the output layer's rows are classes, so only the exclusive term holds there.
+L = 0 … L − 1, m = 0.2 our choice. Groups are incoming weights, no size factor; no biases, no norms. After each
+optimiser step at learning rate η, layer by layer: w_g ← w_g (1 − ηλ(1 − μ_l) / ‖w_g‖₂)₊ on the hidden channels, then
+the exact proximal step of (c/2) ‖w_g‖₁², c = ηλμ_l, on every row: soft-threshold at τ = c S_k / (1 + ck), S_k the sum
+of the k largest |w|, those that survive. τ is the root of c Σ(|w| − τ)₊ = τ; Newton's iteration meets it exactly
+after a few steps, without a sort. Silenced are exact zeros. Source: Yoon and Hwang 2017, sections 3 and 4; λ's
+default range is ours, found by what it removes. Deviations: a channel that several layers write is one group, with μ
+of the first of them; the output layer's rows are classes, so only the exclusive term holds there.
 """
 
 import torch

@@ -2,7 +2,8 @@
 
 Criterion: s_k = Σ_j ‖w_k − w_j‖₂ over the channels j of the group, w the incoming weights; in every group the `ratio`
 of channels with the lowest s_k is silenced wholly. Starts from the dense network. Source: He et al. 2019, section 3.
-Deviation: one shot after training, where they prune softly after every epoch.
+Deviation: one shot after training, where they prune softly after every epoch. The default grid of ratios, from nearly
+none to nearly all, is ours.
 """
 
 import torch

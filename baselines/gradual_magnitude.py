@@ -5,7 +5,7 @@ silent, those with the lowest ‖w_k‖₁ over the incoming weights; s_f is the
 from incoming weights to γ and β, and stays so. Source: Zhu and Gupta 2017, equation 1, with initial sparsity 0 and
 the ramp from the start. Deviations: channels where they mask single weights, and a new mask whenever the schedule
 calls for one more channel where they set one every 100 steps or so; the last quarter, at full sparsity, is as long as
-the default share of fine-tuning.
+the default share of fine-tuning. The default grid of ratios, from nearly none to nearly all, is ours.
 """
 
 import torch

@@ -2,9 +2,9 @@
 
 Objective: loss + λ Σ_g √|g| ‖w_g‖₂ over the channel groups, g the incoming weights of one hidden channel and |g|
 their number. After each optimiser step at learning rate η, w_g ← w_g (1 − ηλ√|g| / ‖w_g‖₂)₊, so zeros are exact.
-Source: Yuan and Lin 2006, equation 2.1; Scardapane et al. 2017, equation 7. λ's range is ours. Deviations: Scardapane
-et al. group a unit's outgoing weights and differentiate the norm; here the incoming ones, so that methods are
-comparable, and proximal steps.
+Source: Yuan and Lin 2006, equation 2.1; Scardapane et al. 2017, equation 7. λ's default range is ours, found by what
+it removes. Deviations: Scardapane et al. group a unit's outgoing weights and differentiate the norm; here the
+incoming ones, so that methods are comparable, and proximal steps.
 """
 
 import torch

@@ -3,8 +3,9 @@
 Rule: in a trained network the `ratio` of every group's channels with the lowest ‖w_k‖₁ is doomed; training goes on
 with loss + (λ_t/2) Σ_doomed ‖w_k‖₂², w_k the incoming weights, λ_t growing evenly from 0 to 1 over the steps. Then
 the doomed are silenced wholly and the rest is fine-tuned. Starts from the dense network, half-way. Source: Wang et
-al. 2021, section 3 and algorithm 1, with the ceiling τ = 1. Deviation: they add 1e-4 every few steps for as long as
-that takes and then hold the ceiling; here the growth is as fast as the budget that all methods share needs.
+al. 2021, section 3, with the ceiling τ = 1. Deviation: they add 1e-4 every few steps for as long as that takes and
+then hold the ceiling; here the growth is as fast as the budget that all methods share needs. The default grid of
+ratios, from nearly none to nearly all, is ours.
 """
 
 import torch

@@ -5,7 +5,7 @@ and convolutional layers, the output layer's too, with the lowest criterion is s
 one multiple of σ_l in every layer, with the multiple found from the ratio. Zeros stay while the network is
 fine-tuned; no groups: a channel goes once all its incoming or outgoing weights are zero, so few parameters go before
 most weights are zero. Starts from the dense network. Source: Han et al. 2015, section 3. Deviation: one shot where
-Han et al. iterate pruning and retraining.
+Han et al. iterate pruning and retraining. The default grid of ratios, from nearly none to nearly all, is ours.
 """
 
 import torch

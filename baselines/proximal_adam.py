@@ -5,7 +5,8 @@ step at learning rate η, with D = √v̂ + ε the diagonal by which Adam divide
 minimiser of ½ Σ_i D_i (u_i − w_i)² + Λ ‖u‖₂: zero where ‖D ⊙ w_g‖₂ ≤ Λ, else u_i = w_i D_i θ / (D_i θ + Λ) with θ =
 ‖u‖₂ the root of Σ_i w_i² / (θ + Λ / D_i)² = 1. Newton's iteration on the reciprocal root of that sum, which is
 concave in θ, meets it from below and starts at the last step's θ. Silenced are exact zeros. Source: Deleu and Bengio
-2021, section 3. λ's range is ours. Deviation: the incoming weights of a whole channel are the group everywhere.
+2021, section 3. λ's default range is ours, found by what it removes. Deviation: the incoming weights of a whole
+channel are the group everywhere.
 """
 
 import torch

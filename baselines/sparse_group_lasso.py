@@ -4,8 +4,8 @@ Objective: loss + λ Σ_g √|g| ‖w_g‖₂ + λ ‖W‖₁; g the incoming we
 the weights of all linear and convolutional layers, no biases, no norms. After each optimiser step at learning rate η,
 first W ← sign(W) (|W| − ηλ)₊, then w_g ← w_g (1 − ηλ√|g| / ‖w_g‖₂)₊: together the exact proximal step of the sum, and
 zeros are exact. Source: Simon et al. 2013 for the penalty; Scardapane et al. 2017, section 3, for the one λ before
-both terms. λ's range is ours. Deviations: incoming weights where Scardapane et al. group the outgoing ones, and
-proximal steps.
+both terms. λ's default range is ours, found by what it removes. Deviations: incoming weights where Scardapane et al.
+group the outgoing ones, and proximal steps.
 """
 
 import torch

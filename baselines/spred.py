@@ -5,7 +5,7 @@ biases, no norms; its minima are those of loss + λ ‖W‖₁. The module keeps
 chain rule gives their gradients, g ⊙ v and g ⊙ u, and W is written back after every step. Factors start as u = W and
 v = 1, so that W starts as everywhere and its sign can still change, which it never could from |u| = |v|. Silenced:
 every single weight with |w| < ξ; a channel goes once all its incoming weights are zero. Source: Ziyin and Wang 2023,
-section 3. λ's range is ours.
+section 3. λ's default range is ours, found by what it removes.
 """
 
 import torch

@@ -3,10 +3,10 @@
 Objective: loss + λ Σ_g ‖w_g‖₂, g the incoming weights of one hidden channel, without a size factor. Starts from the
 dense network, half-way. Silenced: every single weight with |w| < 1e-4 in the layers that write hidden channels; the
 zeros stay while the network is fine-tuned without the penalty, and a channel goes once all its weights are zero.
-Source: Wen et al. 2016, equation 1 and section 3, filter-wise; 1e-4 as in the published code. λ's range is ours.
-Deviation: proximal steps, w_g ← w_g (1 − ηλ / ‖w_g‖₂)₊, where they add the gradient λ w_g / ‖w_g‖₂; that one moves a
-dead channel to and fro by ηλ / (1 − momentum), far above 1e-4 at the learning rates that methods here share, so that
-nothing would go.
+Source: Wen et al. 2016, section 3, filter-wise; 1e-4 as in the published code. λ's default range is ours, found by
+what it removes. Deviation: proximal steps, w_g ← w_g (1 − ηλ / ‖w_g‖₂)₊, where they add the gradient λ w_g / ‖w_g‖₂;
+that one moves a dead channel to and fro by ηλ / (1 − momentum), far above 1e-4 at the learning rates that methods
+here share, so that nothing would go.
 """
 
 import torch
