@@ -19,6 +19,7 @@ from benchmark.registry import card, get_method, registry
 from benchmark.running import WIDTH, locked, open_points, run_with_progress
 from benchmark.spec import Trial
 from benchmark.study import Slot, Study, load_study, study_names
+from benchmark.take_home import export_network, reduce_own
 
 app = typer.Typer(
     help="Which method finds the most dead weight in a neural network, at which accuracy?\n\n"
@@ -28,6 +29,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 console = Console(width=WIDTH)
+
+app.command("export")(export_network)
+app.command("reduce")(reduce_own)
 
 StudyName = Annotated[str, typer.Argument(help="A study's name (see `deadweight list studies`) or a .toml file.")]
 Results = Annotated[Path, typer.Option(help="The folder that holds a folder of results per study.")]

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.labels import Trace, UntraceableError
-from benchmark.operations import NORMS
-from benchmark.silence import convolution_groups
+from benchmark.operations import NORMS, convolution_groups
 from benchmark.trace import trace
 
 
@@ -62,7 +61,7 @@ class ChannelGroup:
         """|γ| of every channel, summed over the norms on it; shape (size,). Raises ValueError without a norm."""
         if not self.norms:
             raise ValueError(f"group {self.name} has no batch norm, so its channels have no scale")
-        total = torch.zeros(self.size, device=self.norms[0].layer.weight.device)
+        total = self.norms[0].layer.weight.new_zeros(self.size)
         for site in self.norms:
             total.index_add_(0, site.channels, site.layer.weight.abs()[site.positions])
         return total

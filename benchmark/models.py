@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable
 
@@ -11,6 +10,7 @@ from torch import nn
 
 from benchmark.blocks import ACTIVATIONS, NORM_NAMES, block, conv, linear
 from benchmark.convnets import resnet20, resnet56, vgg11, vgg16
+from benchmark.errors import unknown
 from benchmark.vision import import_torchvision
 
 TORCHVISION = "torchvision:"
@@ -43,14 +43,12 @@ def check(network: str, widths: tuple[int, ...] = (), activation: str = "relu", 
     """Raises ValueError, in one line, if there is no such network or it does not have such options."""
     for kind, name, valid in (("activation", activation, ACTIVATIONS), ("norm", norm, NORM_NAMES)):
         if name not in valid:
-            raise ValueError(f"unknown {kind} {name!r}; valid: {', '.join(valid)}")
+            raise ValueError(str(unknown(kind, name, valid)))
     if network in NETWORKS:
         return
     names = [TORCHVISION + name for name in _classifiers()] if network.startswith(TORCHVISION) else list(NETWORKS)
     if network not in names:
-        near = difflib.get_close_matches(network, names, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"valid: {', '.join(NETWORKS)}, {TORCHVISION}NAME"
-        raise ValueError(f"unknown network {network!r}; {hint}")
+        raise ValueError(str(unknown("network", network, names)))
     if widths or activation != "relu" or norm != "batch":
         raise ValueError(f"{network} has its own widths, activation and norm: leave these options at their defaults")
 

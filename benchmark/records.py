@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmark.errors import UsageError
+from benchmark.registry import get_method
 from benchmark.spec import SCHEMA, MethodSetting, Protocol, Task, Trial, trial_key
 
 FINISHED = ("ok", "collapsed", "diverged")  # outcomes that running again would repeat
@@ -65,7 +66,7 @@ class Record(BaseModel):
 
 
 def describe(trial: Trial) -> dict[str, Any]:
-    """The fields of a record that the trial alone determines, but for the knob."""
+    """The fields of a record that the trial alone determines."""
     return {
         "schema_version": SCHEMA,
         "key": trial.key,
@@ -74,6 +75,7 @@ def describe(trial: Trial) -> dict[str, Any]:
         "task": trial.task,
         "setting": trial.setting,
         "base": trial.base,
+        "knob": get_method(trial.setting.method).knob,
         "protocol": trial.protocol,
         "seed": trial.seed,
     }

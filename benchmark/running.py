@@ -16,6 +16,7 @@ from benchmark.execute import BaseStore, Resources, run_in_process
 from benchmark.records import FINISHED, Record, Store
 from benchmark.spec import Trial
 from benchmark.study import Slot, Study
+from benchmark.trial import check_task
 
 WIDTH = None if sys.stdout.isatty() else 150
 
@@ -52,6 +53,8 @@ def run_with_progress(
     """Runs what is to do under a progress bar, with Ray or in this process, and stores every record as it comes."""
     if in_process and study.sampler == "optuna":
         raise UsageError("the sampler 'optuna' runs through Ray Tune; leave out --in-process")
+    for point in {point.task.name: point for point in todo}.values():
+        check_task(point if isinstance(point, Trial) else study.trial(point, study.setting(point.label, {})))
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[failed]} failed"),
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),

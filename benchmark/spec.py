@@ -8,9 +8,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from benchmark import models
 from benchmark.data import check_name
-from benchmark.errors import unknown
-from benchmark.models import ACTIVATIONS, NETWORKS, NORM_NAMES
+from benchmark.errors import UsageError
 from benchmark.registry import get_method
 
 SCHEMA = 1  # raised when the suite itself would compute other results, or records get another layout
@@ -34,10 +34,10 @@ class Task(Strict):
     @model_validator(mode="after")
     def _known(self) -> Task:
         check_name(self.dataset)
-        names = {"network": NETWORKS, "activation": ACTIVATIONS, "norm": NORM_NAMES}
-        for kind, valid in names.items():
-            if getattr(self, kind) not in valid:
-                raise unknown(kind, getattr(self, kind), valid)
+        try:
+            models.check(self.network, self.widths, self.activation, self.norm)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
         return self
 
     @property

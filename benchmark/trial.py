@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from benchmark import models
 from benchmark.data import Dataset, load
-from benchmark.groups import Net, find_groups
+from benchmark.errors import UsageError
+from benchmark.groups import Net, check_removable, find_groups
 from benchmark.measure import accuracy, macs, parameters, zero_weights
 from benchmark.method import Method
 from benchmark.records import Record, describe
@@ -36,32 +37,41 @@ Base = tuple[dict[str, Tensor], float]  # a trained network's state and its trai
 
 def run(trial: Trial, base: Base | None, device: str = "cpu", provenance: dict[str, Any] | None = None) -> Record:
     """The trial's record. An error in the method is a record too, with status failed or diverged."""
-    knob = get_method(trial.setting.method).knob
+    return run_and_keep(trial, base, device, provenance)[0]
+
+
+def run_and_keep(
+    trial: Trial, base: Base | None, device: str = "cpu", provenance: dict[str, Any] | None = None
+) -> tuple[Record, nn.Module | None]:
+    """The trial's record and its reduced network, None where it has none."""
     result: dict[str, Any] = {"history": History()}
+    module, error = None, None
     try:
         with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
             torch.manual_seed(trial.seed)
-            status, error = _run(trial, base, torch.device(device), result), None
+            status, module = _run(trial, base, torch.device(device), result)
     except DivergedError as divergence:
         status, error = "diverged", str(divergence)
     except Exception as failure:
         status, error = "failed", explain(failure)
     history = asdict(result.pop("history"))
     result["train_seconds"] = history.pop("seconds")
-    return Record(
-        **describe(trial), knob=knob, status=status, error=error, **result,
+    record = Record(
+        **describe(trial), status=status, error=error, **result,
         history=history if status in ("ok", "collapsed") else _finite(history),
-        base_seconds=base[1] if base else None, peak_memory=_peak_memory(device),
-        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        base_seconds=base[1] if base else None, peak_memory=_peak_memory(device), created=_now(),
         provenance={**(provenance or {}), **hardware(device)},
     )  # fmt: skip
+    return record, module
 
 
 def failed(trial: Trial, status: str, error: str, provenance: dict[str, Any]) -> Record:
     """The record of a trial that could not be run to its end."""
-    created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    knob = get_method(trial.setting.method).knob
-    return Record(**describe(trial), knob=knob, status=status, error=error, created=created, provenance=provenance)
+    return Record(**describe(trial), status=status, error=error, created=_now(), provenance=provenance)
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def train_base(trial: Trial, device: str = "cpu") -> Base:
@@ -76,6 +86,19 @@ def train_base(trial: Trial, device: str = "cpu") -> Base:
         net, history = _network(base, data, torch.device(device)), History()
         train(net, make_method(base.setting, base.seed), data, base.protocol, base.seed, range(stop), history)
     return {name: tensor.cpu() for name, tensor in net.module.state_dict().items()}, history.seconds
+
+
+def check_task(trial: Trial) -> None:
+    """Raises UsageError if the trial's network does not fit its data or no channel of it could be removed exactly."""
+    try:
+        check_removable(_network(trial, _data(trial, torch.device("cpu")), torch.device("cpu")))
+    except ValueError as error:
+        raise UsageError(f"task {trial.task.name}: {error}") from None
+
+
+def examples(trial: Trial) -> Dataset:
+    """The trial's data."""
+    return _data(trial, torch.device("cpu"))
 
 
 def make_method(setting: MethodSetting, seed: int) -> Method:
@@ -102,8 +125,8 @@ def _examples(data: Dataset) -> Tensor:
     return data.pixels(data.validation.images[:EXAMPLES])
 
 
-def _run(trial: Trial, base: Base | None, device: torch.device, result: dict[str, Any]) -> str:
-    """Trains, silences, removes, fine-tunes and measures, filling `result`; returns the status."""
+def _run(trial: Trial, base: Base | None, device: torch.device, result: dict[str, Any]) -> tuple[str, nn.Module]:
+    """Trains, silences, removes, fine-tunes and measures, filling `result`; returns the status and the network."""
     data, protocol, method = _data(trial, device), trial.protocol, make_method(trial.setting, trial.seed)
     net, history = _network(trial, data, device), result["history"]
     first, last = trial.stages
@@ -128,7 +151,7 @@ def _run(trial: Trial, base: Base | None, device: torch.device, result: dict[str
         fine_tune(reduced, method, data, protocol, trial.seed, range(last, protocol.epochs), history)
         stage("fine_tuned", removal.module)
     result.update(_measurements(net.module, removal, data))
-    return "collapsed" if removal.collapsed else "ok"
+    return "collapsed" if removal.collapsed else "ok", removal.module
 
 
 def _measurements(silenced: nn.Module, removal: Removal, data: Dataset) -> dict[str, Any]:

@@ -4,6 +4,9 @@ import sys
 import pytest
 
 from benchmark import cli
+from benchmark.export import load
+from benchmark.measure import parameters
+from benchmark.records import Store
 from benchmark.running import locked
 from benchmark.study import load_study
 
@@ -72,7 +75,7 @@ def test_lists(deadweight):
 def test_every_command_has_help_with_an_example(deadweight):
     code, out, _ = deadweight("--help")
     assert code == 0
-    for command in ("list", "run", "status", "plot"):
+    for command in ("list", "run", "status", "plot", "new", "check", "export", "reduce"):
         assert command in out
         code, text, _ = deadweight(command, "--help")
         assert code == 0
@@ -85,6 +88,42 @@ def test_records_of_removed_points_are_left_out_and_counted(deadweight, tiny):
     _, out, _ = deadweight("status", tiny)
     assert "8 of 8 trials have a record" in out
     assert "2 records there are of trials the study no longer has" in out
+
+
+def test_export_writes_what_the_record_says(deadweight, tiny, tmp_path):
+    deadweight("run", tiny, "--in-process")
+    record = next(r for r in Store(tmp_path / "results" / "tiny").load() if r.label == "magnitude_filter")
+    code, out, _ = deadweight("export", tiny, record.key[:12])
+    assert code == 0
+    assert f"{record.params} of {record.params_dense} parameters" in out
+    network = load(tmp_path / f"magnitude_filter-{record.key[:8]}")
+    assert parameters(network) == record.params
+    code, _, err = deadweight("export", tiny, record.key[:12])
+    assert code == 2
+    assert "exists already" in err
+    code, _, err = deadweight("export", tiny, "zzzz")
+    assert code == 2
+    assert "unknown record 'zzzz'" in err
+
+
+def test_reduce_takes_a_network_of_ones_own(deadweight, tmp_path):
+    (tmp_path / "my_nets.py").write_text(
+        "from torch import nn\n"
+        "def small():\n"
+        "    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3))\n"
+        "    net[0].weight.data[1:] = 0\n"
+        "    return net\n"
+    )
+    code, out, _ = deadweight("reduce", "my_nets:small", "--threshold", "1e-6", "--shape", "1,8,8")
+    assert code == 0
+    assert "0: 1 of 4 channels" in out
+    assert files(tmp_path / "reduced") == ["weights.pt", "widths.json"]
+    code, _, err = deadweight("reduce", "my_nets:small", "--threshold", "1e-6", "--shape", "1,x")
+    assert code == 2
+    assert "is no list of sizes" in err
+    code, _, err = deadweight("reduce", "my_nets:smal", "--threshold", "1e-6", "--shape", "1,8,8")
+    assert code == 2
+    assert "no MODULE:FUNCTION" in err
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ def trials(tmp_path_factory):
 
 
 def record(trial, **fields):
-    return Record(**describe(trial), knob=None, **{"status": "ok", **fields})
+    return Record(**describe(trial), **{"status": "ok", **fields})
 
 
 def store_with(folder, records):

@@ -125,7 +125,7 @@ def test_a_search_has_slots_for_what_is_missing(tmp_path):
     assert len(todo) == 18
     assert len(set(todo[:6])) == 6
     slot = todo[0]
-    made = [Record(**describe(plan.trial(slot, plan.setting(slot.label, {}))), knob=None, status="ok")] * 4
+    made = [Record(**describe(plan.trial(slot, plan.setting(slot.label, {}))), status="ok")] * 4
     assert len(plan.own(made)) == 3
     left = plan.remaining(made, retry_failed=False)
     assert len(left) == 15
@@ -136,7 +136,7 @@ def test_remaining_is_what_has_no_record(tiny):
     plan = load_study(str(tiny))
     trials = plan.trials()
     statuses = ["ok", "failed", "diverged"]
-    records = [Record(**describe(t), knob=None, status=s) for t, s in zip(trials, statuses, strict=False)]
+    records = [Record(**describe(t), status=s) for t, s in zip(trials, statuses, strict=False)]
     assert plan.remaining(records, retry_failed=False) == trials[3:]
     assert plan.remaining(records, retry_failed=True) == [trials[1], *trials[3:]]
 
