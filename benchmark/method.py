@@ -10,7 +10,7 @@ from torch import Tensor
 
 from benchmark.domains import Choice, Domain, Real
 from benchmark.errors import unknown
-from benchmark.operators import channel_sum, lowest, rows, shrink, silence_lowest, soft_threshold
+from benchmark.weights import channel_sum, lowest, rows, shrink, silence_lowest, soft_threshold
 
 if TYPE_CHECKING:
     from benchmark.groups import Net
