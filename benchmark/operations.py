@@ -44,6 +44,20 @@ def is_depthwise(layer: nn.Module) -> bool:
     return isinstance(layer, CONVOLUTIONS) and 1 < layer.groups == layer.in_channels == layer.out_channels
 
 
+def convolution_groups(layer: nn.Module) -> int:
+    """Into how many blocks of inputs and outputs a dense layer falls; 1 for all but grouped convolutions."""
+    return getattr(layer, "groups", 1)
+
+
+def sees_constants_everywhere(layer: nn.Module) -> bool:
+    """Whether a constant input channel adds the same to the layer's output at every position."""
+    if isinstance(layer, nn.Linear) or layer.padding_mode != "zeros":
+        return True
+    if isinstance(layer.padding, str):
+        return layer.padding == "valid" or all(k == 1 for k in layer.kernel_size)
+    return all(p == 0 for p in layer.padding)
+
+
 def passes_constants_on(layer: nn.Module) -> bool:
     """Whether adding a constant to a channel of the input adds the same constant to that of the output."""
     if isinstance(layer, nn.AvgPool1d | nn.AvgPool2d | nn.AvgPool3d):

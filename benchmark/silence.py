@@ -8,8 +8,10 @@ import numpy as np
 from torch import nn
 
 from benchmark.labels import Trace
+from benchmark.operations import convolution_groups
+from benchmark.remains import best_carrier, find_carriers, find_husks
 
-UNIFORM = 1e-12  # relative spread below which float64 rounding, not the input, makes a received value vary
+ROUNDING = 1e-12  # of the largest value a layer receives: below it float64 rounding, not the input, makes values vary
 
 
 @dataclass
@@ -39,28 +41,35 @@ def find_silence(followed: Trace, layers: dict[str, nn.Module], groups: dict[str
     needed = np.ones(followed.size, dtype=bool)
     for ids in groups.values():
         needed[ids] = False
-    dead = ~_living(followed, links, constants, needed)
-    collapsed = any(dead[ids].all() for ids in groups.values())
+    living, rows = _needs(followed, layers, links, constants, needed)
+    collapsed = any(not living[ids].any() for ids in groups.values())
+    dead = ~living
     while True:
-        husks = _husks(followed, layers, dead)
-        carriers, missing = _carriers(followed, layers, links, constants, dead)
+        husks = find_husks(followed, layers, dead)
+        lost = _lost(followed, links, constants, dead, living, rows)
+        carriers, missing = find_carriers(followed, layers, constants, dead, lost)
         if not missing:
             return Silence(dead, husks, constants, carriers, collapsed)
-        dead[_best_carrier(followed, constants, missing, dead, husks)] = False
+        dead[best_carrier(followed, constants, missing, dead, husks)] = False
 
 
-def sees_constants_everywhere(layer: nn.Module) -> bool:
-    """Whether a constant input channel adds the same to the layer's output at every position."""
-    if isinstance(layer, nn.Linear) or layer.padding_mode != "zeros":
-        return True
-    if isinstance(layer.padding, str):
-        return layer.padding == "valid" or all(k == 1 for k in layer.kernel_size)
-    return all(p == 0 for p in layer.padding)
-
-
-def convolution_groups(layer: nn.Module) -> int:
-    """Into how many blocks of inputs and outputs a dense layer falls; 1 for all but grouped convolutions."""
-    return getattr(layer, "groups", 1)
+def _lost(
+    followed: Trace,
+    links: dict[str, np.ndarray],
+    constants: dict[str, np.ndarray],
+    dead: np.ndarray,
+    living: np.ndarray,
+    rows: dict[str, np.ndarray],
+) -> dict[str, np.ndarray]:
+    """By dense layer, the inputs whose constants it would miss in an output that matters, were the dead ones gone."""
+    carrying = ~dead & ~living
+    lost = {}
+    for name, ids in followed.reads.items():
+        candidates = dead[ids] & (np.nan_to_num(constants[name]) != 0)
+        if candidates.any():
+            candidates &= links[name][rows[name] | carrying[followed.writes[name]]].any(0)
+        lost[name] = candidates
+    return lost
 
 
 def _links(layer: nn.Module) -> np.ndarray:
@@ -82,11 +91,13 @@ def _constants(followed: Trace, layers: dict[str, nn.Module], links: dict[str, n
     constants = {}
     for name, received in followed.received.items():
         low, high = (bound.cpu().numpy() for bound in received)
-        uniform = high - low <= UNIFORM * np.maximum(np.abs(low), np.abs(high))
+        noise = ROUNDING * max(np.abs(low).max(), np.abs(high).max())
+        uniform = high - low <= noise
         for step in followed.steps:
             if step.kind == "dense" and step.module == name:
                 uniform &= free[step.sources[0]]
-        constants[name] = np.where(uniform, (low + high) / 2, np.nan)
+        middle = (low + high) / 2
+        constants[name] = np.where(uniform, np.where(np.abs(middle) > noise, middle, 0), np.nan)
     return constants
 
 
@@ -112,104 +123,43 @@ def _input_free(followed: Trace, layers: dict[str, nn.Module], links: dict[str, 
     return free
 
 
-def _zero_scale(layer: nn.Module) -> np.ndarray | bool:
+def _zero_scale(layer: nn.Module) -> np.ndarray:
     if layer.weight is None:
-        return False
+        return np.zeros(1, dtype=bool)
     return layer.weight.detach().reshape(len(layer.weight), -1).eq(0).all(1).cpu().numpy()
 
 
-def _living(
-    followed: Trace, links: dict[str, np.ndarray], constants: dict[str, np.ndarray], needed: np.ndarray
-) -> np.ndarray:
-    """The channels that the `needed` ones depend on, and those themselves, as a mask over labels."""
-    living, rows_seen = needed.copy(), dict.fromkeys(followed.reads, 0)
-    grown = True
-    while grown:
-        grown = False
-        for name in reversed(followed.reads):
-            rows = living[followed.writes[name]]
-            if rows.sum() > rows_seen[name]:
-                rows_seen[name] = rows.sum()
-                used = links[name].any(0) if rows.all() else links[name][rows].any(0)
-                living[followed.reads[name][used & np.isnan(constants[name])]] = True
-                grown = True
-    return living
-
-
-def _carriers(
+def _needs(
     followed: Trace,
     layers: dict[str, nn.Module],
     links: dict[str, np.ndarray],
     constants: dict[str, np.ndarray],
-    dead: np.ndarray,
-) -> tuple[dict[str, dict[int, int]], list[tuple[str, np.ndarray]]]:
-    """Per padded reader and its group the carrier's input position; where there is none, the positions that could be.
+    needed: np.ndarray,
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The channels that the `needed` ones depend on, and those themselves; by dense layer, the outputs that do matter.
 
-    A reader needs a carrier if a constant that it would lose reaches one of its living outputs.
+    An output may not matter although its channel does: in a residual stream, behind a scale of zero.
     """
-    carriers: dict[str, dict[int, int]] = {}
-    missing = []
-    for name, ids in followed.reads.items():
-        going = dead[ids]
-        if sees_constants_everywhere(layers[name]) or not going.any():
-            continue
-        emitted = np.abs(np.nan_to_num(constants[name]))
-        lost = going & (emitted != 0) & links[name][~dead[followed.writes[name]]].any(0)
-        for group, block in enumerate(np.split(np.arange(len(ids)), convolution_groups(layers[name]))):
-            staying = np.where(going, 0, emitted)[block]
-            if lost[block].any() and staying.any():
-                carriers.setdefault(name, {})[group] = int(block[staying.argmax()])
-            elif lost[block].any():
-                missing.append((name, block[going[block] & (emitted[block] != 0)]))
-    return carriers, missing
-
-
-def _best_carrier(
-    followed: Trace,
-    constants: dict[str, np.ndarray],
-    missing: list[tuple[str, np.ndarray]],
-    dead: np.ndarray,
-    husks: np.ndarray,
-) -> int:
-    """The channel that spares a husk, then serves most of the readers without a carrier, then emits most."""
-    spares = husks.copy()
-    for ids in followed.writes.values():
-        if dead[ids].all():
-            spares[ids] = True
-    score: dict[int, tuple[bool, int, float]] = {}
-    for name, positions in missing:
-        for position in positions.tolist():
-            label = int(followed.reads[name][position])
-            _, served, strength = score.get(label, (False, 0, 0.0))
-            emitted = abs(float(constants[name][position]))
-            score[label] = bool(spares[label]), served + 1, max(strength, emitted)
-    return max(sorted(score), key=score.__getitem__)
-
-
-def _husks(followed: Trace, layers: dict[str, nn.Module], dead: np.ndarray) -> np.ndarray:
-    """The dead channels that stay: one in a layer without a living one, and what keeps convolution groups alike."""
-    husks = np.zeros_like(dead)
-    while True:
-        revived: list[int] = []
-        for name, reads in followed.reads.items():
-            gone, writes = dead & ~husks, followed.writes[name]
-            if gone[writes].all():
-                revived.append(writes[0])
-            elif convolution_groups(layers[name]) > 1:
-                revived += _shortfall(convolution_groups(layers[name]), reads, writes, gone)
-        if not revived:
-            return husks
-        husks[revived] = True
-
-
-def _shortfall(blocks: int, reads: np.ndarray, writes: np.ndarray, gone: np.ndarray) -> list[int]:
-    """What a grouped convolution lacks so that its groups, but for those gone whole, have equal widths."""
-    sides = [reads.reshape(blocks, -1), writes.reshape(blocks, -1)]
-    present = np.any([~gone[side].all(1) for side in sides], axis=0)
-    lacking: list[int] = []
-    for side in sides:
-        counts = (~gone[side]).sum(1)
-        width = max(1, counts[present].max())
-        for ids, count in zip(side[present], counts[present], strict=True):
-            lacking += ids[gone[ids]][: width - count].tolist()
-    return lacking
+    living = needed.copy()
+    seen = {node: needed[labels.ids] for node, labels in followed.labels.items()}
+    rows = {name: np.zeros(len(followed.writes[name]), dtype=bool) for name in followed.reads}
+    for step in reversed(followed.steps):
+        own = seen[step.node]
+        if step.kind == "dense":
+            rows[step.module] |= own
+            linked = links[step.module]
+            used = (linked if own.all() else linked[own]).any(0) & np.isnan(constants[step.module])
+            living[followed.reads[step.module][used]] = True
+            seen[step.sources[0]] |= used
+        elif step.kind == "channelwise":
+            seen[step.sources[0]] |= own & ~_zero_scale(layers[step.module])
+        elif step.kind == "repeat":
+            seen[step.sources[0]] |= own.reshape(-1, step.times).any(1)
+        elif step.kind == "concat":
+            ends = np.cumsum([len(seen[source]) for source in step.sources])
+            for source, part in zip(step.sources, np.split(own, ends[:-1]), strict=True):
+                seen[source] |= part
+        else:
+            for source in step.sources:
+                seen[source] |= own
+    return living, rows

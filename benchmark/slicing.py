@@ -9,8 +9,15 @@ import torch
 from torch import Tensor, fx, nn
 
 from benchmark.labels import Trace
-from benchmark.operations import NORMS, function_name, is_depthwise, passes_constants_on
-from benchmark.silence import Silence, convolution_groups, sees_constants_everywhere
+from benchmark.operations import (
+    NORMS,
+    convolution_groups,
+    function_name,
+    is_depthwise,
+    passes_constants_on,
+    sees_constants_everywhere,
+)
+from benchmark.silence import Silence
 
 
 @torch.no_grad()

@@ -14,7 +14,8 @@ from benchmark import models
 from benchmark.groups import find_groups
 from benchmark.labels import UntraceableError
 from benchmark.removal import RemovalError, remove_silent
-from tests.random_networks import Built, Oracle, networks
+from tests.oracle import Oracle
+from tests.random_networks import Built, networks
 
 
 @pytest.fixture(autouse=True)

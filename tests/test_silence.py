@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from benchmark.groups import hidden_groups
-from benchmark.silence import Silence, find_silence, sees_constants_everywhere
+from benchmark.operations import sees_constants_everywhere
+from benchmark.silence import Silence, find_silence
 from benchmark.trace import trace
 
 
