@@ -46,6 +46,11 @@ class ChannelGroup:
         """Incoming weights per channel, |g| in the group lasso."""
         return sum(site.weights().shape[1] for site in self.writers)
 
+    @property
+    def fan_out(self) -> int:
+        """Outgoing weights per channel."""
+        return sum(site.weights().shape[1] * len(site.positions) // self.size for site in self.readers)
+
     @torch.no_grad()
     def incoming_norms(self, p: float = 2) -> Tensor:
         """‖w_k‖_p of every channel's incoming weights, without biases; shape (size,)."""
@@ -83,6 +88,15 @@ class ChannelGroup:
             scale = torch.ones(site.layer.weight.shape[0], dtype=factors.dtype, device=factors.device)
             scale[site.positions] = factors[site.channels]
             site.layer.weight.mul_(scale.view(-1, *[1] * (site.layer.weight.dim() - 1)))
+
+    @torch.no_grad()
+    def scale_outgoing(self, factors: Tensor) -> None:
+        """Multiplies each channel's outgoing weights by its factor, in place; `factors` has shape (size,)."""
+        for site in self.readers:
+            by_group = site.layer.weight.unflatten(0, (convolution_groups(site.layer), -1))
+            scale = factors.new_ones(by_group.shape[0] * by_group.shape[2])
+            scale[site.positions] = factors[site.channels]
+            by_group.mul_(scale.view(by_group.shape[0], 1, by_group.shape[2], *[1] * (by_group.dim() - 3)))
 
     @torch.no_grad()
     def zero_incoming(self, doomed: Tensor) -> None:

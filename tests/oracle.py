@@ -38,9 +38,7 @@ class Oracle:
         return lambda layer, inputs: self.received[name].append(inputs[0].clone())
 
     def _watch(self, layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
-        moves = [
-            x.std(1) > 1e-9 if x.dim() == 2 else x.flatten(1).std(1) > 1e-9 for x in (flat(inputs[0]), flat(output))
-        ]
+        moves = [x.std(0).flatten(1).amax(1) > 1e-9 if x.dim() > 2 else x.std(0) > 1e-9 for x in (inputs[0], output)]
         self.stuck |= bool((moves[0] & ~moves[1]).any())
 
     @staticmethod

@@ -88,3 +88,19 @@ def test_groups_that_meet_only_later_become_one():
 
     net = find_groups(Late(), torch.randn(5, 2))
     assert [(group.name, group.size, names(group.writers)) for group in net.groups] == [("a", 4, {"a", "b", "c"})]
+
+
+def test_scaling_reaches_incoming_and_outgoing_weights_of_a_channel_alone():
+    network = nn.Sequential(
+        nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Conv2d(4, 6, 3, groups=2), nn.ReLU(), nn.Flatten(), nn.Linear(6 * 16, 3)
+    )
+    net = find_groups(network, torch.zeros(2, 2, 8, 8))
+    for group in net.groups:
+        factors = 1.0 + torch.arange(group.size)
+        incoming, outgoing = group.incoming_norms(), group.outgoing_norms()
+        group.scale_incoming(factors)
+        torch.testing.assert_close(group.incoming_norms(), incoming * factors)
+        torch.testing.assert_close(group.outgoing_norms(), outgoing)
+        group.scale_outgoing(factors)
+        torch.testing.assert_close(group.outgoing_norms(), outgoing * factors)
+        assert group.fan_out * group.size == sum(site.layer.weight.numel() for site in group.readers)

@@ -66,3 +66,40 @@ def test_duplicate_is_broken_not_replaced():
 def test_real_refuses(value):
     with pytest.raises(ValueError, match="is not a number from 0 to 2"):
         Real(1.0, 0, 2).validate(value)
+
+
+def test_broken_files_leave_the_others_and_say_where(tmp_path, monkeypatch):
+    package = tmp_path / "mine"
+    package.mkdir()
+    sound = (
+        "'''Card.'''\nfrom benchmark.method import Method, training\nclass M(Method):\n    title = reference = 'M'\n"
+    )
+    files = {
+        "__init__": "",
+        "sound": sound + "    knob = None\n    space = training('sgd', 0.1)\n",
+        "syntax": "def broken(:\n",
+        "missing": sound + "    knob = None\n",
+        "no_knob": sound + "    knob = 'ratio'\n    space = training('sgd', 0.1)\n",
+        "two": sound + "    knob = None\n    space = {}\nclass N(M): pass\n",
+        "imports": "import no_such_library\n",
+        "dense": sound + "    knob = None\n    space = {}\n",
+        "_private": "raise RuntimeError\n",
+    }
+    for name, text in files.items():
+        (package / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr("benchmark.registry.PACKAGES", ("methods", "baselines", "mine"))
+    found = registry.__wrapped__()
+    assert "sound" in found.methods
+    assert set(registry().methods) < set(found.methods)
+    words = {
+        "syntax": "line 1: SyntaxError",
+        "missing": "needs the field 'space'",
+        "no_knob": "knob 'ratio' is not a key of its space",
+        "two": "defines 2 methods",
+        "imports": "No module named 'no_such_library'",
+        "dense (mine.dense)": "its name is taken by baselines.dense",
+    }
+    assert set(found.broken) == set(words)
+    for name, text in words.items():
+        assert text in found.broken[name]
