@@ -106,6 +106,25 @@ def test_a_stream_channel_stays_while_one_writer_lives():
     assert remove_silent(network, torch.randn(3, 1, 6, 6)).channels_left["stem"] == 4
 
 
+def test_a_branch_behind_zero_scales_gives_its_inner_channels_up():
+    class Branch(Residual):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm2d(4)
+
+        def forward(self, x):
+            x = self.stem(x).relu()
+            return self.head((x + self.norm(self.outer(self.inner(x).relu()))).mean((2, 3)))
+
+    network = Branch().double()
+    with torch.no_grad():
+        network.norm.weight.zero_()
+        network.norm.bias.fill_(0.3)
+    removal = remove_silent(network, torch.randn(3, 1, 6, 6))
+    assert removal.channels_left == {"stem": 4, "inner": 1}
+    assert removal.collapsed
+
+
 def test_one_carrier_serves_a_padded_reader():
     network = nn.Sequential(
         nn.Conv2d(1, 6, 3), nn.Sigmoid(), nn.Conv2d(6, 2, 3, padding=1), nn.Flatten(), nn.Linear(32, 2)
