@@ -1,4 +1,4 @@
-"""Runs trials as Ray Tune trials on reused worker processes. The only file that knows Ray."""
+"""Runs trials as Ray Tune trials on reused worker processes. With search.py, all that knows Ray."""
 
 from __future__ import annotations
 
@@ -12,11 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-import numpy as np
-import optuna
 import torch
 
-from benchmark.domains import Choice
 from benchmark.errors import UsageError
 from benchmark.execute import BaseStore, Networks, OnRecord, Resources, attempt_base, needed_bases, run_one
 from benchmark.records import Record
@@ -33,9 +30,8 @@ os.environ.update(  # read when Ray is imported, and by its processes
 )
 import ray
 from ray import tune
-from ray.tune.search import Searcher
 
-OBJECTIVES = ("val_accuracy", "param_sparsity")  # what a search maximises
+from benchmark.search import OBJECTIVES, Search
 
 
 class Worker(tune.Trainable):
@@ -52,10 +48,6 @@ class Worker(tune.Trainable):
         record = run_one(_trial_of(self.config), self.networks, self.device, self.provenance)
         objectives = {name: getattr(record, name) or 0.0 for name in OBJECTIVES}
         return {"record": record.model_dump_json(exclude_defaults=True), **objectives, "done": True}
-
-
-def _config_of(trial: Trial) -> dict[str, str]:
-    return {"trial": trial.model_dump_json()}
 
 
 def _trial_of(config: dict[str, str]) -> Trial:
@@ -83,64 +75,6 @@ class Keeper(tune.Callback):
         self.on_record(failed(_trial_of(trial.config), "crashed", reason, self.provenance))
 
 
-class Search(Searcher):
-    """One multi-objective Optuna search per slot, taken in turn; earlier records are what each knows at its start.
-
-    Ray Tune's own OptunaSearch cannot be given evaluated points with more than one objective, so it could not resume.
-    """
-
-    def __init__(self, study: Study, todo: list[Slot], records: list[Record]):
-        super().__init__()
-        self.study, self.todo = study, list(todo)
-        self.spaces = {label: _distributions(study, label) for label in study.methods}
-        self.asked: dict[str, tuple[Slot, optuna.Trial]] = {}
-        known = {slot: [] for slot in study.slots()}
-        for record in study.own(records):
-            known[Slot(label=record.label, task=record.task, seed=record.seed)].append(record)
-        self.searches = {slot: _optuna(slot, made, self.spaces[slot.label]) for slot, made in known.items()}
-
-    def set_search_properties(self, metric: str | None, mode: str | None, config: dict, **spec: Any) -> bool:
-        return True
-
-    def suggest(self, trial_id: str) -> dict[str, str] | str:
-        if not self.todo:
-            return Searcher.FINISHED
-        slot = self.todo.pop(0)
-        asked = self.searches[slot].ask(self.spaces[slot.label])
-        self.asked[trial_id] = slot, asked
-        return _config_of(self.study.trial(slot, self.study.setting(slot.label, asked.params)))
-
-    def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
-        slot, asked = self.asked[trial_id]
-        self.searches[slot].tell(asked, [(result or {}).get(name, 0.0) for name in OBJECTIVES])
-
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing to save: the records are the state."""
-
-
-def _optuna(slot: Slot, records: list[Record], space: dict[str, Any]) -> optuna.Study:
-    """A search that knows these records; its seed counts them, for it would else repeat their random beginning."""
-    seed = int(np.random.SeedSequence([slot.seed, len(records)]).generate_state(1)[0])
-    search = optuna.create_study(
-        directions=["maximize"] * len(OBJECTIVES), sampler=optuna.samplers.TPESampler(seed=seed)
-    )
-    for record in records:
-        values = {name: record.setting.hyperparameters[name] for name in space}
-        found = [getattr(record, name) or 0.0 for name in OBJECTIVES]
-        search.add_trial(optuna.trial.create_trial(params=values, distributions=space, values=found))
-    return search
-
-
-def _distributions(study: Study, label: str) -> dict[str, optuna.distributions.BaseDistribution]:
-    found = {}
-    for name, domain in study.space(label).items():
-        if isinstance(domain, Choice):
-            found[name] = optuna.distributions.CategoricalDistribution(domain.options)
-        else:
-            found[name] = optuna.distributions.FloatDistribution(*domain.bounds, log=domain.log)
-    return found
-
-
 def run_with_ray(
     trials: list[Trial], bases: BaseStore, resources: Resources, on_record: OnRecord, log_folder: Path
 ) -> None:
@@ -149,7 +83,7 @@ def run_with_ray(
     Raises UsageError where Ray does not start or the cluster does not answer.
     """
     with _running_ray(resources, log_folder):
-        space = {"param_space": {"trial": tune.grid_search([_config_of(trial)["trial"] for trial in trials])}}
+        space = {"param_space": {"trial": tune.grid_search([trial.model_dump_json() for trial in trials])}}
         _tune(trials, bases, resources, on_record, tune.TuneConfig(reuse_actors=True), space)
 
 
@@ -164,7 +98,6 @@ def search_with_ray(
 ) -> None:
     """Lets Optuna choose one trial for each slot to do, by validation accuracy and sparsity; else as `run_with_ray`."""
     defaults = [study.trial(slot, study.setting(slot.label, {})) for slot in dict.fromkeys(todo)]
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     search = Search(study, todo, records)
     with _running_ray(resources, log_folder):
         config = tune.TuneConfig(reuse_actors=True, search_alg=search, num_samples=len(todo))
@@ -232,6 +165,7 @@ def _running_ray(resources: Resources, log_folder: Path) -> Iterator[None]:
             ray.init(address=resources.address or "local", log_to_driver=False, configure_logging=False, **local)
         except Exception as error:
             raise UsageError(f"Ray did not start: {explain(error)}; its log is in {log_folder}") from error
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # in place of Ray's: a polite kill is a Ctrl-C
         try:
             yield
         finally:

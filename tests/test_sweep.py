@@ -81,17 +81,23 @@ def test_killed_at_any_moment_nothing_is_lost_or_repeated(tmp_path, undisturbed)
     assert results(path.parent) == undisturbed
 
 
-def test_interrupt_stops_cleanly_and_says_how_to_go_on(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_stops_cleanly_and_says_how_to_go_on(tmp_path, number):
+    """Ctrl-C in a terminal reaches every process of the group, the workers too."""
     (tmp_path / "tiny.toml").write_text(TINY)
     process = start("run", "tiny.toml", cwd=tmp_path)
     wait_for_records(tmp_path / "results" / "tiny" / "records.jsonl", 1, process)
     family = psutil.Process(process.pid).children(recursive=True)
-    os.kill(process.pid, signal.SIGINT)
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)
+    else:
+        os.kill(process.pid, number)
     output, _ = process.communicate(timeout=60)
     wait_for_end(family)
     assert process.returncode == 130
     assert "left: run the same command to go on" in output
     assert "Traceback" not in output
+    assert {r["status"] for r in results(tmp_path / "results" / "tiny").values()} == {"ok"}
 
 
 def test_failures_are_records_and_the_sweep_goes_on(tmp_path):
