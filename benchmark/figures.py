@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmark.files import write_whole
-from benchmark.pareto import attained, attainment, mean_interval, on_front
+from benchmark.pareto import Interval, attained, attainment, mean_interval, on_front
 from benchmark.tables import CONTROL, MEASURED
 
 AXES = {
@@ -26,6 +26,8 @@ AXES = {
 }
 FORMATS = ("png", "pdf", "svg")
 ZOOM = 10.0  # accuracy points below dense that the main panel shows; what is lower has a panel of its own
+MANY = 10  # labels beyond which each gets a panel of its own
+COLUMNS = 5
 MARKERS = "osD^vP*X<>p"
 COLORS = sns.color_palette("colorblind")
 # The place of a name in this list is its colour and marker in every figure; other names get theirs from a hash.
@@ -68,39 +70,80 @@ def draw_all(records: pd.DataFrame, title: str, folder: Path) -> list[Path]:
 
 
 def draw_pareto(records: pd.DataFrame, kind: str, title: str) -> tuple[Figure, pd.DataFrame]:
-    """The Pareto figure of one task, and every point drawn in it."""
+    """The Pareto figure of one task, and every point drawn in it: all methods in one, or many in a panel each."""
     marks = _marks(records, kind)
     dense = records[(records.label == CONTROL) & records.status.isin(MEASURED)]
     band = mean_interval(dense.test_accuracy * 100)
-    lowest = 100 * records.test_accuracy.min()
     floor = (band.mean if band.n else 100 * records.test_accuracy.max()) - ZOOM
+    draw = _draw_one if records.label.nunique() <= MANY else _draw_many
+    figure = draw(records, marks, band, floor)
+    for panel in figure.axes:
+        panel.set_xlim(-2, 102)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    figure.supxlabel(AXES[kind], fontsize=9)
+    figure.supylabel("test accuracy (%)", fontsize=9)
+    figure.text(0.01, -0.01, _caption(records), fontsize=7, va="top", color="0.3")
+    return figure, marks
+
+
+def _draw_one(records: pd.DataFrame, marks: pd.DataFrame, band: Interval, floor: float) -> Figure:
+    lowest = 100 * records.test_accuracy.min()
     broken = lowest < floor
     figure = Figure(figsize=(7.2, 4.6), layout="constrained")
     panels = figure.subplots(2 if broken else 1, 1, sharex=True, squeeze=False, height_ratios=[5, 1][: 1 + broken])[
         :, 0
     ]
     for panel in panels:
-        _draw(panel, records, marks, band)
-    panels[0].set_ylim(top=min(100.2, 100 * records.test_accuracy.max() + 0.7))
-    panels[0].set_ylabel("test accuracy (%)")
-    panels[-1].set_xlabel(AXES[kind])
-    panels[-1].set_xlim(-2, 102)
+        _draw_band(panel, band, _legend(records, CONTROL) if band.n else None)
+        for label in _methods(records):
+            _draw_method(panel, marks[marks.label == label], style(label), _legend(records, label))
+    panels[0].set_ylim(top=_top(records))
     if broken:
         panels[0].set_ylim(bottom=floor)
         panels[1].set_ylim(min(0, lowest), floor)
-        panels[1].set_ylabel("below")
-    panels[0].set_title(title, loc="left", fontsize=10)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", frameon=False)
-    figure.text(0.01, -0.01, _caption(records), fontsize=7, va="top", color="0.3")
-    return figure, marks
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", frameon=False)
+    return figure
+
+
+def _draw_many(records: pd.DataFrame, marks: pd.DataFrame, band: Interval, floor: float) -> Figure:
+    """One panel per method in its colour, over the lines of all others in grey; triangles are points below the axis."""
+    labels = _methods(records)
+    rows = -(-len(labels) // COLUMNS)
+    figure = Figure(figsize=(7.2, 1.45 * rows), layout="constrained")
+    panels = figure.subplots(rows, COLUMNS, sharex=True, sharey=True).flat
+    lines = marks[marks.mark == "attained by half"]
+    for label, panel in zip(labels, panels, strict=False):
+        _draw_band(panel, band, None)
+        for other in labels:
+            panel.step(
+                *_staircase(lines[lines.label == other][["x", "y"]].to_numpy()), where="pre", color="0.8", lw=0.6
+            )
+        mine = marks[marks.label == label]
+        _draw_method(panel, mine, style(label), None, size=9)
+        below = mine[(mine.mark == "trial") & (mine.y < floor)]
+        panel.scatter(below.x, [floor + 0.4] * len(below), marker="v", s=12, color=style(label)[0])
+        panel.set_title(_legend(records, label), fontsize=7, pad=2)
+        panel.tick_params(labelsize=7)
+        panel.set_ylim(floor, _top(records))
+    for panel in list(panels):
+        panel.set_axis_off()
+    return figure
+
+
+def _top(records: pd.DataFrame) -> float:
+    return min(100.2, 100 * records.test_accuracy.max() + 0.7)
+
+
+def _methods(records: pd.DataFrame) -> list[str]:
+    return [label for label in records.label.unique() if label != CONTROL]
 
 
 def _caption(records: pd.DataFrame) -> str:
     seeds = records.seed.nunique()
     return (
         f"Points: trials, n = {seeds} seeds. Lines: attained by at least half of the seeds, bands from all to one of "
-        "them; fronts chosen on validation, drawn on test.\nGrey: dense control, mean and 95 % t interval over seeds."
+        "them; fronts chosen on validation, drawn on test.\nGrey band: dense control, mean and 95 % t interval."
+        + (" Grey lines: the other methods. ▼: trials below the axis." if records.label.nunique() > MANY else "")
     )
 
 
@@ -123,36 +166,37 @@ def _marks(records: pd.DataFrame, kind: str) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _draw(panel: Axes, records: pd.DataFrame, marks: pd.DataFrame, band: object) -> None:
+def _draw_band(panel: Axes, band: Interval, name: str | None) -> None:
     if band.n:
         low, high = (band.low, band.high) if band.n > 1 else (band.mean, band.mean)
         panel.axhspan(low, high, color="0.5", alpha=0.25, lw=0)
-        panel.axhline(band.mean, color="0.3", lw=1, ls="--", label=_legend(records, CONTROL))
-    for label in records.label.unique():
-        if label == CONTROL:
-            continue
-        color, marker = style(label)
-        mine = marks[marks.label == label]
-        trials = mine[mine.mark == "trial"]
-        sns.scatterplot(
-            x=trials.x, y=trials.y, color=color, marker=marker, s=22, alpha=0.35, lw=0, ax=panel, legend=False
-        )
-        one, half, everyone = (
-            mine[mine.mark == f"attained by {m}"][["x", "y"]].to_numpy() for m in ("one", "half", "all")
-        )
-        _draw_surface(panel, one, half, everyone, color, marker, _legend(records, label))
+        panel.axhline(band.mean, color="0.3", lw=1, ls="--", label=name)
 
 
-def _draw_surface(
-    panel: Axes, one: np.ndarray, half: np.ndarray, everyone: np.ndarray, color: tuple, marker: str, name: str
-) -> None:
+def _draw_method(panel: Axes, marks: pd.DataFrame, look: tuple, name: str | None, size: float = 22) -> None:
+    """A method's trials as faint points, and what half of its seeds attain as a line within a band."""
+    color, marker = look
+    trials = marks[marks.mark == "trial"]
+    sns.scatterplot(
+        x=trials.x, y=trials.y, color=color, marker=marker, s=size, alpha=0.35, lw=0, ax=panel, legend=False
+    )
+    panel.set(xlabel=None, ylabel=None)
+    one, half, everyone = (
+        marks[marks.mark == f"attained by {m}"][["x", "y"]].to_numpy() for m in ("one", "half", "all")
+    )
     grid = np.unique(np.concatenate([[0.0], one[:, 0], everyone[:, 0]]))
     panel.fill_between(grid, attained(everyone, grid), attained(one, grid), step="pre", color=color, alpha=0.12, lw=0)
-    xs = np.concatenate([[0.0], half[:, 0]])
-    ys = np.concatenate([half[:1, 1], half[:, 1]]) if len(half) else np.array([np.nan])
     panel.step(
-        xs, ys, where="pre", color=color, lw=1.6, marker=marker, markersize=4, markevery=slice(1, None), label=name
-    )
+        *_staircase(half), where="pre", color=color, lw=1.6, marker=marker, markersize=size**0.5 - 0.7,
+        markevery=slice(1, None), label=name,
+    )  # fmt: skip
+
+
+def _staircase(surface: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The corners of a surface, from sparsity 0 on."""
+    if not len(surface):
+        return np.array([0.0]), np.array([np.nan])
+    return np.concatenate([[0.0], surface[:, 0]]), np.concatenate([surface[:1, 1], surface[:, 1]])
 
 
 def _legend(records: pd.DataFrame, label: str) -> str:

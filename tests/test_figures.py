@@ -44,9 +44,9 @@ def test_failures_are_counted_in_the_legend():
 def test_axes_have_labels_with_units():
     for kind, label in figures.AXES.items():
         figure, _ = draw(frame(DENSE, METHOD), kind)
-        assert figure.axes[-1].get_xlabel() == label
+        assert figure.get_supxlabel() == label
         assert "(%)" in label
-        assert figure.axes[0].get_ylabel() == "test accuracy (%)"
+        assert figure.get_supylabel() == "test accuracy (%)"
 
 
 def test_points_far_below_dense_stay_visible():
@@ -54,6 +54,18 @@ def test_points_far_below_dense_stay_visible():
     main, below = figure.axes
     assert below.get_ylim()[0] <= 10
     assert below.get_ylim()[1] == main.get_ylim()[0]
+
+
+def test_many_methods_have_a_panel_each_and_low_points_stay_visible():
+    many = [rows(f"m{i}", [(1, 0.96, 0.91, 0.1), (2, 0.9, 0.10, 0.9)]) for i in range(12)]
+    figure, marks = draw(frame(DENSE, *many))
+    panels = [panel for panel in figure.axes if panel.axison]
+    assert [panel.get_title() for panel in panels] == [f"M{i}" for i in range(12)]
+    assert (marks.mark == "trial").sum() == 12 * 2 + len(DENSE)
+    for panel in panels:
+        triangles = panel.collections[-1].get_offsets()
+        assert triangles[:, 0].tolist() == [90.0]
+        assert panel.get_ylim()[0] < triangles[0, 1]
 
 
 @pytest.mark.parametrize(
