@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import textwrap
 from collections import Counter
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from matplotlib.figure import Figure
 
 from benchmark.files import write_whole
 from benchmark.pareto import Interval, attained, attainment, mean_interval, on_front
-from benchmark.tables import CONTROL, MEASURED
+from benchmark.tables import CONTROL, MEASURED, controls
 
 AXES = {
     "param_sparsity": "parameters removed (%)",
@@ -72,14 +73,13 @@ def draw_all(records: pd.DataFrame, title: str, folder: Path) -> list[Path]:
 def draw_pareto(records: pd.DataFrame, kind: str, title: str) -> tuple[Figure, pd.DataFrame]:
     """The Pareto figure of one task, and every point drawn in it: all methods in one, or many in a panel each."""
     marks = _marks(records, kind)
-    dense = records[(records.label == CONTROL) & records.status.isin(MEASURED)]
-    band = mean_interval(dense.test_accuracy * 100)
+    band = mean_interval(controls(records).test_accuracy * 100)
     floor = (band.mean if band.n else 100 * records.test_accuracy.max()) - ZOOM
     draw = _draw_one if records.label.nunique() <= MANY else _draw_many
     figure = draw(records, marks, band, floor)
     for panel in figure.axes:
         panel.set_xlim(-2, 102)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    figure.suptitle("\n".join(textwrap.wrap(title, 72)), x=0.01, ha="left", fontsize=9)
     figure.supxlabel(AXES[kind], fontsize=9)
     figure.supylabel("test accuracy (%)", fontsize=9)
     figure.text(0.01, -0.01, _caption(records), fontsize=7, va="top", color="0.3")

@@ -59,6 +59,12 @@ def _seconds(record: Record) -> float | None:
     return record.train_seconds + (record.base_seconds or 0.0)
 
 
+def controls(records: pd.DataFrame) -> pd.DataFrame:
+    """The dense control of every task and seed: where it was tuned, the sample that validates best."""
+    dense = records[(records.label == CONTROL) & records.status.isin(MEASURED)]
+    return dense.loc[dense.groupby(["task", "seed"]).val_accuracy.idxmax()]
+
+
 def summarise(records: pd.DataFrame) -> pd.DataFrame:
     """One row per task and method: what it reaches, with 95 % t intervals over seeds.
 
@@ -66,7 +72,7 @@ def summarise(records: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for (task, label), group in records.groupby(["task", "label"], sort=False):
-        dense = records[(records.task == task) & (records.label == CONTROL) & records.status.isin(MEASURED)]
+        dense = controls(records[records.task == task])
         rows.append({"task": task, "method": group.title.iloc[0], **_row(group, dense, is_control=label == CONTROL)})
     return pd.DataFrame(rows)
 

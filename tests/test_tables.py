@@ -34,6 +34,13 @@ def test_a_seed_that_reaches_nothing_counts_as_zero():
     assert m["trials"] == 8
 
 
+def test_a_tuned_control_is_the_sample_that_validates_best():
+    worse = rows("dense", [(NAN, 0.5, 0.99, 0.0)], seed=0)
+    control = tables.controls(frame(worse, DENSE))
+    assert sorted(control.test_accuracy) == [0.94, 0.96]
+    assert row(tables.summarise(frame(worse, DENSE, METHOD)), "M")["within 1"].mean == pytest.approx(0.6)
+
+
 def test_no_drop_is_told_where_more_than_the_knob_changes():
     other = [{**r, "hyperparameters": r["hyperparameters"][:-1] + f', "learning_rate": {r["knob"]}}}'} for r in METHOD]
     assert row(tables.summarise(frame(DENSE, other)), "M")["largest drop"].n == 0
