@@ -8,6 +8,7 @@ import pickle
 import re
 import shlex
 import zlib
+from http.client import HTTPException
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,7 +33,7 @@ TORCHVISION = {
 # What torchvision, and the readers it calls, raise for missing, cut or altered files and failed downloads.
 BROKEN = (
     OSError, EOFError, RuntimeError, ValueError, TypeError, LookupError, AssertionError, MemoryError,
-    pickle.UnpicklingError, zlib.error,
+    pickle.UnpicklingError, zlib.error, HTTPException,
 )  # fmt: skip
 
 
