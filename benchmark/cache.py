@@ -35,11 +35,10 @@ class Raw:
 
 @dataclass(frozen=True)
 class Source:
-    """Files under a folder, and how to decode them; `read` raises UsageError for what it cannot."""
+    """Files, each with its name in the source, and how to decode them; `read` raises UsageError for what it cannot."""
 
     name: str
-    folder: Path
-    files: Sequence[Path]
+    files: Sequence[tuple[str, os.stat_result]]
     read: Callable[[], Raw]
 
 
@@ -62,10 +61,7 @@ def decoded(source: Source, folder: Path) -> Decoded:
 
     One process makes it, the others wait. Raises UsageError for a bad source or a folder that cannot be written to.
     """
-    try:
-        target = folder / _fingerprint(source)
-    except OSError as error:
-        raise UsageError(f"cannot read {source.name}: {error.filename}: {error.strerror}") from None
+    target = folder / _fingerprint(source)
     found = _open(target)
     if found is not None:
         return found
@@ -89,9 +85,8 @@ def decoded(source: Source, folder: Path) -> Decoded:
 def _fingerprint(source: Source) -> str:
     """What changes when a file of the source comes, goes, or is written to."""
     digest = hashlib.sha256(str(FORMAT).encode())
-    for path in sorted(source.files):
-        stat = path.stat()
-        digest.update(f"{path.relative_to(source.folder)}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
+    for name, stat in sorted(source.files):
+        digest.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode(errors="surrogateescape"))
     return digest.hexdigest()[:16]
 
 

@@ -101,7 +101,7 @@ def _torchvision_source(name: str, root: Path) -> Source:
                 raise UsageError(f"{name} has {len(pictures)} {split} images but {len(marks)} labels")
         return Raw(images, labels, 100 if name == "cifar100" else 10, own_test=len(parts[0][0]))
 
-    return Source(name, root, files, read)
+    return Source(name, [(path.name, path.stat()) for path in files], read)
 
 
 def _datasets() -> ModuleType:

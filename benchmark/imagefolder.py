@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,11 +50,24 @@ class Images(Sequence):
 def source(name: str, folder: Path) -> Source:
     """The images of a folder with a folder for each class, or with train/ and test/ that have those.
 
-    Raises UsageError where it does not exist.
+    Raises UsageError where it does not exist or cannot be listed.
     """
     if not folder.is_dir():
         raise UsageError(f"image folder {folder} does not exist")
-    return Source(name, folder, [path for path in folder.rglob("*") if path.is_file()], lambda: _read(name, folder))
+    try:
+        files = list(_walk(str(folder), ""))
+    except OSError as error:
+        raise UsageError(f"image folder {folder} cannot be read: {error.filename}: {error.strerror}") from None
+    return Source(name, files, lambda: _read(name, folder))
+
+
+def _walk(folder: str, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
+    """All files below a folder; by scandir, for pathlib takes seconds for the 60,000 files of CIFAR-10."""
+    for entry in os.scandir(folder):
+        if entry.is_dir():
+            yield from _walk(entry.path, f"{prefix}{entry.name}/")
+        else:
+            yield prefix + entry.name, entry.stat()
 
 
 def _read(name: str, folder: Path) -> Raw:

@@ -1,8 +1,8 @@
 """What the data path costs: an epoch of 784–1000–10 at batch 64. Run with: pytest tests/performance --benchmark-only
 
-`suite` is the suite's own training over the mapped file; `bare` takes the same steps, validation included, with batches
-gathered from float32 tensors in memory; `loader` reads the same pixels as PIL images through a DataLoader with
-torchvision's to_tensor. The aims are at most 1.05 × bare and a third of loader. One thread, 12,800 training images.
+`suite` is the suite's own loop over the mapped file; `bare` takes the same steps, validation included, with batches
+gathered from float32 tensors in memory; `loader` reads the same images through torchvision's MNIST, ToTensor and a
+DataLoader. The aims are at most 1.05 × bare and a third of loader. One thread, 12,800 training images.
 """
 
 from __future__ import annotations
@@ -27,26 +27,39 @@ from tests.made_data import make_mnist
 PROTOCOL = Protocol(epochs=1)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
+def made(tmp_path_factory):
     root = tmp_path_factory.mktemp("data")
     make_mnist(root, train=16_000, test=1_000)
-    return load.__wrapped__("mnist", PROTOCOL.validation_share, PROTOCOL.test_share, PROTOCOL.split_seed, root)
+    shares = PROTOCOL.validation_share, PROTOCOL.test_share
+    return load.__wrapped__("mnist", *shares, PROTOCOL.split_seed, root), root
 
 
 def network(data):
     return find_groups(models.build("mlp", data.shape, 10, seed=0, widths=(1000,)), data.pixels(data.test.images[:2]))
 
 
+def dense():
+    return Dense(torch.Generator(), optimizer="adam", learning_rate=1e-3)
+
+
 def suite_epoch(data):
-    net, method = network(data), Dense(torch.Generator(), optimizer="adam", learning_rate=1e-3)
-    return lambda: train(net, method, data, PROTOCOL, 0, range(1), History())
+    net = network(data)
+    return lambda: train(net, dense(), data, PROTOCOL, 0, range(1), History())
 
 
 def bare_epoch(data, batches):
     """A loop over batches as a script would have it."""
-    module = network(data).module
-    optimizer = torch.optim.Adam(module.parameters(), lr=1e-3)
+    net = network(data)
+    module, optimizer = net.module, dense().configure_optimizer(net)
     validation = data.pixels(data.validation.images)
 
     def epoch():
@@ -65,41 +78,43 @@ def in_memory(data):
     return lambda: ((images[part], labels[part]) for part in torch.randperm(len(labels)).split(PROTOCOL.batch_size))
 
 
-def loader(data):
+def loader(data, root):
     import_torchvision()
-    from torchvision.transforms.functional import to_pil_image, to_tensor
+    from torchvision import datasets, transforms
 
-    class Pictures(torch_data.Dataset):
-        """As torchvision's own: every access makes a PIL image of an array."""
-
-        def __len__(self):
-            return len(data.train.labels)
-
-        def __getitem__(self, index):
-            return to_tensor(to_pil_image(images[index])), labels[index]
-
-    images, labels = data.train.images, data.train.labels.tolist()
-    made = torch_data.DataLoader(Pictures(), PROTOCOL.batch_size, shuffle=True)
+    pictures = datasets.MNIST(root, transform=transforms.ToTensor())
+    made = torch_data.DataLoader(
+        torch_data.Subset(pictures, data.train.rows.tolist()), PROTOCOL.batch_size, shuffle=True
+    )
     return lambda: iter(made)
 
 
+def path_of(name, data, root):
+    """An epoch's batches by one of the three ways."""
+    if name == "suite":
+        return lambda: data.batches(PROTOCOL.batch_size, 0, 0)
+    return in_memory(data) if name == "bare" else loader(data, root)
+
+
 @pytest.mark.parametrize("path", ["suite", "bare", "loader"])
-def test_epoch(benchmark, data, path):
-    epoch = (
-        suite_epoch(data) if path == "suite" else bare_epoch(data, {"bare": in_memory, "loader": loader}[path](data))
-    )
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        benchmark.pedantic(epoch, rounds=5, warmup_rounds=1)
-    finally:
-        torch.set_num_threads(threads)
+def test_epoch(benchmark, made, path):
+    data, root = made
+    epoch = suite_epoch(data) if path == "suite" else bare_epoch(data, path_of(path, data, root))
+    benchmark.group = "an epoch of training"
+    benchmark.pedantic(epoch, rounds=7, warmup_rounds=1)
+
+
+@pytest.mark.parametrize("path", ["suite", "bare", "loader"])
+def test_epoch_of_batches_alone(benchmark, made, path):
+    batches = path_of(path, *made)
+    benchmark.group = "an epoch's batches, without training"
+    benchmark.pedantic(lambda: sum(len(labels) for _, labels in batches()), rounds=7, warmup_rounds=1)
 
 
 @pytest.mark.parametrize("augmentation", [None, "crop-flip"])
-def test_batches_alone(benchmark, augmentation):
-    """An epoch's batches of 6,400 colour images of 32 × 32, without any training."""
-    images = torch.randint(0, 256, (6_400, 3, 32, 32), dtype=torch.uint8)
-    split = Split(images, torch.zeros(6_400, dtype=torch.int64))
-    made = replace(Dataset("made", 10, 255.0, split, split, split), augmentation=augmentation)
-    benchmark.pedantic(lambda: sum(len(labels) for _, labels in made.batches(128, 0, 0)), rounds=5, warmup_rounds=1)
+def test_augmentation(benchmark, augmentation):
+    images = torch.randint(0, 256, (12_800, 3, 32, 32), dtype=torch.uint8)
+    split = Split(images, torch.zeros(12_800, dtype=torch.int64))
+    data = replace(Dataset("made", 10, 255.0, split, split, split), augmentation=augmentation)
+    benchmark.group = "batches of 128 colour images, 32 × 32"
+    benchmark.pedantic(lambda: sum(len(labels) for _, labels in data.batches(128, 0, 0)), rounds=5, warmup_rounds=1)
