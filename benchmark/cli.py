@@ -14,6 +14,7 @@ from rich.table import Table
 
 from benchmark.errors import UsageError, unknown
 from benchmark.execute import Resources
+from benchmark.fetch import DataRoot, get_data, use_data_root
 from benchmark.records import FINISHED, Record, Store
 from benchmark.registry import card, get_method, registry
 from benchmark.running import WIDTH, locked, open_points, run_with_progress
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 console = Console(width=WIDTH)
 
+app.command("data")(get_data)
 app.command("export")(export_network)
 app.command("reduce")(reduce_own)
 
@@ -99,12 +101,14 @@ def run(
     address: Annotated[str | None, typer.Option(help="An existing Ray cluster, HOST:PORT or auto.")] = None,
     in_process: Annotated[bool, typer.Option("--in-process", help="Run here, one by one, without Ray.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Also run failed trials again.")] = False,
+    data_root: DataRoot = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, and stop.")] = False,
 ) -> None:
     """Run every trial of a study that has no record yet. Stop it at any time and run it again to go on.
 
     Example: deadweight run digits
     """
+    use_data_root(data_root)
     plan = load_study(study)
     store = Store(results / plan.name)
     if dry_run:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmark.datasets import ENVIRONMENT, data_root
 from benchmark.files import write_whole
 from benchmark.records import Record
 from benchmark.spec import Trial
@@ -21,16 +23,22 @@ Networks = dict[str, Base | str]  # by base key: the trained network, or why the
 
 @dataclass(frozen=True)
 class Resources:
-    """What each trial gets, and the Ray cluster to run on; without an address, this machine."""
+    """What each trial gets, the Ray cluster to run on (without an address, this machine), and where its data lies."""
 
     cpus_per_trial: int = 1
     gpus_per_trial: float = 0.0
     address: str | None = None
+    data_root: Path = field(default_factory=data_root)
 
     @property
     def device(self) -> str:
         """The torch device of a trial."""
         return "cuda" if self.gpus_per_trial > 0 else "cpu"
+
+    def take(self) -> None:
+        """Gives a worker process its threads and the data root, which other machines do not have from the driver."""
+        torch.set_num_threads(self.cpus_per_trial)
+        os.environ[ENVIRONMENT] = str(self.data_root)
 
 
 class BaseStore:

@@ -53,13 +53,14 @@ def run_with_progress(
     """Runs what is to do under a progress bar, with Ray or in this process, and stores every record as it comes."""
     if in_process and study.sampler == "optuna":
         raise UsageError("the sampler 'optuna' runs through Ray Tune; leave out --in-process")
-    for point in {point.task.name: point for point in todo}.values():
-        check_task(point if isinstance(point, Trial) else study.trial(point, study.setting(point.label, {})))
+    terminal = Console(width=WIDTH, file=sys.stdout)  # this stream itself, whatever Ray's output is diverted to
+    with terminal.status("checking networks and data"):
+        for point in {point.task.name: point for point in todo}.values():
+            check_task(point if isinstance(point, Trial) else study.trial(point, study.setting(point.label, {})))
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[failed]} failed"),
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
-    terminal = Console(width=WIDTH, file=sys.stdout)  # this stream itself, whatever Ray's output is diverted to
     with Progress(*columns, console=terminal, redirect_stdout=False, redirect_stderr=False) as progress:
         bar = progress.add_task("starting", total=len(todo), failed=0)
         failures = 0

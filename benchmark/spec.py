@@ -8,8 +8,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from benchmark import models
+from benchmark import augment, models
 from benchmark.data import check_name
+from benchmark.datasets import slug
 from benchmark.errors import UsageError
 from benchmark.registry import get_method
 
@@ -30,10 +31,13 @@ class Task(Strict):
     widths: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)] = ()
     activation: str = "relu"
     norm: str = "batch"
+    augment: str | None = None  # of the training images; None, and so no part of the key: as they are
 
     @model_validator(mode="after")
     def _known(self) -> Task:
         check_name(self.dataset)
+        if self.augment is not None:
+            augment.check(self.augment)
         try:
             models.check(self.network, self.widths, self.activation, self.norm)
         except ValueError as error:
@@ -43,8 +47,8 @@ class Task(Strict):
     @property
     def name(self) -> str:
         """What identifies the task to a reader, for example `digits-mlp-256`."""
-        parts = [self.dataset, self.network, *map(str, self.widths)]
-        defaults = {"activation": "relu", "norm": "batch"}
+        parts = [slug(self.dataset), self.network, *map(str, self.widths)]
+        defaults = {"activation": "relu", "norm": "batch", "augment": None}
         parts += [getattr(self, k) for k, v in defaults.items() if getattr(self, k) != v]
         return "-".join(parts)
 
@@ -129,13 +133,16 @@ class Trial(Strict):
 def trial_key(
     schema: int, task: Task, setting: MethodSetting, base: MethodSetting | None, protocol: Protocol, seed: int
 ) -> str:
-    """SHA-256 over the canonical JSON of its arguments, as 64 hexadecimal digits."""
+    """SHA-256 over the canonical JSON of its arguments, as 64 hexadecimal digits.
+
+    Options of task and protocol that are None are left out, so a new option changes no key that was made before it.
+    """
     parts = {
         "schema": schema,
-        "task": task.model_dump(mode="json"),
+        "task": task.model_dump(mode="json", exclude_none=True),
         "setting": setting.model_dump(mode="json"),
         "base": base and base.model_dump(mode="json"),
-        "protocol": protocol.model_dump(mode="json"),
+        "protocol": protocol.model_dump(mode="json", exclude_none=True),
         "seed": seed,
     }
     canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)

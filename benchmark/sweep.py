@@ -38,7 +38,7 @@ class Worker(tune.Trainable):
     """One worker process: runs the trial that its configuration holds, and is then reset to the next."""
 
     def setup(self, config: dict, networks: Networks, resources: Resources, provenance: dict[str, Any]) -> None:
-        torch.set_num_threads(resources.cpus_per_trial)
+        resources.take()
         self.networks, self.device, self.provenance = networks, resources.device, provenance
 
     def reset_config(self, new_config: dict) -> bool:
@@ -139,7 +139,7 @@ def _train_bases(needed: list[Trial], bases: BaseStore, resources: Resources) ->
 
     @ray.remote(num_cpus=resources.cpus_per_trial, num_gpus=resources.gpus_per_trial, max_retries=0)
     def work(trial: Trial) -> Any:
-        torch.set_num_threads(resources.cpus_per_trial)
+        resources.take()
         return attempt_base(trial, resources.device)
 
     results = [work.remote(trial) for trial in missing]

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from benchmark.errors import UsageError, unknown
 from benchmark.export import export
+from benchmark.fetch import DataRoot, use_data_root
 from benchmark.records import Record, Store
 from benchmark.reduce import build_network, reduce_network
 from benchmark.spec import Trial
@@ -30,20 +31,22 @@ def export_network(
     results: Annotated[Path, typer.Option(help="The folder that holds a folder of results per study.")] = Path(
         "results"
     ),
+    data_root: DataRoot = None,
 ) -> None:
     """Write a record's reduced network: train it again, compare it with the record, and check the written copy.
 
     Example: deadweight export digits 0a1b2c --format onnx
     """
+    use_data_root(data_root)
     record = _find(Store(results / load_study(study).name), key)
     trial = Trial(**{name: getattr(record, name) for name in Trial.model_fields})
     target = out or Path(f"{record.label}-{record.key[:8]}" + {"torch": ".pt2", "onnx": ".onnx"}.get(form, ""))
+    data, task = examples(trial), trial.task
     with console.status(f"training {record.label} again, {record.protocol.epochs} epochs"):
         again, module = run_and_keep(trial, train_base(trial) if trial.base else None)
     for name in REPRODUCED:
         if getattr(again, name) != getattr(record, name):
             raise UsageError(f"here the trial gives {name} {getattr(again, name)}, its record {getattr(record, name)}")
-    data, task = examples(trial), trial.task
     network = {
         "network": task.network, "shape": data.shape, "classes": data.classes, "seed": trial.seed,
         "widths": task.widths, "activation": task.activation, "norm": task.norm,

@@ -8,7 +8,7 @@ import resource
 import subprocess
 import sys
 import traceback
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from benchmark import models
 from benchmark.data import Dataset, load
+from benchmark.datasets import data_root
 from benchmark.errors import UsageError
 from benchmark.groups import Net, check_removable, find_groups
 from benchmark.measure import accuracy, macs, parameters, zero_weights
@@ -108,7 +109,9 @@ def make_method(setting: MethodSetting, seed: int) -> Method:
 
 def _data(trial: Trial, device: torch.device) -> Dataset:
     protocol = trial.protocol
-    data = load(trial.task.dataset, protocol.validation_share, protocol.test_share, protocol.split_seed)
+    shares = protocol.validation_share, protocol.test_share
+    data = load(trial.task.dataset, *shares, protocol.split_seed, data_root())
+    data = replace(data, augmentation=trial.task.augment)
     return data if device.type == "cpu" else data.to(device)
 
 
@@ -122,7 +125,8 @@ def _network(trial: Trial, data: Dataset, device: torch.device) -> Net:
 
 
 def _examples(data: Dataset) -> Tensor:
-    return data.pixels(data.validation.images[:EXAMPLES])
+    first = torch.arange(min(EXAMPLES, len(data.validation.labels)), device=data.validation.labels.device)
+    return data.pixels(data.validation.take(first))
 
 
 def _run(trial: Trial, base: Base | None, device: torch.device, result: dict[str, Any]) -> tuple[str, nn.Module]:

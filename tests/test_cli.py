@@ -4,11 +4,13 @@ import sys
 import pytest
 
 from benchmark import cli
+from benchmark.datasets import ENVIRONMENT
 from benchmark.export import load
 from benchmark.measure import parameters
 from benchmark.records import Store
 from benchmark.running import locked
 from benchmark.study import load_study
+from tests.made_data import make_mnist
 
 
 @pytest.fixture
@@ -104,6 +106,35 @@ def test_export_writes_what_the_record_says(deadweight, tiny, tmp_path):
     code, _, err = deadweight("export", tiny, "zzzz")
     assert code == 2
     assert "unknown record 'zzzz'" in err
+
+
+def test_datasets_are_decoded_and_run_from_the_data_root(deadweight, tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv(ENVIRONMENT, "unset")  # so that what the commands set is undone
+    make_mnist(tmp_path / "root", train=200)
+    tiny.write_text(tiny.read_text().replace("simulated", "mnist"))
+    code, _, err = deadweight("run", tiny, "--in-process", "--data-root", "nowhere")
+    assert code == 2
+    assert f"`deadweight data mnist --data-root {tmp_path / 'nowhere'}` downloads it" in " ".join(err.split())
+    assert not Store(tmp_path / "results" / "tiny").load()
+    code, out, _ = deadweight("data", "mnist", "--data-root", "root")
+    assert code == 0
+    assert "200 images to train and validate on, 20 to test on, 1 × 28 × 28, 10 classes" in " ".join(out.split())
+    assert deadweight("run", tiny, "--in-process", "--data-root", "root")[0] == 0
+    (record,) = {r.task.name: r for r in Store(tmp_path / "results" / "tiny").load() if r.status == "ok"}.values()
+    assert record.task.name == "mnist-mlp-8"
+    assert str(tmp_path) not in record.model_dump_json(exclude={"provenance"})
+    monkeypatch.setenv(ENVIRONMENT, "unset")
+    code, _, err = deadweight("export", tiny, record.key[:12])
+    assert (code, "dataset mnist is not in" in err) == (2, True)
+    assert deadweight("export", tiny, record.key[:12], "--data-root", "root")[0] == 0
+
+
+def test_data_answers_what_it_cannot_get(deadweight):
+    assert "needs no files" in deadweight("data", "digits")[1]
+    code, _, err = deadweight("data", "mnits")
+    assert (code, "unknown dataset 'mnits'; did you mean 'mnist'" in err) == (2, True)
+    code, _, err = deadweight("data", "imagefolder:nowhere")
+    assert (code, "nowhere does not exist" in err) == (2, True)
 
 
 def test_reduce_takes_a_network_of_ones_own(deadweight, tmp_path):

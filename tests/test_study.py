@@ -33,6 +33,7 @@ def test_key_depends_on_all_that_determines_the_result(tiny):
     changes = [
         {"seed": 7},
         {"task": trial.task.model_copy(update={"activation": "tanh"})},
+        {"task": trial.task.model_copy(update={"augment": "flip"})},
         {"protocol": trial.protocol.model_copy(update={"epochs": 5})},
         {"setting": trial.setting.model_copy(update={"version": 2})},
         {"setting": trial.setting.model_copy(update={"hyperparameters": {"strength": 0.5}})},
@@ -184,6 +185,12 @@ def test_bad_study_gets_one_clear_line(tmp_path, old, new, words):
     assert "\n" not in message
     for word in words:
         assert word in message
+
+
+def test_mnist_has_the_point_that_the_paper_is_held_against():
+    points = [t.setting.hyperparameters for t in load_study("mnist").trials() if t.label == "implicit"]
+    assert {(p["optimizer"], p["learning_rate"]) for p in points} == {("adam", 0.001)}
+    assert 0.001 in {p["strength"] for p in points}
 
 
 def test_unknown_study_gets_the_nearest():
