@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from benchmark.dynamics_command import simulate_dynamics
 from benchmark.errors import UsageError, unknown
 from benchmark.execute import Resources
 from benchmark.records import FINISHED, Record, Store
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 console = Console(width=WIDTH)
 
+app.command("dynamics")(simulate_dynamics)
 app.command("export")(export_network)
 app.command("reduce")(reduce_own)
 
