@@ -98,8 +98,8 @@ def amplitude(learning_rate: float, strength: float, beta1: float, epsilon: floa
     """The |w| of Adam's period-two orbit w ← −w; 0 where w = 0 is stable (derived here).
 
     On it v = λ²w² is constant, so that αλ/(λ|w| + ε) sits on the boundary. The orbit attracts for β₁ = 0 (RMSprop);
-    at β₁ = 0.9 it is itself unstable soon above the boundary, and Adam bursts around it: small for tens of steps, then
-    up to ten times the orbit. The root mean square stays within about 10 % of it.
+    at β₁ = 0.9 it is itself unstable soon above the boundary, and Adam bursts around it: tiny for hundreds of steps,
+    then up to ten times the orbit. The root mean square stays within about 10 % of it.
     """
     return max(0.0, learning_rate / boundary(beta1) - epsilon / strength)
 

@@ -71,8 +71,9 @@ def draw_boundary(rates: list[Rate], steps: int = 24_000) -> Drawn:
         for i, ratio in enumerate(ratios.tolist()):
             closed = amplitude(ADAM_RATE, strength[i].item(), beta1)
             rows.append(("cycle", beta1, ratio, root_mean_square(path[:, i]) / ADAM_RATE, closed / ADAM_RATE))
-    found = {float(r.setting.split()[1].rstrip(",")): r for r in rates if r.quantity == BOUNDARY}
-    rows += [("boundary", beta1, np.nan, r.measured, r.closed_form) for beta1, r in found.items()]
+    for found in (r for r in rates if r.quantity == BOUNDARY):
+        beta1 = (found.closed_form - 2) / (found.closed_form + 2)
+        rows.append(("boundary", round(beta1, 6), np.nan, found.measured, found.closed_form))
     curves = pd.DataFrame(rows, columns=["panel", "beta1", "ratio", "measured", "closed_form"])
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=[3, 2])
