@@ -66,7 +66,7 @@ def draw_all(records: pd.DataFrame, title: str, folder: Path) -> list[Path]:
         for task, group in records.groupby("task", sort=False):
             for kind in AXES:
                 figure, points = draw_pareto(group, kind, f"{title}: {task}")
-                made += _write(figure, points, folder / f"pareto-{task}-{kind.removesuffix('_sparsity')}")
+                made += write_figure(figure, points, folder / f"pareto-{task}-{kind.removesuffix('_sparsity')}")
     return made
 
 
@@ -207,7 +207,8 @@ def _legend(records: pd.DataFrame, label: str) -> str:
     return mine.title.iloc[0] + (f"\n({counts} of {len(mine)})" if counts else "")
 
 
-def _write(figure: Figure, points: pd.DataFrame, stem: Path) -> list[Path]:
+def write_figure(figure: Figure, points: pd.DataFrame, stem: Path) -> list[Path]:
+    """Writes a figure as PNG, PDF and SVG, the same bytes each time, and its points as CSV; returns the paths."""
     made = []
     for suffix in FORMATS:
         buffer = io.BytesIO()
