@@ -149,15 +149,6 @@ def _summarise(study: str, trials: int, records: list[Record], ran: int, path: P
     console.print(f"next: deadweight plot {study}")
 
 
-def _titles(records: list[Record]) -> dict[str, str]:
-    """What to call each label: the method's title, with the label where a study has the method under another name."""
-    titles = {}
-    for record in records:
-        title = get_method(record.setting.method).title
-        titles[record.label] = title if record.label == record.setting.method else f"{title} ({record.label})"
-    return titles
-
-
 @app.command()
 def status(study: StudyName = "digits", results: Results = Path("results")) -> None:
     """Show how far a study is, by method.
@@ -240,7 +231,7 @@ def plot(study: StudyName = "digits", results: Results = Path("results")) -> Non
     if not records:
         raise UsageError(f"study {plan.name!r} has no records in {folder}; `deadweight run {study}` makes them")
     records.sort(key=lambda record: list(plan.methods).index(record.label))
-    frame = tables.frame(records, _titles(records))
+    frame = tables.frame(records, {label: plan.legend(label) for label in plan.methods})
     with console.status("drawing"):
         made = figures.draw_all(frame, plan.title, folder / "figures")
         summary = tables.summarise(frame)

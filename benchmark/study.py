@@ -107,6 +107,12 @@ class Study(Strict):
             free[method.knob] = free[method.knob].within(tuple(map(float, points)))
         return free
 
+    def legend(self, label: str) -> str:
+        """What a legend calls a label: what its table says, else its method's title."""
+        name = self._table(label)[0]
+        default = get_method(name).title + ("" if label == name else f" ({label})")
+        return str(self.methods[label].get("title", default))
+
     def own(self, records: list[Record]) -> list[Record]:
         """The records of the study's own trials, under its own labels."""
         if self.sampler != "optuna":
@@ -137,8 +143,8 @@ class Study(Strict):
 
     def _table(self, label: str) -> tuple[str, dict[str, Any], list | None]:
         """A label's method, the hyperparameters that its table fixes, and the list it gives for the knob."""
-        fixed = dict(self.methods[label])
-        name = fixed.pop("method", label)
+        fixed = {key: value for key, value in self.methods[label].items() if key not in ("method", "title")}
+        name = self.methods[label].get("method", label)
         knob = get_method(name).knob
         points = fixed.pop(knob) if isinstance(fixed.get(knob), list) else None
         return name, fixed, points

@@ -87,6 +87,19 @@ def test_base_takes_the_settings_of_the_study(tmp_path):
     assert {b.hyperparameters["learning_rate"] for b in bases} == {0.05}
 
 
+def test_legends_are_the_methods_unless_the_study_has_another(tmp_path):
+    text = TINY.replace(
+        "[methods.implicit]",
+        '[methods.slow]\nmethod = "implicit"\n[methods.sgd]\nmethod = "implicit"\n'
+        'title = "SGD + L2"\noptimizer = "sgd"\n[methods.implicit]',
+    )
+    plan = load_study(write(tmp_path, text))
+    assert [plan.legend(label) for label in plan.methods] == [
+        "Dense", "Adam + L2 (implicit) (slow)", "SGD + L2", "Adam + L2 (implicit)", "Filter magnitude"
+    ]  # fmt: skip
+    assert "title" not in plan.setting("sgd", {}).hyperparameters
+
+
 def test_schedule_halves_every_quarter():
     protocol = Protocol(epochs=8)
     assert [protocol.learning_rate_factor(e) for e in range(8)] == [1, 1, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125]
