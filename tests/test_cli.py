@@ -98,6 +98,8 @@ def test_export_writes_what_the_record_says(deadweight, tiny, tmp_path):
     code, out, _ = deadweight("export", tiny, record.key[:12])
     assert code == 0
     assert f"{record.params} of {record.params_dense} parameters" in out
+    assert "latency, batch 64, 1 threads" in out
+    assert "peak activations, batch 64" in out
     network = load(tmp_path / f"magnitude_filter-{record.key[:8]}")
     assert parameters(network) == record.params
     code, _, err = deadweight("export", tiny, record.key[:12])
