@@ -230,7 +230,6 @@ def plot(study: StudyName = "digits", results: Results = Path("results")) -> Non
     records = plan.own(Store(folder).load())
     if not records:
         raise UsageError(f"study {plan.name!r} has no records in {folder}; `deadweight run {study}` makes them")
-    records.sort(key=lambda record: list(plan.methods).index(record.label))
     frame = tables.frame(records, {label: plan.legend(label) for label in plan.methods})
     with console.status("drawing"):
         made = figures.draw_all(frame, plan.title, folder / "figures")

@@ -23,9 +23,13 @@ NOTHING = Interval(np.nan, np.nan, np.nan, 0)
 
 
 def frame(records: list[Record], titles: Mapping[str, str]) -> pd.DataFrame:
-    """One row per record; what a failed trial did not reach is NaN. `titles` says what to call each label."""
+    """One row per record; what a failed trial did not reach is NaN. `titles` says what to call each label, in order.
+
+    Rows are sorted, so that what is made of them does not depend on the order in which trials ended.
+    """
+    order = {label: place for place, label in enumerate(titles)}
     rows = []
-    for r in records:
+    for r in sorted(records, key=lambda r: (r.task.name, order[r.label], r.seed, _knob(r), r.key)):
         hyperparameters = r.setting.hyperparameters
         rows.append(
             {
@@ -51,6 +55,10 @@ def frame(records: list[Record], titles: Mapping[str, str]) -> pd.DataFrame:
     made = pd.DataFrame(rows)
     columns = [c for c in made if c in numeric or c.endswith("sparsity")]
     return made.astype(dict.fromkeys(columns, float))
+
+
+def _knob(record: Record) -> float:
+    return record.setting.hyperparameters[record.knob] if record.knob else 0.0
 
 
 def _seconds(record: Record) -> float | None:
@@ -95,8 +103,8 @@ def _row(group: pd.DataFrame, dense: pd.DataFrame, is_control: bool) -> dict:
 
 
 def _best(seed: pd.DataFrame) -> float:
-    """The test accuracy of the point that validates best."""
-    return seed.test_accuracy[seed.val_accuracy.idxmax()]
+    """The test accuracy of the point that validates best, the smaller network where several do."""
+    return seed.sort_values(["val_accuracy", SPARSITY], ascending=False, kind="stable").test_accuracy.iloc[0]
 
 
 def _within(seed: pd.DataFrame, least: float) -> float:

@@ -1,6 +1,10 @@
+from pathlib import Path
+
 import pytest
 
 from benchmark import tables
+from benchmark.records import Store
+from benchmark.study import load_study
 from tests.frames import DENSE, NAN, frame, rows
 
 METHOD = [
@@ -39,6 +43,21 @@ def test_a_tuned_control_is_the_sample_that_validates_best():
     control = tables.controls(frame(worse, DENSE))
     assert sorted(control.test_accuracy) == [0.94, 0.96]
     assert row(tables.summarise(frame(worse, DENSE, METHOD)), "M")["within 1"].mean == pytest.approx(0.6)
+
+
+def test_tables_and_figures_do_not_depend_on_the_order_of_records():
+    plan = load_study("digits")
+    records = plan.own(Store(Path(__file__).parent.parent / "results" / "digits").load())
+    assert len(records) == plan.size
+    titles = {label: plan.legend(label) for label in plan.methods}
+    forwards, backwards = tables.frame(records, titles), tables.frame(records[::-1], titles)
+    assert forwards.equals(backwards)
+    assert list(forwards.label.unique()) == list(plan.methods)
+
+
+def test_of_points_that_validate_alike_the_smaller_network_is_best():
+    alike = rows("m", [(1, 0.96, 0.91, 0.1), (2, 0.96, 0.90, 0.5), (3, 0.94, 0.99, 0.9)])
+    assert row(tables.summarise(frame(DENSE, alike)), "M")["best accuracy"].mean == pytest.approx(0.90)
 
 
 def test_no_drop_is_told_where_more_than_the_knob_changes():
