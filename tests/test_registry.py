@@ -69,7 +69,7 @@ def test_real_refuses(value):
 
 
 def test_broken_files_leave_the_others_and_say_where(tmp_path, monkeypatch):
-    package = tmp_path / "mine"
+    package = tmp_path / "some_adapters"
     package.mkdir()
     sound = (
         "'''Card.'''\nfrom benchmark.method import Method, training\nclass M(Method):\n    title = reference = 'M'\n"
@@ -88,7 +88,7 @@ def test_broken_files_leave_the_others_and_say_where(tmp_path, monkeypatch):
     for name, text in files.items():
         (package / f"{name}.py").write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr("benchmark.registry.PACKAGES", ("methods", "baselines", "mine"))
+    monkeypatch.setattr("benchmark.registry.PACKAGES", ("methods", "baselines", "some_adapters"))
     found = registry.__wrapped__()
     assert "sound" in found.methods
     assert set(registry().methods) < set(found.methods)
@@ -98,7 +98,7 @@ def test_broken_files_leave_the_others_and_say_where(tmp_path, monkeypatch):
         "no_knob": "knob 'ratio' is not a key of its space",
         "two": "defines 2 methods",
         "imports": "No module named 'no_such_library'",
-        "dense (mine.dense)": "its name is taken by baselines.dense",
+        "dense (some_adapters.dense)": "its name is taken by baselines.dense",
     }
     assert set(found.broken) == set(words)
     for name, text in words.items():
