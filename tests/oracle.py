@@ -32,7 +32,12 @@ class Oracle:
         for hook in hooks:
             hook.remove()
         self.stuck |= any(self._shifts(xs) for xs in self.received.values())
-        self.means = {name: torch.cat([flat(x) for x in xs], 1).mean(1) for name, xs in self.received.items()}
+        joined = {name: torch.cat([flat(x) for x in xs], 1) for name, xs in self.received.items()}
+        self.stills = [  # two ways to hold a channel still; both are its value where that is constant
+            {name: values.mean(1) for name, values in joined.items()},
+            {name: values[:, 0].clone() for name, values in joined.items()},
+        ]
+        self.values = self.stills[0]
 
     def _record(self, name: str):
         return lambda layer, inputs: self.received[name].append(inputs[0].clone())
@@ -50,21 +55,27 @@ class Oracle:
 
     def dead(self) -> set[int]:
         """Hidden channels that all readers can take as constants, together, without any change of the logits."""
-        hooks = [self.layers[name].register_forward_pre_hook(self._hold(name)) for name in self.built.reads]
         if self.logits.std(0).max() <= 1e-10 * self.logits.abs().max():
             return set(self.built.hidden)
+        hooks = [self.layers[name].register_forward_pre_hook(self._hold(name)) for name in self.built.reads]
         dead, before = set(), None
         while dead != before:
             before = set(dead)
             for channel in set(self.built.hidden) - dead:
                 self.still = torch.tensor([*dead, channel])
-                with torch.no_grad():
-                    change = (self.built.network(self.built.batch) - self.logits).abs().max()
-                if change <= 1e-10 * self.logits.abs().max():
+                if not any(self._changes(values) for values in self.stills):
                     dead.add(channel)
         for hook in hooks:
             hook.remove()
         return dead
+
+    def _changes(self, values: dict[str, Tensor]) -> bool:
+        """Whether the logits change when the readers get these values for the channels held still."""
+        before, self.values = self.values, values
+        with torch.no_grad():
+            change = (self.built.network(self.built.batch) - self.logits).abs().max()
+        self.values = before
+        return bool(change > 1e-10 * self.logits.abs().max())
 
     def _hold(self, name: str):
         ids = torch.tensor(self.built.reads[name])
@@ -72,23 +83,21 @@ class Oracle:
         def hold(layer: nn.Module, inputs: tuple[Tensor]) -> Tensor:
             held = inputs[0].clone()
             positions = torch.isin(ids, self.still)
-            held[:, positions] = self.means[name][positions].view(-1, *[1] * (held.dim() - 2))
+            held[:, positions] = self.values[name][positions].view(-1, *[1] * (held.dim() - 2))
             return held
 
         return hold
 
     def misses(self, name: str, position: int, dead: set[int]) -> bool:
         """Whether the logits change if a reader gets zero on one input, while all readers get the dead as constants."""
-        mean = self.means[name][position].clone()
-        self.means[name][position] = 0
+        values = {**self.values, name: self.values[name].clone()}
+        values[name][position] = 0
         self.still = torch.tensor(sorted(dead))
         hooks = [self.layers[reader].register_forward_pre_hook(self._hold(reader)) for reader in self.built.reads]
-        with torch.no_grad():
-            change = (self.built.network(self.built.batch) - self.logits).abs().max()
+        changes = self._changes(values)
         for hook in hooks:
             hook.remove()
-        self.means[name][position] = mean
-        return bool(change > 1e-10 * self.logits.abs().max())
+        return changes
 
     def needed_sets(self, dead: set[int]) -> list[set[int]]:
         """Of each set one channel must stay: as the carrier of a padded reader, or so that a layer is not empty."""
@@ -98,11 +107,11 @@ class Oracle:
             if not isinstance(layer, nn.Conv2d) or layer.padding == (0, 0) or layer.padding_mode != "zeros":
                 continue
             values = torch.cat([flat(x) for x in self.received[name]], 1)
-            constant = ((values - self.means[name][:, None]).abs().amax(1) < 1e-9) & (self.means[name].abs() > 1e-12)
+            constant = ((values - self.values[name][:, None]).abs().amax(1) < 1e-9) & (self.values[name].abs() > 1e-12)
             for block in torch.arange(len(ids)).chunk(blocks):
                 lost = [p for p in block.tolist() if ids[p] in dead and constant[p] and self.misses(name, p, dead)]
-                weakest = max((self.means[name][p].abs() for p in lost), default=0) * WEAKEST_CARRIER
-                able = {ids[p] for p in block.tolist() if constant[p] and self.means[name][p].abs() >= weakest}
+                weakest = max((self.values[name][p].abs() for p in lost), default=0) * WEAKEST_CARRIER
+                able = {ids[p] for p in block.tolist() if constant[p] and self.values[name][p].abs() >= weakest}
                 if lost and able <= dead:
                     needed.append(able)
         return needed

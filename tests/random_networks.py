@@ -125,8 +125,8 @@ class Builder:
         if padding >= x.side:
             mode = "zeros"
         reach = dilation * (kernel - 1) + 1
-        if x.side + 2 * padding < reach:
-            kernel = reach = 1
+        if x.side + 2 * padding < reach or not meets_image(x.side, kernel, stride, padding, dilation):
+            kernel, reach, padding = 1, 1, 0
         groups = self.pick(1, 1, 1, 2)
         if len(x.ids) % groups or width % groups or len(x.ids) == width == groups:
             groups = 1
@@ -271,6 +271,12 @@ def silence(built: Built, channel: int, way: str) -> None:
     for name in names[:1] if way == "one writer" else names:
         if layers[name].weight is not None:
             layers[name].weight[np.array(tables[name]) == channel] = 0
+
+
+def meets_image(side: int, kernel: int, stride: int, padding: int, dilation: int) -> bool:
+    """Whether any tap of a convolution ever falls inside the image, rather than on its border alone."""
+    outputs = (side + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+    return any(0 <= o * stride + t * dilation - padding < side for o in range(outputs) for t in range(kernel))
 
 
 def outgoing(layer: nn.Module, position: int) -> Tensor:
