@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from benchmark.operations import CONVOLUTIONS
+from benchmark.operations import ACTIVATION_MODULES, CONVOLUTIONS
 
 EVALUATION_BATCH = 1024
 
@@ -35,6 +35,41 @@ def logits(module: nn.Module, images: Tensor) -> Tensor:
 def accuracy(module: nn.Module, images: Tensor, labels: Tensor) -> float:
     """Correctly classified samples over all samples."""
     return (logits(module, images).argmax(1) == labels).sum().item() / len(labels)
+
+
+@torch.no_grad()
+def never_active(module: nn.Module, images: Tensor) -> float | None:
+    """The share of the channels before an activation that are positive for no image and at no position.
+
+    A rectifier passes no gradient through these (Yaguchi et al. 2018). None for a network without activation layers.
+    """
+    layers = [m for m in module.modules() if isinstance(m, ACTIVATION_MODULES)]
+    batches: list[list[Tensor]] = []
+    hooks = [m.register_forward_pre_hook(lambda _, args: batches[-1].append(_positive(args[0]))) for m in layers]
+    try:
+        with evaluating(module):
+            for batch in images.split(EVALUATION_BATCH):
+                batches.append([])
+                module(batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not batches or not batches[0]:
+        return None
+    active = [torch.stack(layer).any(0) for layer in zip(*batches, strict=True)]
+    return sum((~channels).sum().item() for channels in active) / sum(len(channels) for channels in active)
+
+
+def _positive(values: Tensor) -> Tensor:
+    """By channel (axis 1), whether any value is positive."""
+    return (values.movedim(1, 0).flatten(1) > 0).any(1)
+
+
+def norm_histogram(norms: Tensor) -> dict[str, int]:
+    """How many norms lie in each quarter of a decade, by the lower end's base-10 logarithm; `-inf` for zeros."""
+    lower = (norms.double().log10() * 4).floor() / 4
+    edges, counts = lower.unique(return_counts=True)
+    return {f"{edge:.2f}": count for edge, count in zip(edges.tolist(), counts.tolist(), strict=True)}
 
 
 def parameters(module: nn.Module) -> int:

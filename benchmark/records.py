@@ -52,6 +52,9 @@ class Record(BaseModel):
     removal_error: float | None = None  # largest relative |Δlogit| of reduced against silenced, float64
     kept_whole: dict[str, str] = {}  # groups that cannot be removed from, and why
     threshold_sweep: dict[str, float] = {}  # fraction of channels with ‖w_k‖₂ < ξ after training, by ξ
+    norm_histogram: dict[str, int] = {}  # channels by ‖w_k‖₂ after training, see `measure.norm_histogram`
+    never_active: float | None = None  # share of channels that no training image activates, after training
+    latency: dict[str, float] = {}  # seconds for 64 images, dense and reduced, taken in turns beside other trials
     history: dict[str, list[float]] = {}
 
     train_seconds: float | None = None  # this trial's own training, fine-tuning included

@@ -22,7 +22,8 @@ from benchmark.data import Dataset, load
 from benchmark.datasets import data_root
 from benchmark.errors import UsageError
 from benchmark.groups import Net, check_removable, find_groups
-from benchmark.measure import accuracy, macs, parameters, zero_weights
+from benchmark.latency import in_turns
+from benchmark.measure import accuracy, macs, never_active, norm_histogram, parameters, zero_weights
 from benchmark.method import Method
 from benchmark.records import Record, describe
 from benchmark.registry import get_method
@@ -146,7 +147,10 @@ def _run(trial: Trial, base: Base | None, device: torch.device, result: dict[str
     stage("trained", net.module)
     norms = net.incoming_norms()
     result["threshold_sweep"] = {f"{xi:.0e}": (norms < xi).sum().item() / net.hidden_channels for xi in THRESHOLDS}
-    method.silence(net, data.pixels(data.train.images), data.train.labels)
+    result["norm_histogram"] = norm_histogram(norms)
+    images = data.pixels(data.train.images)
+    result["never_active"] = never_active(net.module, images)
+    method.silence(net, images, data.train.labels)
     stage("silenced", net.module)
     removal = remove_silent(net.module, _examples(data))
     stage("reduced", removal.module)
@@ -164,6 +168,7 @@ def _measurements(silenced: nn.Module, removal: Removal, data: Dataset) -> dict[
     params, params_dense = parameters(module), parameters(silenced)
     macs_left, macs_dense = macs(module, example), macs(silenced, example)
     zeros, weights = zero_weights(module)
+    seconds = in_turns([silenced, module], example)
     return {
         "val_accuracy": accuracy(module, data.pixels(data.validation.images), data.validation.labels),
         "test_accuracy": accuracy(module, data.pixels(data.test.images), data.test.labels),
@@ -179,6 +184,7 @@ def _measurements(silenced: nn.Module, removal: Removal, data: Dataset) -> dict[
         "weight_sparsity": 1 - (weights - zeros) / zero_weights(silenced)[1],
         "removal_error": removal.deviation,
         "kept_whole": removal.kept_whole,
+        "latency": dict(zip(("dense", "reduced"), seconds, strict=True)),
     }
 
 

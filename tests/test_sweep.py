@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import FAULTY, TINY
 
 COMMAND = Path(sys.executable).with_name("deadweight")
-VOLATILE = {"created", "train_seconds", "base_seconds", "peak_memory", "provenance"}
+VOLATILE = {"created", "train_seconds", "base_seconds", "peak_memory", "provenance", "latency"}
 
 
 def start(*arguments, cwd):
