@@ -58,8 +58,9 @@ def test_a_channel_is_never_active_where_its_preactivation_is_positive_nowhere()
         module[1].bias[:5] = -1
         module[1].weight[5], module[1].bias[5] = 0, 1
         for norm in (module[5], module[10]):
-            norm.bias.fill_(10)
-        module[10].weight[:10], module[10].bias[:10] = 0, 0
+            norm.weight.fill_(0)
+            norm.bias.fill_(1)
+        module[10].bias[:10] = 0
     images = torch.randn(measure.EVALUATION_BATCH + 3, 1, 28, 28)
     before = measure.never_active(module, images)
     with torch.no_grad():
