@@ -19,6 +19,9 @@ CONTROL = "dense"
 TOLERANCES = (0.5, 1.0, 2.0)  # accuracy points below the dense control
 SPARSITY = "param_sparsity"
 MEASURED = ("ok", "collapsed")
+TEXTS = (
+    "key", "task", "label", "title", "status", "seed", "knob_name", "hyperparameters", "channels_left", "error",
+)  # fmt: skip
 NOTHING = Interval(np.nan, np.nan, np.nan, 0)
 
 
@@ -48,13 +51,18 @@ def frame(records: list[Record], titles: Mapping[str, str]) -> pd.DataFrame:
                 "mac_sparsity": r.mac_sparsity,
                 "channel_sparsity": r.channel_sparsity,
                 "weight_sparsity": r.weight_sparsity,
+                "latency_saved": 1 - r.latency["reduced"] / r.latency["dense"] if r.latency else None,
+                "params": r.params,
+                "macs": r.macs,
+                "channels_left": json.dumps(r.channels_left),
+                "never_active": r.never_active,
+                "removal_error": r.removal_error,
                 "seconds": _seconds(r),
+                "error": r.error or "",
             }
         )
-    numeric = ("knob", "val_accuracy", "test_accuracy", "seconds")
     made = pd.DataFrame(rows)
-    columns = [c for c in made if c in numeric or c.endswith("sparsity")]
-    return made.astype(dict.fromkeys(columns, float))
+    return made.astype({column: float for column in made if column not in TEXTS})
 
 
 def _knob(record: Record) -> float:
