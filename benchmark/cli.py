@@ -230,7 +230,7 @@ def plot(study: StudyName = "digits", results: Results = Path("results")) -> Non
     records = plan.own(Store(folder).load())
     if not records:
         raise UsageError(f"study {plan.name!r} has no records in {folder}; `deadweight run {study}` makes them")
-    frame = tables.frame(records, {label: plan.legend(label) for label in plan.methods})
+    frame = tables.frame(records, {label: plan.legend(label) for label in plan.tables})
     with console.status("drawing"):
         made = figures.draw_all(frame, plan.title, folder / "figures")
         summary = tables.summarise(frame)

@@ -11,9 +11,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Real:
-    """A real hyperparameter in [low, high], `log` if its ratios matter; `grid` holds the knob's default points."""
+    """A real hyperparameter in [low, high], `log` if its ratios matter; `grid` holds the knob's default points.
 
-    default: float
+    With the default None it is left to the library and never sampled: it is there for studies that set it.
+    """
+
+    default: float | None
     low: float
     high: float
     log: bool = False

@@ -70,19 +70,26 @@ class Method(ABC):
 
     def __init__(self, generator: torch.Generator, **hyperparameters: Any):
         self.generator = generator  # for every random choice a method makes; seeded by the trial
-        for name, value in self.validate(hyperparameters).items():
-            setattr(self, name, value)
+        values = self.validate(hyperparameters)
+        for name in self.space:
+            setattr(self, name, values.get(name))
 
     @classmethod
     def validate(cls, hyperparameters: dict[str, Any]) -> dict[str, Any]:
-        """All of `space`, given values checked and the others at their defaults. Raises ValueError."""
+        """All of `space`, given values checked and the others at their defaults, without those at None.
+
+        Raises ValueError.
+        """
         surplus = set(hyperparameters) - set(cls.space)
         if surplus:
             raise ValueError(unknown("hyperparameter", min(surplus), cls.space))
         values = {}
         for name, domain in cls.space.items():
+            value = hyperparameters.get(name, domain.default)
+            if value is None:
+                continue
             try:
-                values[name] = domain.validate(hyperparameters.get(name, domain.default))
+                values[name] = domain.validate(value)
             except ValueError as error:
                 raise ValueError(f"{name} = {error}") from None
         return values

@@ -24,7 +24,7 @@ WIDTH = None if sys.stdout.isatty() else 150
 def open_points(study: Study, store: Store, retry_failed: bool) -> list[Trial | Slot]:
     """What the study still lacks. Raises UsageError where its records were made under another protocol."""
     records = store.load()
-    other = next((r for r in records if r.protocol != study.protocol), None)
+    other = next((r for r in records if r.protocol not in study.protocols), None)
     if other is not None:
         mine, theirs = study.protocol.model_dump(), other.protocol.model_dump()
         changed = ", ".join(f"{k} {theirs[k]} there, {mine[k]} here" for k in mine if mine[k] != theirs[k])

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections import Counter
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
+from benchmark.conditions import Conditions, expand
 from benchmark.domains import Domain, Real
 from benchmark.errors import UsageError, unknown
 from benchmark.records import FINISHED, Record
@@ -18,6 +20,8 @@ from benchmark.registry import get_method
 from benchmark.spec import MethodSetting, Protocol, Strict, Task, Trial
 
 STUDIES = Path(__file__).parent / "studies"
+NOT_HYPERPARAMETERS = ("method", "title", "task", "protocol")
+T = TypeVar("T", Task, Protocol)
 
 
 class Slot(Strict):
@@ -42,6 +46,7 @@ class Study(Strict):
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     tasks: Annotated[list[Task], Field(min_length=1)]
     methods: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+    conditions: Conditions | None = None
     sampler: Literal["grid", "random", "optuna"] = "grid"
     samples: Annotated[int, Field(ge=1)] | None = None
 
@@ -53,11 +58,34 @@ class Study(Strict):
                 raise ValueError(f"{kind} {twice[0]!r} is there twice")
         if (self.sampler == "grid") != (self.samples is None):
             raise ValueError("samplers random and optuna need the key 'samples', and grid has none")
+        for label, table in self.methods.items():
+            if table.keys() & {"task", "protocol"}:
+                raise ValueError(f"[methods.{label}] changes task or protocol, which all methods share; see conditions")
+        if self.conditions is not None:
+            if self.conditions.of not in self.methods:
+                raise ValueError(f"conditions are of {self.conditions.of!r}, which is none of its methods")
+            if self.sampler != "grid":
+                raise ValueError("conditions need the sampler grid")
         return self
+
+    @cached_property
+    def tables(self) -> dict[str, dict[str, Any]]:
+        """By label what the study says of it: of each method, and of each condition."""
+        return expand(self.conditions, self.methods) if self.conditions else self.methods
+
+    @property
+    def protocols(self) -> list[Protocol]:
+        """The study's protocol, and what its conditions make of it."""
+        return [self.protocol, *(self._changed(self.protocol, label, "protocol") for label in self.tables)]
 
     def slots(self) -> list[Slot]:
         """Every method's place on every task with every seed."""
-        return [Slot(label=x, task=task, seed=seed) for task in self.tasks for seed in self.seeds for x in self.methods]
+        return [
+            Slot(label=label, task=self._changed(task, label, "task"), seed=seed)
+            for task in self.tasks
+            for seed in self.seeds
+            for label in self.tables
+        ]
 
     def trials(self) -> list[Trial]:
         """Every trial that is known beforehand, in a fixed order; none with the sampler `optuna`.
@@ -65,10 +93,10 @@ class Study(Strict):
         Raises UsageError for what no method accepts.
         """
         if self.sampler == "grid":
-            points = {label: self._grid(label) for label in self.methods}
-            _refuse_duplicates(points)
+            points = {label: self._grid(label) for label in self.tables}
+            self._refuse_duplicates(points)
             return [self.trial(slot, setting) for slot in self.slots() for setting in points[slot.label]]
-        for label in self.methods:
+        for label in self.tables:
             self.space(label)
         draws = range(self.samples) if self.sampler == "random" else ()
         return [self.trial(slot, self.setting(slot.label, self._draw(slot, i))) for slot in self.slots() for i in draws]
@@ -83,7 +111,8 @@ class Study(Strict):
         base = get_method(setting.method).base
         return Trial(
             study=self.name, label=slot.label, task=slot.task, setting=setting,
-            base=self._base(base) if base else None, protocol=self.protocol, seed=slot.seed,
+            base=self._base(base) if base else None,
+            protocol=self._changed(self.protocol, slot.label, "protocol"), seed=slot.seed,
         )  # fmt: skip
 
     def setting(self, label: str, values: dict[str, Any]) -> MethodSetting:
@@ -102,7 +131,7 @@ class Study(Strict):
         method = get_method(name)
         for point in points or [None]:
             self.setting(label, {} if point is None else {method.knob: point})
-        free = {key: domain for key, domain in method.space.items() if key not in fixed}
+        free = {k: domain for k, domain in method.space.items() if k not in fixed and domain.default is not None}
         if points and isinstance(free[method.knob], Real):
             free[method.knob] = free[method.knob].within(tuple(map(float, points)))
         return free
@@ -111,7 +140,7 @@ class Study(Strict):
         """What a legend calls a label: what its table says, else its method's title."""
         name = self._table(label)[0]
         default = get_method(name).title + ("" if label == name else f" ({label})")
-        return str(self.methods[label].get("title", default))
+        return str(self.tables[label].get("title", default))
 
     def own(self, records: list[Record]) -> list[Record]:
         """The records of the study's own trials, under its own labels."""
@@ -143,8 +172,8 @@ class Study(Strict):
 
     def _table(self, label: str) -> tuple[str, dict[str, Any], list | None]:
         """A label's method, the hyperparameters that its table fixes, and the list it gives for the knob."""
-        fixed = {key: value for key, value in self.methods[label].items() if key not in ("method", "title")}
-        name = self.methods[label].get("method", label)
+        fixed = {key: value for key, value in self.tables[label].items() if key not in NOT_HYPERPARAMETERS}
+        name = self.tables[label].get("method", label)
         knob = get_method(name).knob
         points = fixed.pop(knob) if isinstance(fixed.get(knob), list) else None
         return name, fixed, points
@@ -166,23 +195,35 @@ class Study(Strict):
         generator = np.random.default_rng(np.random.SeedSequence(entropy))
         return {key: domain.sample(generator) for key, domain in self.space(slot.label).items()}
 
+    def _changed(self, options: T, label: str, kind: str) -> T:
+        """A task or the protocol with what a condition changes of it. Raises UsageError."""
+        change = self.tables[label].get(kind)
+        if not change:
+            return options
+        try:
+            return type(options).model_validate({**options.model_dump(), **change})
+        except ValidationError as error:
+            raise _explained(self.name, error) from None
+
+    def _refuse_duplicates(self, points: dict[str, list[MethodSetting]]) -> None:
+        """Raises UsageError where two labels, or two points of one, would be the same trials."""
+        seen: dict[str, str] = {}
+        for label, settings in points.items():
+            changes = [self.tables[label].get(kind) or {} for kind in ("task", "protocol")]
+            identities = [f"{setting.model_dump_json()} {changes}" for setting in settings]
+            for identity in identities:
+                other = seen.setdefault(identity, label)
+                if other != label:
+                    raise UsageError(f"[methods.{label}] repeats a point of [methods.{other}]")
+            if len(set(identities)) < len(identities):
+                raise UsageError(f"[methods.{label}] has a knob point twice")
+
     def _base(self, name: str) -> MethodSetting:
         """The setting of a base network: what the study fixes for that method, else the method's defaults."""
         if name in self.methods and self._table(name)[0] == name:
             return self.setting(name, {})
         method = get_method(name)
         return MethodSetting(method=name, version=method.version, hyperparameters=method.validate({}))
-
-
-def _refuse_duplicates(points: dict[str, list[MethodSetting]]) -> None:
-    seen: dict[str, str] = {}
-    for label, settings in points.items():
-        for setting in settings:
-            other = seen.setdefault(setting.model_dump_json(), label)
-            if other != label:
-                raise UsageError(f"[methods.{label}] repeats a point of [methods.{other}]")
-        if len({s.model_dump_json() for s in settings}) < len(settings):
-            raise UsageError(f"[methods.{label}] has a knob point twice")
 
 
 def study_names() -> list[str]:

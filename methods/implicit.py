@@ -4,7 +4,8 @@ Objective: loss + (λ/2) ‖all parameters‖², the penalty's gradient λw insi
 included. Silenced after training: the incoming weights of every channel k with ‖w_k‖₂ < ξ; what it still emits is
 constant and stays exact. Groups: incoming weights, no size factor. Source: Yaguchi et al. 2018, sections 3 and 4; λ
 and the learning rate are not in the public text, so λ's range is ours, found by what it removes. With another
-optimiser than Adam it is the paper's own comparison; "adamw" decouples the decay.
+optimiser than Adam it is the paper's own comparison; "adamw" decouples the decay. `epsilon` is the ε in Adam's
+denominator, torch's own unless a study sets it; other adaptive optimisers have one too.
 """
 
 from torch import Tensor
@@ -21,11 +22,13 @@ class Implicit(Method):
     space = {
         "strength": Real(1e-3, 0, 10, log=True, grid=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)),
         "threshold": Real(1e-15, 0, 1, log=True),
+        "epsilon": Real(None, 1e-16, 1, log=True),
         **training("adam", 1e-3),
     }
 
     def configure_optimizer(self, net):
-        return self.build_optimizer(net.module.parameters(), weight_decay=self.strength)
+        options = {} if self.epsilon is None else {"eps": self.epsilon}
+        return self.build_optimizer(net.module.parameters(), weight_decay=self.strength, **options)
 
     def silence(self, net, images: Tensor, labels: Tensor):
         for group in net.groups:
