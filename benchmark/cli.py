@@ -219,23 +219,27 @@ def check(name: Annotated[str, typer.Argument(help="A method's name (see `deadwe
 
 @app.command()
 def plot(study: StudyName = "digits", results: Results = Path("results")) -> None:
-    """Draw the Pareto figures of a study and print its table.
+    """Draw the figures of a study and print its table.
 
     Example: deadweight plot digits
     """
-    from benchmark import figures, tables
+    from benchmark import conditions_figures, conditions_table, figures, tables
 
     plan = load_study(study)
     folder = results / plan.name
     records = plan.own(Store(folder).load())
     if not records:
         raise UsageError(f"study {plan.name!r} has no records in {folder}; `deadweight run {study}` makes them")
-    frame = tables.frame(records, {label: plan.legend(label) for label in plan.tables})
     with console.status("drawing"):
-        made = figures.draw_all(frame, plan.title, folder / "figures")
-        summary = tables.summarise(frame)
-        made += tables.write(summary, folder)
-    tables.show(summary, console)
+        if plan.conditions:
+            summary, note = conditions_table.summarise(plan, records), conditions_table.NOTE
+            made = conditions_figures.draw_all(plan, records, folder / "figures")
+        else:
+            frame = tables.frame(records, {label: plan.legend(label) for label in plan.tables})
+            summary, note = tables.summarise(frame), tables.NOTE
+            made = figures.draw_all(frame, plan.title, folder / "figures")
+        made += tables.write(summary, folder, note)
+    tables.show(summary, console, note)
     missing = plan.size - len(records)
     note = f" ({missing} of {plan.size} trials have no record yet)" if missing else ""
     console.print(f"wrote {len(made)} files under {folder}{note}; start with {made[0]}")

@@ -23,6 +23,12 @@ TEXTS = (
     "key", "task", "label", "title", "status", "seed", "knob_name", "hyperparameters", "channels_left", "error",
 )  # fmt: skip
 NOTHING = Interval(np.nan, np.nan, np.nan, 0)
+NOTE = (
+    "All but hypervolume and cost in %. best accuracy: on test, of the point that validates best. within d: the "
+    "largest share of parameters removed by a point that validates at most d points below dense, 0 if none does. "
+    "hypervolume: share of the sparsity × test accuracy square under the front. largest drop: test accuracy lost from "
+    "one knob point to the next. cost: training time over dense. ± is the 95 % t interval over seeds."
+)
 
 
 def frame(records: list[Record], titles: Mapping[str, str]) -> pd.DataFrame:
@@ -131,8 +137,8 @@ def _seed_hypervolume(seed: pd.DataFrame) -> float:
     return hypervolume(front[SPARSITY], front.test_accuracy, floor=0.0)
 
 
-def write(summary: pd.DataFrame, folder: Path) -> list[Path]:
-    """Writes the summary as table.md and table.csv; returns their paths."""
+def write(summary: pd.DataFrame, folder: Path, note: str = NOTE) -> list[Path]:
+    """Writes a summary as table.md, with the note below it, and as table.csv; returns their paths."""
     texts = summary.apply(lambda column: column.map(lambda value: _text(column.name, value)))
     header = f"| {' | '.join(texts.columns)} |\n|{' --- |' * len(texts.columns)}\n"
     body = "".join(f"| {' | '.join(row)} |\n" for row in texts.itertuples(index=False))
@@ -144,29 +150,22 @@ def write(summary: pd.DataFrame, folder: Path) -> list[Path]:
         else:
             flat[name] = column
     markdown, csv = folder / "table.md", folder / "table.csv"
-    write_whole(markdown, (header + body + "\n" + NOTE + "\n").encode())
+    write_whole(markdown, (header + body + "\n" + note + "\n").encode())
     write_whole(csv, pd.DataFrame(flat).to_csv(index=False, lineterminator="\n").encode())
     return [markdown, csv]
 
 
-NOTE = (
-    "All but hypervolume and cost in %. best accuracy: on test, of the point that validates best. within d: the "
-    "largest share of parameters removed by a point that validates at most d points below dense, 0 if none does. "
-    "hypervolume: share of the sparsity × test accuracy square under the front. largest drop: test accuracy lost from "
-    "one knob point to the next. cost: training time over dense. ± is the 95 % t interval over seeds."
-)
-
-
-def show(summary: pd.DataFrame, console: Console) -> None:
-    """Prints the summary, one table per task."""
-    for task, rows in summary.groupby("task", sort=False):
-        table = Table(title=task, box=None)
-        for name in rows.columns.drop("task"):
-            table.add_column(name, justify="left" if name == "method" else "right", overflow="fold")
-        for _, row in rows.drop(columns="task").iterrows():
+def show(summary: pd.DataFrame, console: Console, note: str = NOTE) -> None:
+    """Prints a summary, one table for each value of its first column, and the note."""
+    for title, rows in summary.groupby(summary.columns[0], sort=False):
+        shown = rows.drop(columns=summary.columns[0])
+        table = Table(title=title, box=None)
+        for place, name in enumerate(shown):
+            table.add_column(name, justify="right" if place else "left", overflow="fold")
+        for _, row in shown.iterrows():
             table.add_row(*(_text(name, value) for name, value in row.items()))
         console.print(table)
-    console.print(NOTE, style="dim")
+    console.print(note, style="dim")
 
 
 def _text(name: str, value: object) -> str:

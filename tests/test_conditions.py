@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from benchmark import conditions_figures, conditions_table
+from benchmark.cli import app
 from benchmark.errors import UsageError
+from benchmark.records import Store
 from benchmark.registry import get_method
 from benchmark.study import load_study
 from tests.conftest import TINY
@@ -93,3 +99,80 @@ def test_what_a_method_leaves_to_the_library_is_never_sampled(tmp_path):
     plan = load(tmp_path, TINY.replace("seeds =", 'sampler = "random"\nsamples = 3\nseeds ='))
     assert plan.space("implicit").keys() == {"strength", "threshold", "optimizer", "learning_rate"}
     assert all("epsilon" not in t.setting.hyperparameters for t in plan.trials())
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A conditions study that was run and drawn, with its records."""
+    folder = tmp_path_factory.mktemp("conditions")
+    study = load(folder)
+    path = str(folder / "conditioned.toml")
+    for command in (["run", path, "--in-process"], ["plot", path]):
+        result = CliRunner().invoke(app, [*command, "--results", str(folder)], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+    results = folder / "conditioned"
+    return study, study.own(Store(results).load()), results
+
+
+def test_the_table_has_a_row_for_each_level_with_the_records_own_numbers(made):
+    study, records, results = made
+    table = conditions_table.summarise(study, records)
+    assert list(table.factor.unique()) == ["optimizer", "activation", "penalty", "batch size", "optimizer × activation"]
+    assert len(table) == 2 + 2 + 2 + 1 + 4
+    assert set(table.n) == {2}
+    sgd = [r for r in records if r.label == "optimizer: sgd"]
+    row = table[(table.factor == "optimizer") & (table.level == "sgd")].iloc[0]
+    assert row["test accuracy"].mean == pytest.approx(np.mean([r.test_accuracy for r in sgd]))
+    assert row["‖w‖ < 1e-1"].mean == pytest.approx(np.mean([r.threshold_sweep["1e-01"] for r in sgd]))
+    assert row["never active"].mean == pytest.approx(np.mean([r.never_active for r in sgd]))
+    unchanged = table[(table.factor == "activation") & (table.level == "relu")].iloc[0]
+    assert unchanged["test accuracy"] == table.iloc[0]["test accuracy"]
+    assert "± is the 95 % t interval over n seeds" in (results / "table.md").read_text()
+
+
+def test_failed_trials_are_counted_and_give_no_numbers(made):
+    study, records, _ = made
+    failing = [
+        r.model_copy(update={"status": "failed", "test_accuracy": None}) if r.label == "penalty: none" else r
+        for r in records
+    ]
+    row = conditions_table.summarise(study, failing).set_index("level").loc["none"]
+    assert (row.n, row.failed) == (0, 2)
+    assert np.isnan(row["test accuracy"].mean)
+
+
+def test_every_figure_is_drawn_from_what_the_records_hold(made):
+    _, records, results = made
+    figures = results / "figures"
+    assert {p.name for p in figures.iterdir()} == {
+        f"conditions-{name}.{suffix}"
+        for name in ("norms", "epochs", "thresholds", "heatmap")
+        for suffix in ("png", "pdf", "svg", "csv")
+    }
+    heat = pd.read_csv(figures / "conditions-heatmap.csv").set_index(["optimizer", "activation"])
+    both = [r for r in records if r.label == "optimizer: sgd, activation: tanh"]
+    assert heat.loc[("sgd", "tanh"), "accuracy"] == pytest.approx(100 * np.mean([r.test_accuracy for r in both]))
+    norms = pd.read_csv(figures / "conditions-norms.csv")
+    assert norms.groupby(["factor", "level"]).share.sum().to_numpy() == pytest.approx(1)
+    epochs = pd.read_csv(figures / "conditions-epochs.csv")
+    assert set(epochs.x) == {1, 2, 3, 4}
+    thresholds = pd.read_csv(figures / "conditions-thresholds.csv")
+    one = thresholds[(thresholds.level == "sgd") & (thresholds.seed == 0)]
+    mine = next(r for r in records if r.label == "optimizer: sgd" and r.seed == 0)
+    assert one.y.to_numpy() == pytest.approx([100 * v for v in mine.threshold_sweep.values()])
+
+
+def test_figures_are_drawn_where_conditions_have_no_record_yet(made, tmp_path):
+    study, records, _ = made
+    few = [r for r in records if r.label in ("steady", "optimizer: sgd") and r.seed == 0]
+    assert len(conditions_figures.draw_all(study, few, tmp_path)) == 16
+    assert pd.read_csv(tmp_path / "conditions-heatmap.csv").n.sum() == 2
+
+
+def test_norms_beyond_the_axis_are_in_the_end_bins(made):
+    record = made[1][0].model_copy(
+        update={"norm_histogram": {"-inf": 1, "-39.75": 2, "-20.00": 3, "1.75": 4, "7.00": 5}}
+    )
+    shares = conditions_figures._shares([record])
+    assert shares[0] == pytest.approx(6 / 15)
+    assert shares[-1] == pytest.approx(9 / 15)

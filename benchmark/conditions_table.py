@@ -1,0 +1,51 @@
+"""The table of a conditions study: what each level of each factor does to accuracy and sparsity."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+
+import pandas as pd
+
+from benchmark.pareto import mean_interval
+from benchmark.records import Record
+from benchmark.study import Study
+from benchmark.tables import MEASURED
+
+THRESHOLDS = ("1e-15", "1e-08", "1e-04", "1e-02", "1e-01")  # ξ, as records write it
+NOTE = (
+    "All in %. test accuracy: of the network after removal. ‖w‖ < ξ: share of the hidden channels whose incoming "
+    "weights have a norm below ξ after training. never active: share that no training image activates, whatever their "
+    "weights. ± is the 95 % t interval over n seeds. failed: trials without a result."
+)
+
+
+def by_level(study: Study, records: list[Record]) -> dict[tuple[str, str], list[Record]]:
+    """The records of each level of each factor, and of each combination of the crossed factors."""
+    made = defaultdict(list)
+    for record in sorted(records, key=lambda r: r.seed):
+        made[record.label].append(record)
+    conditions = study.conditions
+    levels = {(f, level): made[conditions.label(**{f: level})] for f, of in conditions.factors.items() for level in of}
+    if conditions.crossed:
+        name = " × ".join(conditions.crossed)
+        for pair in itertools.product(*(conditions.factors[factor] for factor in conditions.crossed)):
+            label = conditions.label(**dict(zip(conditions.crossed, pair, strict=True)))
+            levels[name, ", ".join(pair)] = made[label]
+    return levels
+
+
+def summarise(study: Study, records: list[Record]) -> pd.DataFrame:
+    """One row per level of each factor; combinations of two factors come last."""
+    return pd.DataFrame([_row(factor, level, own) for (factor, level), own in by_level(study, records).items()])
+
+
+def _row(factor: str, level: str, records: list[Record]) -> dict:
+    measured = [r for r in records if r.status in MEASURED]
+    row = {"factor": factor, "level": level, "n": len(measured), "failed": len(records) - len(measured)}
+    row["test accuracy"] = mean_interval([r.test_accuracy for r in measured])
+    for threshold in THRESHOLDS:
+        row[f"‖w‖ < {threshold.replace('e-0', 'e-')}"] = mean_interval([r.threshold_sweep[threshold] for r in measured])
+    known = [r.never_active for r in measured if r.never_active is not None]
+    row["never active"] = mean_interval(known)
+    return row
