@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import os
 import platform
+import re
 import resource
 import subprocess
 import sys
@@ -231,9 +233,14 @@ def _cpu_name() -> str:
 
 @cache
 def software() -> dict[str, Any]:
-    """The code's version and the libraries' that results depend on; commit and dirty are None outside a checkout."""
+    """The code's version and the libraries' that results depend on; commit and dirty are None outside a checkout.
+
+    Preloaded libraries are named, since some replace the arithmetic.
+    """
     versions = {name: version(name) for name in ("torch", "ray", "numpy")}
-    return {**_checkout(), **versions, "python": platform.python_version(), "deadweight": version("deadweight")}
+    versions |= {"python": platform.python_version(), "deadweight": version("deadweight")}
+    preloaded = [Path(name).name for name in re.split("[: ]", os.environ.get("LD_PRELOAD", "")) if name]
+    return {**_checkout(), **versions, **({"preloaded": preloaded} if preloaded else {})}
 
 
 def _checkout() -> dict[str, Any]:
