@@ -22,6 +22,7 @@ from benchmark.running import WIDTH, locked, open_points, run_with_progress
 from benchmark.spec import Trial
 from benchmark.study import Slot, Study, load_study, study_names
 from benchmark.take_home import export_network, reduce_own
+from benchmark.trajectories_command import follow_channels
 
 app = typer.Typer(
     help="Which method finds the most dead weight in a neural network, at which accuracy?\n\n"
@@ -36,6 +37,7 @@ app.command("data")(get_data)
 app.command("dynamics")(simulate_dynamics)
 app.command("export")(export_network)
 app.command("reduce")(reduce_own)
+app.command("trajectories")(follow_channels)
 
 StudyName = Annotated[str, typer.Argument(help="A study's name (see `deadweight list studies`) or a .toml file.")]
 Results = Annotated[Path, typer.Option(help="The folder that holds a folder of results per study.")]

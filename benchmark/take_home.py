@@ -42,7 +42,7 @@ def export_network(
     Example: deadweight export digits 0a1b2c --format onnx
     """
     use_data_root(data_root)
-    record = _find(Store(results / load_study(study).name), key)
+    record = find(Store(results / load_study(study).name), key)
     trial = Trial(**{name: getattr(record, name) for name in Trial.model_fields})
     target = out or Path(f"{record.label}-{record.key[:8]}" + {"torch": ".pt2", "onnx": ".onnx"}.get(form, ""))
     data, task = examples(trial), trial.task
@@ -80,7 +80,8 @@ def _show_costs(before: nn.Module, after: nn.Module, shape: tuple[int, ...]) -> 
     console.print(table)
 
 
-def _find(store: Store, key: str) -> Record:
+def find(store: Store, key: str) -> Record:
+    """The measured record whose key begins with these digits. Raises UsageError where there is none, or several."""
     records = [r for r in store.load() if r.params is not None]
     found = [r for r in records if r.key.startswith(key)]
     if len(found) > 1:

@@ -92,6 +92,21 @@ def train_base(trial: Trial, device: str = "cpu") -> Base:
     return {name: tensor.cpu() for name, tensor in net.module.state_dict().items()}, history.seconds
 
 
+def train_watched(trial: Trial, method: Method) -> History:
+    """Trains the trial's network as `run` does, on the CPU, with a method that does as the trial's own and watches.
+
+    Raises DivergedError; ValueError for a trial that starts from a base network.
+    """
+    if trial.base is not None:
+        raise ValueError("it starts from a base network")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(trial.seed)
+        data, history = examples(trial), History()
+        net = _network(trial, data, torch.device("cpu"))
+        train(net, method, data, trial.protocol, trial.seed, range(trial.stages[1]), history)
+    return history
+
+
 def check_task(trial: Trial) -> None:
     """Raises UsageError if the trial's network does not fit its data or no channel of it could be removed exactly."""
     try:
