@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -96,6 +96,7 @@ def test_an_unknown_reference_is_named():
         statistics.compare_methods(chosen(METHOD), "implicti")
 
 
+@settings(deadline=None)
 @given(COUNTS)
 def test_sign_flip_equals_counting_all_flips(counts):
     differences = np.array(counts) / 360
@@ -142,6 +143,7 @@ def test_holm_rejects_what_the_step_down_procedure_rejects(p, random):
         assert set(np.flatnonzero(corrected <= level)) == rejected
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=6))
 def test_bootstrap_of_few_seeds_equals_counting_multisets(values):
     found = statistics.bootstrap(values, generator())
