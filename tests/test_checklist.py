@@ -3,14 +3,11 @@ from pathlib import Path
 import pytest
 
 from benchmark import checklist
-from benchmark.records import Record, Store, describe
+from benchmark.records import Store
 from benchmark.study import load_study
 from tests.conftest import TINY
+from tests.made_records import PROVENANCE, failure, result
 
-PROVENANCE = {
-    "commit": "a" * 40, "dirty": False, "torch": "2", "numpy": "2", "python": "3.12", "device": "cpu", "cpu": "Some",
-    "threads": 1,
-}  # fmt: skip
 CONTROL = "A dense control for every task and seed"
 SEEDS = "The same seeds for every method"
 EPOCHS = "The same total epochs for every method"
@@ -35,21 +32,6 @@ def made(folder: Path, text: str = TINY.replace("[0, 1]", "[0, 1, 2]")):
 @pytest.fixture
 def study(tmp_path):
     return made(tmp_path)
-
-
-def result(trial, **fields):
-    epochs = trial.protocol.epochs - trial.stages[0]
-    numbers = dict.fromkeys(("param_sparsity", "mac_sparsity", "channel_sparsity", "weight_sparsity"), 0.5)
-    own = {
-        "status": "ok", "val_accuracy": 0.9, "test_accuracy": 0.8, "stage_accuracy": {"trained": 0.7, "reduced": 0.9},
-        "params": 10, "macs": 10, "removal_error": 2e-15, "latency": {"dense": 2.0, "reduced": 1.0},
-        "history": {"loss": [0.5] * epochs, "val_accuracy": [0.9] * epochs}, "provenance": PROVENANCE,
-    }  # fmt: skip
-    return Record(**{**describe(trial), **numbers, **own, **fields})
-
-
-def failure(trial, **fields):
-    return Record(**describe(trial), status="failed", error="no luck", provenance=PROVENANCE, **fields)
 
 
 def findings(study, records):
