@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from benchmark.compare import DETERMINED, MEASURES, Change, Match, Pair, changes, match, rekeyed
 from benchmark.errors import UsageError, unknown
-from benchmark.pareto import Interval
 from benchmark.records import Record, Store
 from benchmark.running import WIDTH
 
 FILE = "records.jsonl"
-SHOWN = 5  # trials or groups of them that a line of the report names
 console = Console(width=WIDTH, soft_wrap=True, markup=False, highlight=False)
 
 
@@ -35,19 +28,14 @@ def compare_records(
 
     Example: deadweight compare results/digits mine/digits
     """
+    from benchmark.compare import match
+    from benchmark.compare_report import show
+
     before, after = _load(a), _load(b)
     found = match(before, after)
     if not found.pairs:
         raise UsageError(f"{a} and {b} have no trial in common: no key, and no task, method, knob point and seed")
-    _show_sides(before, after)
-    _show_trials(found)
-    _show_same_keys([pair for pair in found.pairs if pair.same_key])
-    points = changes(found.pairs)
-    _show_changes(points)
-    regressions = [f"{c.label} at {c.knob} on {c.task}: {' and '.join(c.regressions)}" for c in points if c.regressions]
-    regressions += [_status(pair) for pair in found.pairs if pair.lost_result]
-    console.print(_verdict(found, points, regressions))
-    if regressions:
+    if show(before, after, found, console):
         raise typer.Exit(1)
 
 
@@ -62,130 +50,3 @@ def _load(path: Path) -> list[Record]:
     if not records:
         raise UsageError(f"{file} has no records")
     return records
-
-
-def _some(names: Iterable[str]) -> str:
-    names = list(names)
-    return "; ".join(names[:SHOWN]) + (f"; and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-
-
-def _commits(records: Iterable[Record]) -> list[str]:
-    return sorted({str(r.provenance.get("commit") or "")[:10] for r in records} - {""})
-
-
-def _studies(records: Iterable[Record]) -> str:
-    return ", ".join(sorted({r.study for r in records}))
-
-
-def _show_sides(before: list[Record], after: list[Record]) -> None:
-    sides = {"A": before, "B": after}
-    for name, records in sides.items():
-        console.print(
-            f"{name}: {len(records)} records of {_studies(records)}, code {', '.join(_commits(records)) or 'unknown'}"
-        )
-    schemas = {name: sorted({r.schema_version for r in records}) for name, records in sides.items()}
-    if len({*schemas["A"], *schemas["B"]}) > 1:
-        listed = "; ".join(f"{name} has {', '.join(map(str, found))}" for name, found in schemas.items())
-        console.print(
-            f"records of several schema versions ({listed}): keys differ between them, such trials are matched by "
-            "task, method, knob point and seed"
-        )
-
-
-def _show_trials(found: Match) -> None:
-    moved = [pair for pair in found.pairs if not pair.same_key]
-    changed = [pair for pair in found.pairs if pair.before.status != pair.after.status]
-    console.print(
-        f"{len(found.pairs)} trials in both, {len(moved)} of them under another key; {len(found.lost)} lost, "
-        f"{len(found.new)} new, {len(changed)} with another status"
-    )
-    reasons = Counter((pair.before.label, rekeyed(pair)) for pair in moved)
-    for (label, reason), count in reasons.items():
-        console.print(f"  another key: {label}, {count} trials: {reason}")
-    for name, records in {"lost": found.lost, "new": found.new}.items():
-        groups = Counter((r.label, r.task.name) for r in records)
-        if groups:
-            console.print(f"  {name}: " + _some(f"{label} on {task}, {n}" for (label, task), n in groups.items()))
-    if changed:
-        console.print("  status: " + _some(_status(pair) for pair in changed))
-
-
-def _status(pair: Pair) -> str:
-    after = pair.after
-    why = f" ({after.error})" if after.error else ""
-    return f"{after.label} on {after.task.name}, seed {after.seed}: {pair.before.status} → {after.status}{why}"
-
-
-def _show_same_keys(pairs: list[Pair]) -> None:
-    """Equal keys mean equal trials, which are deterministic on one machine."""
-    other = [pair for pair in pairs if not pair.identical]
-    if not other:
-        console.print(f"{len(pairs)} trials with the same key: all with the same result")
-        return
-    names = [n for n in DETERMINED if any(getattr(p.before, n) != getattr(p.after, n) for p in other)]
-    most = {
-        measure: max((abs(p.difference(measure)) for p in other if p.measured), default=0.0) for measure in MEASURES
-    }
-    console.print(
-        f"{len(pairs)} trials with the same key: {len(other)} with another result, by at most "
-        f"{100 * most['test_accuracy']:.2f} points of test accuracy and {100 * most['param_sparsity']:.2f} of "
-        f"parameters removed ({', '.join(names)} differ)"
-    )
-
-
-def _show_changes(points: list[Change]) -> None:
-    """A table of the knob points that differ, both measures in a row."""
-    shown = [point for point in points if point.differs]
-    if shown:
-        table = Table("task", "method", "knob", "n", "test accuracy", "p", "removed", "p", "", box=None)
-        for point in shown:
-            n = point.differences[MEASURES[0]].n
-            cells = [point.task, point.label, "–" if point.knob is None else str(point.knob), str(n)]
-            for name in MEASURES:
-                cells += [_difference(point.differences[name]), _p(point.p_holm[name])]
-            table.add_row(*cells, "regression" if point.regressions else "")
-        console.print(table)
-    tested = sum(point.tested for point in shown)
-    console.print(
-        f"{len(shown)} of {len(points)} knob points differ"
-        + ("; B − A in points, mean over n seeds ± half of the 95 % t interval" if shown else "")
-        + (f"; p after Holm's correction for {len(MEASURES) * tested} tests" if tested else "")
-        + (f"; {len(shown) - tested} have one seed and are not tested" if tested < len(shown) else "")
-    )
-
-
-def _difference(difference: Interval) -> str:
-    text = f"{100 * difference.mean:+.2f}"
-    return text if difference.n < 2 else f"{text} ± {100 * (difference.high - difference.mean):.2f}"
-
-
-def _p(value: float) -> str:
-    return "–" if np.isnan(value) else f"{value:.3f}"
-
-
-def _verdict(found: Match, points: list[Change], regressions: list[str]) -> str:
-    study = found.pairs[0].after.study
-    again = [r for r in found.lost if r.study == study]
-    if regressions:
-        return f"verdict: regression: {_some(regressions)}; next: {_inspect(found.pairs)}"
-    differing = [point for point in points if point.differs]
-    verdict = "verdict: no regression beyond noise"
-    if differing and not any(point.tested for point in differing):
-        verdict = "verdict: no regression can be told from one seed a point"
-    if any(pair.same_key and not pair.identical for pair in found.pairs):
-        return (
-            f"{verdict}, but the same keys gave other results; next: where the code was meant to change them, raise "
-            "the method's version (or SCHEMA, for the suite's own), else see what differs between the machines"
-        )
-    if again:
-        return f"{verdict}, {len(again)} trials lost; next: deadweight run {study}"
-    return f"{verdict}; next: deadweight plot {study}"
-
-
-def _inspect(pairs: list[Pair]) -> str:
-    """Where to look for the cause: the code between the two sides where each is of one commit, else the methods."""
-    before, after = (_commits(getattr(pair, side) for pair in pairs) for side in ("before", "after"))
-    if len(before) == len(after) == 1 and before != after:
-        return f"git diff {before[0]} {after[0]} -- benchmark methods baselines"
-    methods = dict.fromkeys(pair.after.setting.method for pair in pairs if not pair.identical)
-    return f"deadweight check {next(iter(methods))}, and compare with more seeds"

@@ -192,7 +192,7 @@ def test_lost_new_and_rekeyed_trials_are_told(deadweight, trials, written):
     code, out, _ = deadweight("compare", "a", "b")
     assert code == 0
     assert "28 trials in both, 12 of them under another key; 1 lost, 1 new, 0 with another status" in out
-    assert "another key: implicit, 12 trials: version 1 → 2" in out
+    assert "another key (version 1 → 2): implicit, 12" in out
     assert "lost: dense on simulated-mlp-8, 1" in out
     assert "new: magnitude_filter on simulated-mlp-8, 1" in out
     assert out.splitlines()[-1] == "verdict: no regression beyond noise, 1 trials lost; next: deadweight run tiny"
