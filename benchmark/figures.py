@@ -46,12 +46,13 @@ def draw_pareto(records: pd.DataFrame, kind: str, title: str, page: Page = SCREE
     marks = collect_marks(records, kind)
     band = dense_band(records)
     floor = (band.mean if band.n else 100 * records.test_accuracy.max()) - ZOOM
-    draw = _draw_one if records.label.nunique() <= MANY else _draw_many
-    figure = draw(records, marks, band, floor, page)
+    one = records.label.nunique() <= MANY
+    figure = (_draw_one if one else _draw_many)(records, marks, band, floor, page)
     for panel in figure.axes:
         panel.set_xlim(-2, 102)
     figure.supxlabel(AXES[kind], fontsize=page.font)
-    figure.supylabel("test accuracy (%)", fontsize=page.font)
+    label = figure.axes[0].set_ylabel if one and page.print else figure.supylabel  # not beside a legend on top
+    label("test accuracy (%)", fontsize=page.font)
     if not page.print:
         figure.suptitle("\n".join(textwrap.wrap(title, 72)), x=0.01, ha="left", fontsize=page.font)
         figure.text(0.01, -0.01, caption(records), fontsize=page.small, va="top", color="0.3")
@@ -66,7 +67,8 @@ def dense_band(records: pd.DataFrame) -> Interval:
 def _draw_one(records: pd.DataFrame, marks: pd.DataFrame, band: Interval, floor: float, page: Page) -> Figure:
     lowest = 100 * records.test_accuracy.min()
     broken = lowest < floor
-    height = 2.3 + 0.15 * records.label.nunique() if page.print else 4.6
+    lines = sum(1 + _legend(records, label, page).count("\n") for label in records.label.unique())
+    height = 2.7 + 0.075 * lines if page.print else 4.6  # the legend, in two columns, stands over the panels
     figure = Figure(figsize=(page.one, height), layout="constrained")
     panels = figure.subplots(2 if broken else 1, 1, sharex=True, squeeze=False, height_ratios=[5, 1][: 1 + broken])[
         :, 0
@@ -89,8 +91,10 @@ def _draw_one(records: pd.DataFrame, marks: pd.DataFrame, band: Interval, floor:
 
 
 def _key(records: pd.DataFrame) -> str:
-    seeds = records.seed.nunique()
-    return f"lines: attained by half of {seeds} seeds; bands: all to one;\ngrey: dense, mean and 95 % t interval"
+    return (
+        f"points: trials; lines: what at least half of {records.seed.nunique()} seeds\n"
+        "attain; bands: all to one; grey: dense, 95 % t interval"
+    )
 
 
 def _draw_many(records: pd.DataFrame, marks: pd.DataFrame, band: Interval, floor: float, page: Page) -> Figure:
@@ -123,9 +127,9 @@ def _draw_many(records: pd.DataFrame, marks: pd.DataFrame, band: Interval, floor
 def _draw_key(figure: Figure, seeds: int, page: Page) -> None:
     """What the marks of small panels mean, over all of them."""
     marks = {
-        f"attained by half of {seeds} seeds": Line2D([], [], color=COLORS[0], lw=page.line),
-        "by all to by one": Patch(color=COLORS[0], alpha=0.25, lw=0),
-        "dense, mean and 95 % t interval": (Patch(color="0.5", alpha=0.25, lw=0), Line2D([], [], color="0.3", ls="--")),
+        f"attained by at least half of {seeds} seeds": Line2D([], [], color=COLORS[0], lw=page.line),
+        "from all to one of them": Patch(color=COLORS[0], alpha=0.25, lw=0),
+        "dense, 95 % t interval": (Patch(color="0.5", alpha=0.25, lw=0), Line2D([], [], color="0.3", ls="--")),
         "other methods": Line2D([], [], color="0.8", lw=0.8),
         "trials": Line2D([], [], color=COLORS[0], ls="none", marker="o", markersize=3, alpha=0.35),
         "trials below the axis": Line2D([], [], color=COLORS[0], ls="none", marker="v", markersize=4),

@@ -22,7 +22,10 @@ ORDER = (
     "cges", "ssl", "proximal_adam", "magnitude_weight", "gradual_magnitude", "taylor", "fpgm", "bn_scale",
     "growing_reg", "group_norm_sparsity", "d_gating", "spred", "hard_concrete", "scratch", "implicit_scale", "l1_adam",
 )  # fmt: skip
-TIGHT = {"borderaxespad": 0.2, "columnspacing": 1.0, "handlelength": 1.4, "handletextpad": 0.5, "labelspacing": 0.3}
+TIGHT = {
+    "borderaxespad": 0.2, "borderpad": 0.2, "columnspacing": 0.6, "handlelength": 1.2, "handletextpad": 0.5,
+    "labelspacing": 0.3,
+}  # fmt: skip
 STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -53,7 +56,7 @@ class Page:
 
 SCREEN = Page(one=7.2, many=7.2, columns=5, row=1.45, font=9, small=7, line=1.6, wrap=60, print=False)
 # The column and the text width of a two-column journal, everything at one size that can be read.
-PRINT = Page(one=3.3, many=6.9, columns=4, row=1.25, font=8, small=8, line=1.2, wrap=24, print=True)
+PRINT = Page(one=3.3, many=6.9, columns=4, row=1.25, font=8, small=8, line=1.2, wrap=22, print=True)
 PRINT_STYLE = {**STYLE, "font.size": PRINT.font, "legend.fontsize": PRINT.font, "legend.title_fontsize": PRINT.font}
 
 

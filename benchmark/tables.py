@@ -133,9 +133,6 @@ def _seed_hypervolume(seed: pd.DataFrame) -> float:
 
 def write(summary: pd.DataFrame, folder: Path) -> list[Path]:
     """Writes the summary as table.md and table.csv; returns their paths."""
-    texts = summary.apply(lambda column: column.map(lambda value: _text(column.name, value)))
-    header = f"| {' | '.join(texts.columns)} |\n|{' --- |' * len(texts.columns)}\n"
-    body = "".join(f"| {' | '.join(row)} |\n" for row in texts.itertuples(index=False))
     flat = {}
     for name, column in summary.items():
         if isinstance(column.iloc[0], Interval):
@@ -144,9 +141,21 @@ def write(summary: pd.DataFrame, folder: Path) -> list[Path]:
         else:
             flat[name] = column
     markdown, csv = folder / "table.md", folder / "table.csv"
-    write_whole(markdown, (header + body + "\n" + NOTE + "\n").encode())
+    write_whole(markdown, (to_markdown(summary) + "\n" + NOTE + "\n").encode())
     write_whole(csv, pd.DataFrame(flat).to_csv(index=False, lineterminator="\n").encode())
     return [markdown, csv]
+
+
+def to_markdown(summary: pd.DataFrame) -> str:
+    """The summary as a table in Markdown."""
+    shown = texts(summary)
+    header = f"| {' | '.join(shown.columns)} |\n|{' --- |' * len(shown.columns)}\n"
+    return header + "".join(f"| {' | '.join(row)} |\n" for row in shown.itertuples(index=False))
+
+
+def texts(summary: pd.DataFrame) -> pd.DataFrame:
+    """The summary's cells as they are shown."""
+    return summary.apply(lambda column: column.map(lambda value: _text(column.name, value)))
 
 
 NOTE = (
