@@ -94,7 +94,9 @@ def _draw(study: Study, task: str, curves: pd.DataFrame, page: Page) -> Figure:
     colors = ScalarMappable(Normalize(0, 1), COLORMAP)
     bar = figure.colorbar(colors, ax=list(panels), location="top", shrink=0.5, aspect=40)
     bar.set_ticks([0, 1], labels=["smallest knob", "largest knob"], fontsize=page.small)
-    if not page.print:
+    if page.print:
+        bar.set_label(f"lines: mean over {_seeds(curves)} seeds; bands: smallest to largest", fontsize=page.small)
+    else:
         figure.suptitle("\n".join(textwrap.wrap(f"{study.title}: {task}", 72)), x=0.01, ha="left", fontsize=page.font)
         text = textwrap.fill(caption(study, curves), 140)
         figure.text(0.01, -0.01, text, fontsize=page.small, va="top", color="0.3")
@@ -120,10 +122,14 @@ def _draw_method(panel: Axes, curves: pd.DataFrame, page: Page) -> None:
 def caption(study: Study, curves: pd.DataFrame) -> str:
     """What a figure of these curves shows, with n, how its bands are made and which methods have no panel."""
     hidden = [study.legend(label) for label in study.methods if label not in set(curves.label)]
-    fewest, most = curves.n.min(), curves.n.max()
-    seeds = f"n = {most}" if fewest == most else f"n = {fewest} to {most}"
     text = (
         "Hidden channels with ‖w‖₂ < ξ after training, before the method silences any. Lines: one setting each, mean "
-        f"over seeds ({seeds}), bands from the smallest to the largest; coloured by the knob's rank among the method's."
+        f"over {_seeds(curves)} seeds, bands from the smallest to the largest; coloured by the knob's rank among the "
+        "method's."
     )
     return text + (f" Not shown, no channel below {NEAR:g}: {', '.join(hidden)}." if hidden else "")
+
+
+def _seeds(curves: pd.DataFrame) -> str:
+    fewest, most = curves.n.min(), curves.n.max()
+    return f"n = {most}" if fewest == most else f"n = {fewest} to {most}"
