@@ -48,7 +48,7 @@ def _seeds(study: Study, records: list[Record]) -> Judgement:
     have = defaultdict(set)
     for r in records:
         have[r.task.name, r.label].add(r.seed)
-    wanted = [(task.name, label) for task in study.tasks for label in study.methods]
+    wanted = [(task.name, label) for task in study.tasks for label in study.tables]
     lacking = [
         f"{label} on {task} has no seed {', '.join(map(str, sorted(set(study.seeds) - have[task, label])))}"
         for task, label in wanted
@@ -80,7 +80,7 @@ def _epochs(study: Study, records: list[Record]) -> Judgement:
 
 def _points(study: Study, records: list[Record]) -> Judgement:
     kind = "knob points" if study.sampler == "grid" else f"samples ({study.sampler})"
-    labels = [label for label in study.methods if label != CONTROL]
+    labels = [label for label in study.tables if label != CONTROL]
     if not labels:
         return None, "no method but the control"
     had = Counter((r.label, r.task.name, r.seed) for r in records)
@@ -108,7 +108,7 @@ def _validation(study: Study, records: list[Record]) -> Judgement:
         for r in records
         if not r.stage_accuracy or r.val_accuracy != list(r.stage_accuracy.values())[-1]
     ]
-    fixed = {label: _fixed(study, label) for label in study.methods if label != CONTROL}
+    fixed = {label: _fixed(study, label) for label in study.tables if label != CONTROL}
     by_hand = [f"{label}: {', '.join(names)}" for label, names in fixed.items() if names]
     evidence = (
         f"{len(records) - len(picked)} of {len(records)} results are of the last epoch's network: no epoch was picked; "
@@ -121,13 +121,13 @@ def _validation(study: Study, records: list[Record]) -> Judgement:
 
 def _fixed(study: Study, label: str) -> list[str]:
     """The hyperparameters that a study's file sets for a method, its knob's points aside."""
-    table = study.methods[label]
+    table = study.tables[label]
     knob = get_method(table.get("method", label)).knob
     return [key for key in table if key not in ("method", "title", knob)]
 
 
 def _enough_seeds(study: Study, records: list[Record]) -> Judgement:
-    have = {(task.name, label): set() for task in study.tasks for label in study.methods}
+    have = {(task.name, label): set() for task in study.tasks for label in study.tables}
     for r in results(records):
         have[r.task.name, r.label].add(r.seed)
     few = {place: len(seeds) for place, seeds in have.items() if len(seeds) < LEAST_SEEDS}

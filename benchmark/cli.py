@@ -227,7 +227,7 @@ def plot(study: StudyName = "digits", results: Results = Path("results")) -> Non
 
     Example: deadweight plot digits
     """
-    from benchmark import conditions_figures, conditions_table, figures, tables
+    from benchmark import conditions_figures, conditions_table, figures, tables, threshold_figures
 
     plan = load_study(study)
     folder = results / plan.name
@@ -242,6 +242,7 @@ def plot(study: StudyName = "digits", results: Results = Path("results")) -> Non
             frame = tables.frame(records, {label: plan.legend(label) for label in plan.tables})
             summary, note = tables.summarise(frame), tables.NOTE
             made = figures.draw_all(frame, plan.title, folder / "figures")
+            made += threshold_figures.write_thresholds(plan, records, folder / "figures")
         made += tables.write(summary, folder, note)
     tables.show(summary, console, note)
     missing = plan.size - len(records)

@@ -26,7 +26,7 @@ class Search(Searcher):
     def __init__(self, study: Study, todo: list[Slot], records: list[Record]):
         super().__init__()
         self.study, self.todo = study, list(todo)
-        self.spaces = {label: _distributions(study, label) for label in study.methods}
+        self.spaces = {label: _distributions(study, label) for label in study.tables}
         self.asked: dict[str, tuple[Slot, optuna.Trial]] = {}
         known = {slot: [] for slot in study.slots()}
         for record in study.own(records):

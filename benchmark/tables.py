@@ -140,9 +140,6 @@ def seed_hypervolume(seed: pd.DataFrame) -> float:
 
 def write(summary: pd.DataFrame, folder: Path, note: str = NOTE) -> list[Path]:
     """Writes a summary as table.md, with the note below it, and as table.csv; returns their paths."""
-    texts = summary.apply(lambda column: column.map(lambda value: _text(column.name, value)))
-    header = f"| {' | '.join(texts.columns)} |\n|{' --- |' * len(texts.columns)}\n"
-    body = "".join(f"| {' | '.join(row)} |\n" for row in texts.itertuples(index=False))
     flat = {}
     for name, column in summary.items():
         if isinstance(column.iloc[0], Interval):
@@ -151,9 +148,21 @@ def write(summary: pd.DataFrame, folder: Path, note: str = NOTE) -> list[Path]:
         else:
             flat[name] = column
     markdown, csv = folder / "table.md", folder / "table.csv"
-    write_whole(markdown, (header + body + "\n" + note + "\n").encode())
+    write_whole(markdown, (to_markdown(summary) + "\n" + note + "\n").encode())
     write_whole(csv, pd.DataFrame(flat).to_csv(index=False, lineterminator="\n").encode())
     return [markdown, csv]
+
+
+def to_markdown(summary: pd.DataFrame) -> str:
+    """The summary as a table in Markdown."""
+    shown = texts(summary)
+    header = f"| {' | '.join(shown.columns)} |\n|{' --- |' * len(shown.columns)}\n"
+    return header + "".join(f"| {' | '.join(row)} |\n" for row in shown.itertuples(index=False))
+
+
+def texts(summary: pd.DataFrame) -> pd.DataFrame:
+    """The summary's cells as they are shown."""
+    return summary.apply(lambda column: column.map(lambda value: _text(column.name, value)))
 
 
 def show(summary: pd.DataFrame, console: Console, note: str = NOTE) -> None:
