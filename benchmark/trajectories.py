@@ -22,12 +22,12 @@ State = dict[str, Tensor]  # one channel's incoming weights, as `weights`, and t
 
 @dataclass
 class Path:
-    """A channel from the step of its last activation on: ‖w_k‖₂ in the run, and under the penalty alone."""
+    """A channel's ‖w_k‖₂ after each step of the run, and from its last activation on under the penalty alone."""
 
     channel: int
-    step: int  # of the last batch that activates it
-    real: np.ndarray
-    simulated: np.ndarray
+    last: int  # step of the last batch that activates it
+    run: np.ndarray
+    alone: np.ndarray  # begins at `last`
 
 
 @dataclass
@@ -77,7 +77,7 @@ class Watch(Method):
 
 
 def follow(trial: Trial, count: int, progress: Callable[[str], None]) -> tuple[list[Path], History]:
-    """The paths of at most `count` channels that no batch of the last epochs, a tenth of them, activates.
+    """The paths of at most `count` channels that no batch of the last tenth of the steps activates.
 
     The run is made twice: once to see when each channel stops, once to take weights and optimiser state at that step.
     Under the penalty alone the same optimiser goes on from there with a loss gradient of zero. Raises ValueError for a
@@ -99,7 +99,7 @@ def follow(trial: Trial, count: int, progress: Callable[[str], None]) -> tuple[l
     for step, channel in chosen:
         progress(f"simulating channel {channel}")
         simulated = _alone(trial, second.states[channel], second.rates[step + 1 :])
-        paths.append(Path(channel, step, norms[step:, channel], simulated))
+        paths.append(Path(channel, step, norms[:, channel], simulated))
     return paths, history
 
 
