@@ -112,7 +112,7 @@ def _stops(active: np.ndarray) -> list[tuple[int, int]]:
     """(Step of the last activation, channel), in order, of those that are active at first, not in the last tenth."""
     steps = len(active)
     last = steps - 1 - active[::-1].argmax(0)
-    return sorted((int(s), k) for k, s in enumerate(last) if active[:, k].any() and s < 0.9 * steps)
+    return sorted((int(s), k) for k, s in enumerate(last) if active[:, k].any() and s < steps - max(1, steps // 10))
 
 
 def _state(weight: nn.Parameter, channel: int, optimizer: torch.optim.Optimizer) -> State:
