@@ -72,7 +72,7 @@ def draw_all(records: pd.DataFrame, title: str, folder: Path) -> list[Path]:
 
 def draw_pareto(records: pd.DataFrame, kind: str, title: str) -> tuple[Figure, pd.DataFrame]:
     """The Pareto figure of one task, and every point drawn in it: all methods in one, or many in a panel each."""
-    marks = _marks(records, kind)
+    marks = pareto_marks(records, kind)
     band = mean_interval(controls(records).test_accuracy * 100)
     floor = (band.mean if band.n else 100 * records.test_accuracy.max()) - ZOOM
     draw = _draw_one if records.label.nunique() <= MANY else _draw_many
@@ -147,7 +147,7 @@ def _caption(records: pd.DataFrame) -> str:
     )
 
 
-def _marks(records: pd.DataFrame, kind: str) -> pd.DataFrame:
+def pareto_marks(records: pd.DataFrame, kind: str) -> pd.DataFrame:
     """Every mark of the figure: trials as points, and the corners of attainment surfaces."""
     measured = records[records.status.isin(MEASURED)]
     points = measured[["label", "title", "seed", "hyperparameters", "status", "key"]].assign(

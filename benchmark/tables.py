@@ -122,8 +122,9 @@ def _within(seed: pd.DataFrame, least: float) -> float:
 
 def _drop(seed: pd.DataFrame) -> float:
     """The largest drop along the knob; NaN where other hyperparameters change with it."""
-    others = seed.hyperparameters.map(json.loads).map(lambda h: json.dumps({**h, seed.knob_name.iloc[0]: None}))
-    return largest_drop(seed.knob, seed.test_accuracy) if others.nunique() == 1 else np.nan
+    name = seed.knob_name.iloc[0]
+    others = {json.dumps({**json.loads(text), name: None}) for text in set(seed.hyperparameters)}
+    return largest_drop(seed.knob, seed.test_accuracy) if len(others) == 1 else np.nan
 
 
 def _seed_hypervolume(seed: pd.DataFrame) -> float:
@@ -131,11 +132,13 @@ def _seed_hypervolume(seed: pd.DataFrame) -> float:
     return hypervolume(front[SPARSITY], front.test_accuracy, floor=0.0)
 
 
-def write(summary: pd.DataFrame, folder: Path) -> list[Path]:
-    """Writes the summary as table.md and table.csv; returns their paths."""
-    texts = summary.apply(lambda column: column.map(lambda value: _text(column.name, value)))
-    header = f"| {' | '.join(texts.columns)} |\n|{' --- |' * len(texts.columns)}\n"
-    body = "".join(f"| {' | '.join(row)} |\n" for row in texts.itertuples(index=False))
+def texts(summary: pd.DataFrame) -> pd.DataFrame:
+    """The summary as a reader sees it: % and ±, – for what there is not."""
+    return summary.apply(lambda column: column.map(lambda value: _text(column.name, value)))
+
+
+def flatten(summary: pd.DataFrame) -> pd.DataFrame:
+    """The summary with a column each for an interval's mean, ends and n."""
     flat = {}
     for name, column in summary.items():
         if isinstance(column.iloc[0], Interval):
@@ -143,9 +146,17 @@ def write(summary: pd.DataFrame, folder: Path) -> list[Path]:
                 flat[f"{name} {part}"] = column.map(lambda interval, part=part: getattr(interval, part))
         else:
             flat[name] = column
+    return pd.DataFrame(flat)
+
+
+def write(summary: pd.DataFrame, folder: Path) -> list[Path]:
+    """Writes the summary as table.md and table.csv; returns their paths."""
+    shown = texts(summary)
+    header = f"| {' | '.join(shown.columns)} |\n|{' --- |' * len(shown.columns)}\n"
+    body = "".join(f"| {' | '.join(row)} |\n" for row in shown.itertuples(index=False))
     markdown, csv = folder / "table.md", folder / "table.csv"
     write_whole(markdown, (header + body + "\n" + NOTE + "\n").encode())
-    write_whole(csv, pd.DataFrame(flat).to_csv(index=False, lineterminator="\n").encode())
+    write_whole(csv, flatten(summary).to_csv(index=False, lineterminator="\n").encode())
     return [markdown, csv]
 
 
