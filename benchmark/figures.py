@@ -29,6 +29,7 @@ FORMATS = ("png", "pdf", "svg")
 ZOOM = 10.0  # accuracy points below dense that the main panel shows; what is lower has a panel of its own
 MANY = 10  # labels beyond which each gets a panel of its own
 COLUMNS = 5
+VECTORS = 500  # trials of a method beyond which its points are an image, also in PDF and SVG
 MARKERS = "osD^vP*X<>p"
 COLORS = sns.color_palette("colorblind")
 # The place of a name in this list is its colour and marker in every figure; other names get theirs from a hash.
@@ -111,13 +112,10 @@ def _draw_many(records: pd.DataFrame, marks: pd.DataFrame, band: Interval, floor
     rows = -(-len(labels) // COLUMNS)
     figure = Figure(figsize=(7.2, 1.45 * rows), layout="constrained")
     panels = figure.subplots(rows, COLUMNS, sharex=True, sharey=True).flat
-    lines = marks[marks.mark == "attained by half"]
+    others = _all_staircases(marks[marks.mark == "attained by half"])
     for label, panel in zip(labels, panels, strict=False):
         _draw_band(panel, band, None)
-        for other in labels:
-            panel.step(
-                *_staircase(lines[lines.label == other][["x", "y"]].to_numpy()), where="pre", color="0.8", lw=0.6
-            )
+        panel.step(*others, where="pre", color="0.8", lw=0.6)
         mine = marks[marks.label == label]
         _draw_method(panel, mine, style(label), None, size=9)
         below = mine[(mine.mark == "trial") & (mine.y < floor)]
@@ -153,17 +151,21 @@ def pareto_marks(records: pd.DataFrame, kind: str) -> pd.DataFrame:
     points = measured[["label", "title", "seed", "hyperparameters", "status", "key"]].assign(
         mark="trial", x=100 * measured[kind], y=100 * measured.test_accuracy
     )
-    parts = [points]
-    for (label, title), group in measured[measured.label != CONTROL].groupby(["label", "title"], sort=False):
+    return pd.concat([points, corners(measured, kind)], ignore_index=True)
+
+
+def corners(measured: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """The corners of the surfaces that all, half and one of the seeds attain, in %, for every method but the control."""
+    parts = [pd.DataFrame({"label": [], "title": [], "mark": [], "x": np.empty(0), "y": np.empty(0)})]
+    rivals = measured.loc[measured.label != CONTROL, ["label", "title", "seed", kind, "val_accuracy", "test_accuracy"]]
+    for (label, title), group in rivals.groupby(["label", "title"], sort=False):
         chosen = [seed[on_front(seed[kind], seed.val_accuracy)] for _, seed in group.groupby("seed")]
         front = pd.concat(chosen)
         for mark, share in {"all": 1.0, "half": 0.5, "one": 1 / group.seed.nunique()}.items():
             surface = 100 * attainment(front[kind], front.test_accuracy, front.seed, share)
-            corners = pd.DataFrame(
-                {"label": label, "title": title, "mark": f"attained by {mark}"}, index=range(len(surface))
-            )
-            parts.append(corners.assign(x=surface[:, 0], y=surface[:, 1]))
-    return pd.concat(parts, ignore_index=True)
+            found = {"label": label, "title": title, "mark": f"attained by {mark}", "x": surface[:, 0], "y": surface[:, 1]}
+            parts.append(pd.DataFrame(found))
+    return pd.concat(parts[1:] or parts, ignore_index=True)
 
 
 def _draw_band(panel: Axes, band: Interval, name: str | None) -> None:
@@ -178,8 +180,9 @@ def _draw_method(panel: Axes, marks: pd.DataFrame, look: tuple, name: str | None
     color, marker = look
     trials = marks[marks.mark == "trial"]
     sns.scatterplot(
-        x=trials.x, y=trials.y, color=color, marker=marker, s=size, alpha=0.35, lw=0, ax=panel, legend=False
-    )
+        x=trials.x, y=trials.y, color=color, marker=marker, s=size, alpha=0.35, lw=0, ax=panel, legend=False,
+        rasterized=len(trials) > VECTORS,
+    )  # fmt: skip
     panel.set(xlabel=None, ylabel=None)
     one, half, everyone = (
         marks[marks.mark == f"attained by {m}"][["x", "y"]].to_numpy() for m in ("one", "half", "all")
@@ -197,6 +200,13 @@ def _staircase(surface: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if not len(surface):
         return np.array([0.0]), np.array([np.nan])
     return np.concatenate([[0.0], surface[:, 0]]), np.concatenate([surface[:1, 1], surface[:, 1]])
+
+
+def _all_staircases(lines: pd.DataFrame) -> np.ndarray:
+    """The staircases of all methods as one line with gaps, 2 × corners."""
+    steps = [_staircase(line[["x", "y"]].to_numpy(float)) for _, line in lines.groupby("label", sort=False)]
+    gap = np.full((2, 1), np.nan)
+    return np.concatenate([part for step in steps for part in (np.array(step), gap)] or [gap], axis=1)
 
 
 def _legend(records: pd.DataFrame, label: str) -> str:

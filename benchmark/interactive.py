@@ -11,7 +11,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.markers import MarkerStyle
 
-from benchmark.figures import AXES, pareto_marks, style
+from benchmark.figures import AXES, corners, style
 from benchmark.pareto import attained, mean_interval
 from benchmark.tables import CONTROL, MEASURED, controls
 
@@ -58,12 +58,12 @@ def methods(records: pd.DataFrame) -> list[dict[str, str]]:
     ]
 
 
-def pareto(records: pd.DataFrame, corners: pd.DataFrame) -> dict[str, Any]:
+def pareto(records: pd.DataFrame, surfaces: pd.DataFrame) -> dict[str, Any]:
     """All that the interactive figure shows: by task its trials, its dense control and, by axis, what seeds attain."""
     axes = [kind for kind in X if records[kind].notna().any()] or list(X)[:1]
     tasks = {}
     for task, group in records.groupby("task", sort=False):
-        mine = corners[corners.task == task]
+        mine = surfaces[surfaces.task == task]
         tasks[task] = {
             "dense": _control(group),
             "trials": _trials(group, axes),
@@ -74,14 +74,13 @@ def pareto(records: pd.DataFrame, corners: pd.DataFrame) -> dict[str, Any]:
 
 def all_corners(records: pd.DataFrame) -> pd.DataFrame:
     """The corners of every method's attainment surfaces, in %, on every task and axis; exact, never thinned."""
-    parts = [pd.DataFrame(columns=["task", "axis", "label", "title", "mark", "x", "y"])]
-    for task, group in records.groupby("task", sort=False):
+    measured, parts = records[records.status.isin(MEASURED)], []
+    for task, group in measured.groupby("task", sort=False):
         for kind in X:
             if group[kind].notna().any():
-                marks = pareto_marks(group[group[kind].notna()], kind)
-                marks = marks.loc[marks.mark != "trial", ["label", "title", "mark", "x", "y"]]
-                parts.append(marks.assign(task=task, axis=kind)[parts[0].columns])
-    return pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
+                parts.append(corners(group[group[kind].notna()], kind).assign(task=task, axis=kind))
+    names = ["task", "axis", "label", "title", "mark", "x", "y"]
+    return pd.concat(parts, ignore_index=True)[names] if parts else pd.DataFrame(columns=names)
 
 
 def _control(group: pd.DataFrame) -> dict[str, float | int | None]:
@@ -99,18 +98,19 @@ def _trials(group: pd.DataFrame, axes: list[str]) -> dict[str, Any]:
         "texts": texts.tolist(),
         "hyperparameters": places[:, 0].tolist(),
         "left": places[:, 1].tolist(),
-        **{name: shown[name].tolist() for name in ("key", "label", "seed", "status")},
+        "key": shown.key.str[:12].tolist(),
+        **{name: shown[name].tolist() for name in ("label", "seed", "status")},
         "y": _percent(shown.test_accuracy),
         "validation": _percent(shown.val_accuracy),
         "x": {kind: _percent(shown[kind]) for kind in axes},
     }
 
 
-def _lines(corners: pd.DataFrame) -> dict[str, Any]:
+def _lines(surfaces: pd.DataFrame) -> dict[str, Any]:
     found = {}
-    for label, group in corners.groupby("label", sort=False):
-        surfaces = {m.removeprefix("attained by "): g[["x", "y"]].to_numpy(float) for m, g in group.groupby("mark")}
-        one, half, everyone = (surfaces.get(mark, np.empty((0, 2))) for mark in ("one", "half", "all"))
+    for label, group in surfaces.groupby("label", sort=False):
+        marks = {m.removeprefix("attained by "): g[["x", "y"]].to_numpy(float) for m, g in group.groupby("mark")}
+        one, half, everyone = (marks.get(mark, np.empty((0, 2))) for mark in ("one", "half", "all"))
         if len(half):
             found[label] = {"half": _rounded(half), "band": _rounded(_band(one, everyone))}
     return found
@@ -150,7 +150,7 @@ def point_lines(tidy: pd.DataFrame, x: str, panels: dict[str, str], x_axis: dict
                         "x": _values(line[x]), "y": _values(100 * line["mean"]),
                         "customdata": _spread(line), "line": {"color": shades[places.index(place)], "width": 2},
                         "yaxis": "y" if number == 1 else f"y{number}",
-                        "hovertemplate": f"{_plain(point)}<br>%{{x}}: %{{y:.2f}} %{{customdata}}<extra></extra>",
+                        "hovertemplate": f"{_plain(point)}<br>%{{x}}: %{{y:.2f}} ± %{{customdata}}, {_count(line)}<extra></extra>",
                     }
                 )  # fmt: skip
         plots[f"{task}/{label}"] = {"data": traces, "layout": _panels(panels, x_axis)}
@@ -177,7 +177,11 @@ def norm_bars(tidy: pd.DataFrame) -> dict[str, Any]:
     plots = point_lines(tidy.assign(edge=edges), "edge", {"share": "channels (%)"}, axis)
     for plot in plots.values():
         for trace in plot["data"]:
+            x = trace["x"]
             trace["line"]["shape"] = "hv"
+            x.append(x[-1] + (x[-1] - x[-2] if len(x) > 2 else 1))  # where the last bin ends
+            trace["y"].append(trace["y"][-1])
+            trace["customdata"].append(trace["customdata"][-1])
     return plots
 
 
@@ -196,7 +200,7 @@ def stability_lines(tidy: pd.DataFrame) -> dict[str, Any]:
                         "text": line.point.tolist(), "marker": {"symbol": SYMBOLS[style(label)[1]], "size": 7},
                         "line": {"color": color(label), "width": 1.5}, "yaxis": "y" if number == 1 else f"y{number}",
                         "error_y": {"array": _values(100 * (line.high - line["mean"])), "thickness": 0.8, "width": 2},
-                        "hovertemplate": f"{_plain(title)}<br>%{{text}}: %{{y:.2f}} %{{customdata}}<extra></extra>",
+                        "hovertemplate": f"{_plain(title)}<br>%{{text}}: %{{y:.2f}} ± %{{customdata}}, {_count(line)}<extra></extra>",
                     }
                 )  # fmt: skip
         axis = {"title": {"text": "knob point, from weak to strong"}, "dtick": 1 if group.place.max() <= 20 else None}
@@ -234,9 +238,14 @@ def _panels(titles: dict[str, str], x_axis: dict[str, Any]) -> dict[str, Any]:
     return {**layout, "xaxis": {**x_axis, "anchor": bottom}, "height": 240 + 180 * len(titles)}
 
 
-def _spread(tidy: pd.DataFrame) -> list[str]:
-    halves = 100 * (tidy.high - tidy["mean"])
-    return [f"± {half:.2f}, n = {n}" if n > 1 else f"n = {n}" for half, n in zip(halves, tidy.n, strict=True)]
+def _spread(tidy: pd.DataFrame) -> list[float | None]:
+    """Half the intervals' widths, in %."""
+    return [_number(half) for half in (100 * (tidy.high - tidy["mean"])).round(2).tolist()]
+
+
+def _count(tidy: pd.DataFrame) -> str:
+    low, high = tidy.n.min(), tidy.n.max()
+    return f"n = {low}" if low == high else f"n = {low} to {high}"
 
 
 def _percent(column: pd.Series) -> list[float | None]:
@@ -248,14 +257,14 @@ def _values(column: pd.Series) -> list[Any]:
 
 
 def _number(value: Any) -> Any:
-    """JSON has no NaN; ten digits are more than a screen shows."""
+    """JSON has no NaN; four decimals are more than a screen shows."""
     if isinstance(value, float):
-        return None if np.isnan(value) else round(value, 6)
+        return None if np.isnan(value) else round(value, 4)
     return value
 
 
 def _rounded(points: np.ndarray) -> list[list[float]]:
-    return [column.round(6).tolist() for column in points.T]
+    return [column.round(4).tolist() for column in points.T]
 
 
 def _plain(text: str) -> str:

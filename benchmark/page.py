@@ -42,6 +42,10 @@ class Source:
         return series.knob_points(self.frame, grid=self.digest.study.sampler == "grid")
 
     @cached_property
+    def summary(self) -> pd.DataFrame:
+        return tables.summarise(self.frame)
+
+    @cached_property
     def thin(self) -> pd.DataFrame:
         return series.thin(self.points)
 
@@ -87,14 +91,14 @@ def csv(frame: pd.DataFrame) -> bytes:
 
 def pareto(source: Source) -> Section:
     """The interactive Pareto figure and, for print, the static one."""
-    frame, corners = source.frame, interactive.all_corners(source.frame)
-    content = interactive.pareto(frame, corners)
-    files = {"data/fronts.csv": csv(corners), "data/trials.csv": csv(frame)}
+    frame, summary, surfaces = source.frame, source.summary, interactive.all_corners(source.frame)
+    content = interactive.pareto(frame, surfaces)
+    files = {"data/fronts.csv": csv(surfaces), "data/trials.csv": csv(frame)}
     images = []
     with mpl.rc_context(figures.STYLE):
         for task, group in frame.groupby("task", sort=False):
             figure, _ = figures.draw_pareto(group, SPARSITY, f"{source.digest.study.title}: {task}")
-            images.append(Image(f"figures/pareto-{task}.svg", alt(group, task)))
+            images.append(Image(f"figures/pareto-{task}.svg", alt(task, summary[summary.task == task])))
             buffer = io.BytesIO()
             figure.savefig(buffer, format="svg", dpi=200, bbox_inches="tight", metadata={"Date": None})
             files[images[-1].path] = buffer.getvalue()
@@ -104,26 +108,28 @@ def pareto(source: Source) -> Section:
         "validation set and drawn at their test accuracy, nothing is interpolated. Grey: the dense control, mean and "
         "95 % t interval over seeds. Sparsity is counted on the physically reduced network."
     )
-    content |= {"methods": interactive.methods(frame), "alt": alt(frame, source.digest.study.title)}
+    content |= {"methods": interactive.methods(frame), "alt": alt(source.digest.study.title, summary)}
     return Section(
         "pareto", "Sparsity against accuracy", (note,), images=tuple(images), files=files,
         template="pareto.html", content=content,
     )  # fmt: skip
 
 
-def alt(group: pd.DataFrame, name: str) -> str:
+def alt(name: str, summary: pd.DataFrame) -> str:
     """What a Pareto figure shows, in words."""
-    best = [(row.hypervolume.mean, row.method) for row in tables.summarise(group).itertuples() if row.hypervolume.n]
+    best = [(row.hypervolume.mean, row.method) for row in summary.itertuples() if row.hypervolume.n]
     first = f" The largest area under a front is {max(best)[0]:.3f}, of {max(best)[1]}." if best else ""
-    methods = group[group.label != CONTROL].label.nunique()
-    return f"{name}: parameters removed against test accuracy for {methods} methods and dense, {len(group)} trials.{first}"
+    methods = ", ".join(dict.fromkeys(summary.method))
+    return f"{name}: parameters removed against test accuracy of {methods}; {summary.trials.sum()} trials.{first}"
 
 
 def results(source: Source) -> Section:
     """The table with intervals."""
-    summary = tables.summarise(source.frame)
+    summary = source.summary
     shown = tables.texts(summary)
-    shown["n"] = [interval.n for interval in summary["best accuracy"]]
+    shown.insert(2, "n", [interval.n for interval in summary["best accuracy"]])
+    if shown.task.nunique() == 1:
+        shown = shown.drop(columns="task")
     table = Table(shown, "Each method on each task", "table", head="method")
     return Section(
         "results", "What each method reaches", (f"{tables.NOTE} n: seeds.",), tables=(table,),

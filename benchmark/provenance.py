@@ -17,9 +17,8 @@ def summary(digest: Digest) -> list[str]:
     counts = ", ".join(f"{count:,} {status}" for status, count in statuses.most_common())
     study, total = digest.study, len(digest.records) + digest.missing
     texts = [
-        f"{len(digest.records):,} of {total:,} trials: {digest.frame.label.nunique()} methods, "
-        f"{digest.frame.task.nunique()} tasks, {digest.frame.seed.nunique()} seeds, "
-        f"{study.protocol.epochs} epochs each ({counts})."
+        f"{len(digest.records):,} of {total:,} trials ({counts}), {study.protocol.epochs} epochs each. Methods: "
+        f"{digest.frame.label.nunique()}, tasks: {digest.frame.task.nunique()}, seeds: {digest.frame.seed.nunique()}."
     ]
     if digest.missing:
         texts.append(f"{digest.missing:,} trials have no record yet.")

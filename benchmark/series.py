@@ -7,6 +7,7 @@ under a sampler, evenly spaced ones of them are shown, in order of what they rem
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -81,8 +82,9 @@ def epochs(digest: Digest, points: pd.DataFrame) -> pd.DataFrame:
         for place, history in enumerate(known):
             whole[place, :, last - history.shape[1] :] = history
         for i, name in enumerate(SERIES):
-            part = pd.DataFrame({"measure": name, "epoch": shown, **intervals(whole[:, i, shown - 1])})
-            parts.append(_named(names, part[part.n > 0]))
+            part = {"epoch": shown, **intervals(whole[:, i, shown - 1])}
+            reached = part["n"] > 0
+            parts.append((names, {"measure": name, **{c: values[reached] for c, values in part.items()}}))
     return _joined(parts, ["measure", "epoch"])
 
 
@@ -92,7 +94,7 @@ def layers(points: pd.DataFrame) -> pd.DataFrame:
     for names, group in points.groupby(POINT, sort=False):
         left = pd.DataFrame(group.channels_left.map(json.loads).tolist())
         if len(left.columns):
-            parts.append(_named(names, pd.DataFrame({"layer": left.columns, **intervals(left.to_numpy())})))
+            parts.append((names, {"layer": left.columns.to_numpy(object), **intervals(left.to_numpy())}))
     made = _joined(parts, ["layer"])
     dense = made[made.label == CONTROL].groupby(["task", "layer"])["mean"].max()
     most = made.groupby(["task", "layer"]).high.max().combine_first(made.groupby(["task", "layer"])["mean"].max())
@@ -105,22 +107,33 @@ def norms(digest: Digest, points: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for names, group in points.groupby(POINT, sort=False):
         known = [digest.norms[key] for key in group.key if digest.norms[key].shape[1]]
-        edges = np.unique(np.concatenate([h[0] for h in known])) if known else np.empty(0)
-        shares = np.zeros((len(known), len(edges)))
-        for place, (own, share) in enumerate(known):
-            shares[place, np.searchsorted(edges, own)] = share
+        fine = [h for h in known if (np.floor(h[0]) < h[0]).any()]  # quarters and whole decades cannot be averaged
+        known = fine or known
         if known:
-            parts.append(_named(names, pd.DataFrame({"lower edge": edges, **intervals(shares)})))
+            edges = _filled(np.unique(np.concatenate([h[0] for h in known])), 0.25 if fine else 1.0)
+            shares = np.zeros((len(known), len(edges)))
+            for place, (own, share) in enumerate(known):
+                shares[place, np.searchsorted(edges, own)] = share
+            parts.append((names, {"lower edge": edges, **intervals(shares)}))
     return _joined(parts, ["lower edge"])
+
+
+def _filled(edges: np.ndarray, width: float) -> np.ndarray:
+    """The edges with those of the empty bins between them."""
+    finite = edges[np.isfinite(edges)]
+    between = np.arange(finite.min(), finite.max() + width / 2, width) if len(finite) else finite
+    return np.concatenate([edges[np.isneginf(edges)], between])
 
 
 def stability(points: pd.DataFrame) -> pd.DataFrame:
     """Test accuracy and share of parameters removed at every knob point of a grid."""
-    rows = []
-    for names, group in points[points.label != CONTROL].groupby(POINT, sort=False):
-        for measure in ("test_accuracy", SPARSITY):
-            rows.append({**dict(zip(POINT, names, strict=True)), "measure": measure, **vars(mean_interval(group[measure]))})
-    return pd.DataFrame(rows, columns=[*POINT, "measure", "mean", "low", "high", "n"])
+    parts = []
+    for measure in ("test_accuracy", SPARSITY):
+        found = points[points.label != CONTROL].groupby(POINT, sort=False)[measure].agg(["mean", "std", "count"])
+        half = stats.t.ppf(0.975, (found["count"] - 1).clip(lower=1)) * found["std"] / np.sqrt(found["count"])
+        made = found.assign(measure=measure, low=found["mean"] - half, high=found["mean"] + half, n=found["count"])
+        parts.append(made.reset_index()[[*POINT, "measure", "mean", "low", "high", "n"]])
+    return pd.concat(parts, ignore_index=True)
 
 
 def cost(records: pd.DataFrame) -> pd.DataFrame:
@@ -144,10 +157,13 @@ def failures(records: pd.DataFrame) -> pd.DataFrame:
     return made.reset_index().rename(columns={"title": "method", "first": "first record"})
 
 
-def _named(names: tuple, part: pd.DataFrame) -> pd.DataFrame:
-    return pd.DataFrame(dict(zip(POINT, names, strict=True)), index=part.index).join(part)
-
-
-def _joined(parts: list[pd.DataFrame], own: list[str]) -> pd.DataFrame:
-    columns = [*POINT, *own, "mean", "low", "high", "n"]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+def _joined(parts: list[tuple[tuple, dict[str, Any]]], own: list[str]) -> pd.DataFrame:
+    """One frame of many knob points' columns, built at once: frames of their own would take most of the time."""
+    sizes = [len(part["mean"]) for _, part in parts]
+    made: dict[str, Any] = {}
+    for place, name in enumerate(POINT):
+        made[name] = np.repeat(np.array([names[place] for names, _ in parts], dtype=object), sizes)
+    for name in [*own, "mean", "low", "high", "n"]:
+        columns = [np.broadcast_to(part[name], size) for (_, part), size in zip(parts, sizes, strict=True)]
+        made[name] = np.concatenate(columns) if columns else []
+    return pd.DataFrame(made)

@@ -76,7 +76,8 @@ class Study(Strict):
     @property
     def size(self) -> int:
         """The number of trials, those included that the sampler has yet to choose."""
-        return len(self.slots()) * self.samples if self.sampler == "optuna" else len(self.trials())
+        points = [len(self._grid(x)) if self.sampler == "grid" else self.samples for x in self.methods]
+        return sum(points) * len(self.tasks) * len(self.seeds)
 
     def trial(self, slot: Slot, setting: MethodSetting) -> Trial:
         """The trial of a method's setting in its slot."""

@@ -22,6 +22,10 @@ MEASURED = ("ok", "collapsed")
 TEXTS = (
     "key", "task", "label", "title", "status", "seed", "knob_name", "hyperparameters", "channels_left", "error",
 )  # fmt: skip
+NEEDED = (
+    "task", "label", "title", "status", "seed", "knob_name", "knob", "hyperparameters", "val_accuracy", "test_accuracy",
+    SPARSITY, "seconds",
+)  # fmt: skip
 NOTHING = Interval(np.nan, np.nan, np.nan, 0)
 
 
@@ -87,8 +91,10 @@ def summarise(records: pd.DataFrame) -> pd.DataFrame:
     Each seed is a whole replicate: its points are chosen by its own validation accuracy, and shown at test.
     """
     rows = []
+    records = records[[*NEEDED]]
+    dense_of = {task: controls(group) for task, group in records.groupby("task", sort=False)}
     for (task, label), group in records.groupby(["task", "label"], sort=False):
-        dense = controls(records[records.task == task])
+        dense = dense_of[task]
         rows.append({"task": task, "method": group.title.iloc[0], **_row(group, dense, is_control=label == CONTROL)})
     return pd.DataFrame(rows)
 

@@ -36,7 +36,7 @@ function hover(trials, i, label) {
     `test ${byId("y").value}: ${fixed(asked(trials.y[i]))} %, validation: ${fixed(asked(trials.validation[i]))} %`,
     `${data.pareto.axes[kind].replace(" (%)", "")}: ${fixed(trials.x[kind][i])} %`,
     `channels left, layer by layer: ${words(trials.left[i]).map((w) => w.split(" ").join(": ")).join(", ")}`,
-    `record ${trials.key[i].slice(0, 12)}`,
+    `record ${trials.key[i]}`,
   ];
 }
 
