@@ -120,24 +120,34 @@ function fillTables(found, kind, y) {
   fill("trials", ["method and seed", "hyperparameters", "accuracy", "removed", "channels left", "record"], drawn.map((i) => hover(trials, i, trials.label[i])));
 }
 
-function drawCharts() {
-  for (const [name, chart] of Object.entries(data.charts)) {
-    const plot = chart.plots[chart.by_method ? `${task()}/${byId("method").value}` : task()];
-    const traces = (plot ? plot.data : []).filter((trace) => trace.meta === undefined || shown(trace.meta));
-    const empty = { text: "no record has this", showarrow: false, xref: "paper", yref: "paper", x: 0.5, y: 0.5 };
-    const own = plot ? { ...plot.layout } : { annotations: [empty], height: 240 };
-    if (narrow() && own.height) own.margin = { l: 48, r: 8, t: 8, b: 48 };
-    byId(`plot-${name}`).style.minHeight = `${own.height || 360}px`;
-    Plotly.react(`plot-${name}`, traces, layout(own), CONFIG);
-  }
+function drawChart(name) {
+  const chart = data.charts[name];
+  const plot = chart.plots[chart.by_method ? `${task()}/${byId("method").value}` : task()];
+  const traces = (plot ? plot.data : []).filter((trace) => trace.meta === undefined || shown(trace.meta));
+  const empty = { text: "no record has this", showarrow: false, xref: "paper", yref: "paper", x: 0.5, y: 0.5 };
+  const own = plot ? { ...plot.layout } : { annotations: [empty], height: 240 };
+  if (narrow() && own.height) own.margin = { l: 48, r: 8, t: 8, b: 48 };
+  byId(`plot-${name}`).style.minHeight = `${own.height || 360}px`;
+  Plotly.react(`plot-${name}`, traces, layout(own), CONFIG);
 }
+
+const near = new Set();  // charts that were in sight: the others are drawn when they come there
+const sight = new IntersectionObserver((entries) => {
+  for (const entry of entries.filter((one) => one.isIntersecting)) {
+    const name = entry.target.id.slice("plot-".length);
+    sight.unobserve(entry.target);
+    near.add(name);
+    drawChart(name);
+  }
+}, { rootMargin: "300px" });
+for (const name of Object.keys(data.charts)) sight.observe(byId(`plot-${name}`));
 
 function draw() {
   const on = boxes.filter((box) => box.checked);
   for (const button of document.querySelectorAll(".only"))
     button.setAttribute("aria-pressed", on.length === 1 && on[0].value === button.value);
   drawPareto();
-  setTimeout(drawCharts);
+  near.forEach(drawChart);
 }
 
 const show = (wanted) => {
