@@ -23,6 +23,7 @@ def made_study(folder: Path, tasks: int = 1, methods: int = 4, points: int = 4, 
     for i in range(methods - 1):
         lines += [f"[methods.m{i}]", 'method = "magnitude_filter"', f'title = "Method {i}"']
         lines += [f"ratio = {[round(ratio + i * 1e-5, 6) for ratio in ratios]}"]
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "made.toml"
     path.write_text("\n".join(lines) + "\n")
     return path
