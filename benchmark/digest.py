@@ -92,6 +92,8 @@ def norm_shares(record: Record) -> np.ndarray:
         edges, counts = zip(*sorted((float(k), v) for k, v in record.norm_histogram.items()), strict=True)
         return np.array([edges, np.array(counts) / sum(counts)], dtype=np.float32)
     if record.threshold_sweep:
-        powers, below = zip(*sorted((round(np.log10(float(k))), v) for k, v in record.threshold_sweep.items()), strict=True)
+        powers, below = zip(
+            *sorted((round(np.log10(float(k))), v) for k, v in record.threshold_sweep.items()), strict=True
+        )
         return np.array([[-np.inf, *powers], np.diff([0.0, *below, 1.0])], dtype=np.float32)
     return np.empty((2, 0), dtype=np.float32)

@@ -163,7 +163,13 @@ def corners(measured: pd.DataFrame, kind: str) -> pd.DataFrame:
         front = pd.concat(chosen)
         for mark, share in {"all": 1.0, "half": 0.5, "one": 1 / group.seed.nunique()}.items():
             surface = 100 * attainment(front[kind], front.test_accuracy, front.seed, share)
-            found = {"label": label, "title": title, "mark": f"attained by {mark}", "x": surface[:, 0], "y": surface[:, 1]}
+            found = {
+                "label": label,
+                "title": title,
+                "mark": f"attained by {mark}",
+                "x": surface[:, 0],
+                "y": surface[:, 1],
+            }
             parts.append(pd.DataFrame(found))
     return pd.concat(parts[1:] or parts, ignore_index=True)
 

@@ -89,7 +89,9 @@ def _check_own(out: Path, name: str, digests: set[Any]) -> None:
     path = out / name
     for parent in path.relative_to(out).parents:
         if (out / parent).exists() and not (out / parent).is_dir():
-            raise UsageError(f"{out / parent} is in the way and not of this command's making; move it or choose another --out")
+            raise UsageError(
+                f"{out / parent} is in the way and not of this command's making; move it or choose another --out"
+            )
     if not path.exists() and not path.is_symlink():
         return
     if path.is_symlink() or not path.is_file() or sha256(path) not in digests:

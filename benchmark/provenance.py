@@ -31,7 +31,8 @@ def summary(digest: Digest) -> list[str]:
 def facts(digest: Digest) -> dict[str, str]:
     """When and how long the trials ran."""
     frame, records = digest.frame, digest.records
-    trained = sum(r.train_seconds or 0.0 for r in records)
+    bases = {(r.task, repr(r.base), r.seed, r.base_seconds) for r in records if r.base_seconds}
+    trained = sum(r.train_seconds or 0.0 for r in records) + sum(seconds for *_, seconds in sorted(bases, key=repr))
     made = sorted(r.created for r in records if r.created)
     protocol = ", ".join(f"{name} {value}" for name, value in digest.study.protocol.model_dump().items())
     proof = frame[frame.status.isin(MEASURED)].removal_error.max()
@@ -39,9 +40,11 @@ def facts(digest: Digest) -> dict[str, str]:
         "study": digest.study.name,
         "protocol": protocol,
         "seeds": ", ".join(map(str, digest.study.seeds)),
-        "training": f"{trained:,.0f} seconds ({trained / 3600:,.1f} hours) in all, base networks not counted",
+        "training": f"{trained:,.0f} seconds ({trained / 3600:,.1f} hours) in all, shared base networks once",
         "recorded": f"{made[0]} to {made[-1]}" if made else "not said",
-        "removal proof": "none" if pd.isna(proof) else f"largest relative difference of a logit {proof:.1e}, in float64",
+        "removal proof": "none"
+        if pd.isna(proof)
+        else f"largest relative difference of a logit {proof:.1e}, in float64",
     }
 
 

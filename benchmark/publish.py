@@ -23,8 +23,12 @@ console = Console()
 
 def publish_site(
     studies: Annotated[list[str], typer.Argument(help="Studies by name, or .toml files; each gets a page.")],
-    out: Annotated[Path, typer.Option(help="The site's folder; files there that publish did not make stay.")] = Path("site"),
-    results: Annotated[Path, typer.Option(help="The folder that holds a folder of results per study.")] = Path("results"),
+    out: Annotated[Path, typer.Option(help="The site's folder; files there that publish did not make stay.")] = Path(
+        "site"
+    ),
+    results: Annotated[Path, typer.Option(help="The folder that holds a folder of results per study.")] = Path(
+        "results"
+    ),
 ) -> None:
     """Make a static site from the studies' records: figures, tables, records, and where all of it comes from.
 
@@ -49,7 +53,8 @@ def publish_site(
 
 def build(records: dict[str, Path], texts: dict[str, str], folder: Path) -> None:
     """Writes the whole site of studies, given their records and files, into an empty folder. Raises UsageError."""
-    from benchmark.page import Source, write_index, write_page  # plotly and matplotlib only where they are used
+    from benchmark.layout import Source  # matplotlib and plotly only where they are used
+    from benchmark.page import write_index, write_page
 
     entries = []
     for name, text in texts.items():

@@ -153,7 +153,11 @@ def failures(records: pd.DataFrame) -> pd.DataFrame:
     bad = records[records.status != "ok"]
     bad = bad.assign(cause=bad.error.where(bad.error != "", "a layer lost all its channels; it keeps one"))
     found = bad.groupby(["task", "title", "status", "cause"], sort=False)
-    made = found.agg(trials=("key", "size"), seeds=("seed", lambda seeds: ", ".join(map(str, sorted(set(seeds))))), first=("key", "first"))
+    made = found.agg(
+        trials=("key", "size"),
+        seeds=("seed", lambda seeds: ", ".join(map(str, sorted(set(seeds))))),
+        first=("key", "first"),
+    )
     return made.reset_index().rename(columns={"title": "method", "first": "first record"})
 
 

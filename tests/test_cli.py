@@ -77,7 +77,19 @@ def test_lists(deadweight):
 def test_every_command_has_help_with_an_example(deadweight):
     code, out, _ = deadweight("--help")
     assert code == 0
-    for command in ("list", "run", "status", "plot", "new", "check", "dynamics", "export", "reduce"):
+    for command in (
+        "list",
+        "run",
+        "status",
+        "plot",
+        "new",
+        "check",
+        "dynamics",
+        "export",
+        "reduce",
+        "publish",
+        "verify",
+    ):
         assert command in out
         code, text, _ = deadweight(command, "--help")
         assert code == 0

@@ -10,7 +10,7 @@ import pytest
 from benchmark.publish import build
 from benchmark.records import Store
 from benchmark.study import load_study
-from tests.made_records import made_results
+from tests.made_study import made_results
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [
@@ -178,5 +178,7 @@ def test_without_scripts_the_figure_and_tables_are_there(browser, site):
     page = context.new_page()
     page.goto((site / "made/index.html").as_uri())
     assert page.locator("img.static").first.is_visible()
-    assert page.get_by_role("cell", name="Method 0").or_(page.get_by_role("rowheader", name="Method 0")).first.is_visible()
+    assert (
+        page.get_by_role("cell", name="Method 0").or_(page.get_by_role("rowheader", name="Method 0")).first.is_visible()
+    )
     context.close()

@@ -6,10 +6,10 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from benchmark import cli, digest, figures, page, series, tables
+from benchmark import cli, digest, figures, layout, sections, series, tables
 from benchmark.records import Store
 from benchmark.study import load_study
-from tests.made_records import made_records, made_results, write_records
+from tests.made_study import made_records, made_results, write_records
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def embedded(site, study="made"):
 
 def source(path, results):
     study = load_study(str(path))
-    return page.Source(digest.read(study, Store(results / study.name)), path.read_text())
+    return layout.Source(digest.read(study, Store(results / study.name)), path.read_text())
 
 
 def test_two_runs_give_the_same_bytes_whatever_the_order_of_records(deadweight, tmp_path):
@@ -66,7 +66,11 @@ def test_a_page_shows_what_the_records_say(deadweight, tmp_path):
     keys = {key[:12]: key for key in records}
     for task, found in shown["tasks"].items():
         trials = found["trials"]
-        assert trials["count"] == len(trials["key"]) == sum(r.status == "ok" and r.task.name == task for r in records.values())
+        assert (
+            trials["count"]
+            == len(trials["key"])
+            == sum(r.status == "ok" and r.task.name == task for r in records.values())
+        )
         for i, key in enumerate(trials["key"]):
             record = records[keys[key]]
             assert trials["y"][i] == pytest.approx(100 * record.test_accuracy, abs=1e-4)
@@ -83,7 +87,9 @@ def test_a_page_shows_what_the_records_say(deadweight, tmp_path):
 
 def test_text_from_records_never_becomes_markup(deadweight, tmp_path):
     path, _ = made_results(tmp_path, bad=0.3)
-    path.write_text(path.read_text().replace("Method 0", "</script><b>Method</b> 0").replace("Made up", "<i>Made</i> up"))
+    path.write_text(
+        path.read_text().replace("Method 0", "</script><b>Method</b> 0").replace("Made up", "<i>Made</i> up")
+    )
     assert deadweight("publish", path)[0] == 0
     html = (tmp_path / "site/made/index.html").read_text()
     assert "made up &lt;b&gt;to fail&lt;/b&gt; &amp; be shown" in html
@@ -93,7 +99,11 @@ def test_text_from_records_never_becomes_markup(deadweight, tmp_path):
 
 
 def test_every_chart_is_one_that_plotly_accepts(tmp_path):
-    charts = [c for make in page.SECTIONS for c in (make(source(*made_results(tmp_path))) or page.Section("", "")).charts]
+    charts = [
+        c
+        for make in sections.SECTIONS
+        for c in (make(source(*made_results(tmp_path))) or layout.Section("", "")).charts
+    ]
     assert {chart.name for chart in charts} == {"epochs", "layers", "norms", "stability", "cost"}
     for chart in charts:
         assert chart.plots
@@ -103,9 +113,9 @@ def test_every_chart_is_one_that_plotly_accepts(tmp_path):
 
 def test_old_and_new_records_can_be_shown(tmp_path):
     old, new = (source(*made_results(tmp_path / name, new=name == "new")) for name in ("old", "new"))
-    assert list(page.pareto(old).content["axes"]) == list(figures.AXES)
-    assert "latency_saved" in page.pareto(new).content["axes"]
-    assert "beside other trials" in page.pareto(new).content["axes"]["latency_saved"]
+    assert list(sections.pareto(old).content["axes"]) == list(figures.AXES)
+    assert "latency_saved" in sections.pareto(new).content["axes"]
+    assert "beside other trials" in sections.pareto(new).content["axes"]["latency_saved"]
     for made in (old, new):
         tidy = series.norms(made.digest, made.thin)
         assert tidy.groupby(series.POINT)["mean"].sum().to_numpy() == pytest.approx(1, abs=1e-6)
@@ -243,7 +253,9 @@ def test_verify_finds_what_was_changed(deadweight, tmp_path):
     out = verify_with("made/records.jsonl", '"seed": 0', '"seed": 7')
     assert "nothing can be recomputed: made/records.jsonl, line 1: its content does not have the key" in out
     cost = made["made/data/cost.csv"].decode().splitlines()[1].split(",")[4]
-    assert f"made/data/cost.csv, row 2, mean: published 1, recomputed {cost}" in verify_with("made/data/cost.csv", cost, "1")
+    assert f"made/data/cost.csv, row 2, mean: published 1, recomputed {cost}" in verify_with(
+        "made/data/cost.csv", cost, "1"
+    )
     assert "made/index.html differs from the page" in verify_with("made/index.html", "Made up", "Made so")
     (site / "made/made.toml").unlink()
     assert "made/made.toml is missing" in deadweight("verify", "site")[1]

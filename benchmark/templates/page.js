@@ -18,7 +18,7 @@ function layout(own) {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, size: narrow() ? 11 : 13 },
     margin: { l: narrow() ? 48 : 64, r: 12, t: 12, b: 56 }, hovermode: "closest", dragmode: narrow() ? false : "zoom",
     hoverlabel: { bgcolor: raised, bordercolor: line, font: { color: ink }, align: "left" },
-    legend: { orientation: "h", y: -0.22, yanchor: "top", x: 0 }, ...own,
+    legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0 }, ...own,
   };
   for (const name of Object.keys(made).concat(["xaxis", "yaxis"]).filter((key) => /^[xy]axis\d*$/.test(key))) {
     const grid = { gridcolor: line, zerolinecolor: line, linecolor: line, automargin: true };
@@ -40,6 +40,15 @@ function hover(trials, i, label) {
   ];
 }
 
+function fold(text) {
+  const lines = [""], width = narrow() ? 34 : 70;
+  for (const word of text.split(", ")) {
+    if (lines.at(-1) && lines.at(-1).length + word.length > width) lines.push("");
+    lines[lines.length - 1] += (lines.at(-1) ? ", " : "") + word;
+  }
+  return lines.map(plain).join(",<br>");
+}
+
 function paretoTraces(found, kind) {
   const { trials, lines, dense } = found;
   const points = [], steps = [], bands = [];
@@ -48,7 +57,7 @@ function paretoTraces(found, kind) {
     const mine = trials.label.flatMap((own, i) => (own === label && trials.x[kind][i] !== null ? [i] : []));
     points.push({
       type: "scatter", mode: "markers", name: plain(method.title), x: mine.map((i) => trials.x[kind][i]),
-      y: mine.map((i) => asked(trials.y[i])), text: mine.map((i) => hover(trials, i, label).map(plain).join("<br>")),
+      y: mine.map((i) => asked(trials.y[i])), text: mine.map((i) => hover(trials, i, label).map(fold).join("<br>")),
       customdata: mine, hovertemplate: "%{text}<extra></extra>", meta: "trials",
       marker: { color: method.color, symbol: method.symbol, size: 7, opacity: 0.5 },
     });
@@ -176,6 +185,6 @@ byId("plot-pareto").addEventListener("keydown", (event) => {
   if (!all.length) return;
   at = (at + step + all.length) % all.length;
   Plotly.Fx.hover("plot-pareto", [all[at]]);
-  byId("spoken").textContent = all[at].text.replaceAll("<br>", "; ").replaceAll("&lt;", "<").replaceAll("&amp;", "&");
+  byId("spoken").textContent = all[at].text.replaceAll(",<br>", ", ").replaceAll("<br>", "; ").replaceAll("&lt;", "<").replaceAll("&amp;", "&");
 });
 draw();
