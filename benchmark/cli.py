@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from benchmark.compare_command import compare_records
 from benchmark.dynamics_command import simulate_dynamics
 from benchmark.errors import UsageError, unknown
 from benchmark.execute import Resources
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 console = Console(width=WIDTH)
 
+app.command("compare")(compare_records)
 app.command("data")(get_data)
 app.command("dynamics")(simulate_dynamics)
 app.command("export")(export_network)

@@ -110,7 +110,7 @@ def _row(group: pd.DataFrame, dense: pd.DataFrame, is_control: bool) -> dict:
         if len(dense) and not is_control:
             least = dense.val_accuracy.mean() - points / 100
             row[f"within {points:g}"] = mean_interval([_within(seed, least) for seed in seeds])
-    row["hypervolume"] = NOTHING if is_control else mean_interval([_seed_hypervolume(seed) for seed in seeds])
+    row["hypervolume"] = NOTHING if is_control else mean_interval([seed_hypervolume(seed) for seed in seeds])
     row["largest drop"] = NOTHING if is_control else mean_interval([_drop(seed) for seed in seeds])
     row["cost"] = measured.seconds.mean() / dense.seconds.mean() if len(dense) else np.nan
     return row
@@ -133,7 +133,8 @@ def _drop(seed: pd.DataFrame) -> float:
     return largest_drop(seed.knob, seed.test_accuracy) if len(others) == 1 else np.nan
 
 
-def _seed_hypervolume(seed: pd.DataFrame) -> float:
+def seed_hypervolume(seed: pd.DataFrame) -> float:
+    """The hypervolume of one seed's measured points: the front chosen on validation, its volume taken on test."""
     front = seed[on_front(seed[SPARSITY], seed.val_accuracy)]
     return hypervolume(front[SPARSITY], front.test_accuracy, floor=0.0)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmark import cli
 from benchmark import registry as registry_module
 
 FAULTY = Path(__file__).parent / "faulty"
@@ -40,6 +41,24 @@ def tiny(tmp_path):
     path = tmp_path / "tiny.toml"
     path.write_text(TINY)
     return path
+
+
+@pytest.fixture
+def deadweight(monkeypatch, capsys, tmp_path):
+    """Runs the command in this process, in an empty folder; gives exit code, output and errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["deadweight", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as ending:
+            code = ending.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
 
 
 @pytest.fixture

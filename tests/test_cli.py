@@ -1,9 +1,7 @@
 import os
-import sys
 
 import pytest
 
-from benchmark import cli
 from benchmark.datasets import ENVIRONMENT
 from benchmark.export import load
 from benchmark.measure import parameters
@@ -11,24 +9,6 @@ from benchmark.records import Store
 from benchmark.running import locked
 from benchmark.study import load_study
 from tests.made_data import make_mnist
-
-
-@pytest.fixture
-def deadweight(monkeypatch, capsys, tmp_path):
-    """Runs the command in this process, in an empty folder; gives exit code, output and errors."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["deadweight", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as ending:
-            code = ending.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 def files(folder):
@@ -77,19 +57,8 @@ def test_lists(deadweight):
 def test_every_command_has_help_with_an_example(deadweight):
     code, out, _ = deadweight("--help")
     assert code == 0
-    for command in (
-        "list",
-        "run",
-        "status",
-        "plot",
-        "new",
-        "check",
-        "dynamics",
-        "export",
-        "reduce",
-        "publish",
-        "verify",
-    ):
+    commands = "list run status plot new check compare dynamics export publish reduce verify"
+    for command in commands.split():
         assert command in out
         code, text, _ = deadweight(command, "--help")
         assert code == 0
