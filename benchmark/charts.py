@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from benchmark.figures import style
 from benchmark.interactive import SYMBOLS, color, number, values
+from benchmark.style import style
 
 
 def point_lines(tidy: pd.DataFrame, x: str, panels: dict[str, str], x_axis: dict[str, Any]) -> dict[str, Any]:
@@ -22,17 +22,17 @@ def point_lines(tidy: pd.DataFrame, x: str, panels: dict[str, str], x_axis: dict
         places = sorted(group.place.unique())
         shades = sns.color_palette("viridis", len(places)).as_hex()
         traces = []
-        for number, measure in enumerate(panels, start=1):
+        for panel, measure in enumerate(panels, start=1):
             part = group if len(panels) == 1 else group[group.measure == measure]
             for (place, point), line in part.groupby(["place", "point"]):
-                first = number == 1
+                first = panel == 1
                 traces.append(
                     {
                         "type": "scatter", "mode": "lines", "name": point, "legendgroup": point, "showlegend": first,
                         "x": values(line[x]), "y": values(100 * line["mean"]),
                         "customdata": _spread(line), "line": {"color": shades[places.index(place)], "width": 2},
-                        "yaxis": "y" if number == 1 else f"y{number}",
-                        "hovertemplate": f"{_plain(point)}<br>%{{x}}: %{{y:.2f}} ± %{{customdata}}, {_count(line)}<extra></extra>",
+                        "yaxis": "y" if panel == 1 else f"y{panel}",
+                        "hovertemplate": f"{_plain(point)}<br>%{{x}}: {_shown(line)}<extra></extra>",
                     }
                 )  # fmt: skip
         plots[f"{task}/{label}"] = {"data": traces, "layout": _panels(panels, x_axis)}
@@ -73,16 +73,16 @@ def stability_lines(tidy: pd.DataFrame) -> dict[str, Any]:
     plots = {}
     for task, group in tidy.groupby("task", sort=False):
         traces = []
-        for number, measure in enumerate(titles, start=1):
+        for panel, measure in enumerate(titles, start=1):
             for (label, title), line in group[group.measure == measure].groupby(["label", "title"], sort=False):
                 traces.append(
                     {
                         "type": "scatter", "mode": "lines+markers", "name": title, "meta": label, "showlegend": False,
                         "x": line.place.tolist(), "y": values(100 * line["mean"]), "customdata": _spread(line),
                         "text": line.point.tolist(), "marker": {"symbol": SYMBOLS[style(label)[1]], "size": 7},
-                        "line": {"color": color(label), "width": 1.5}, "yaxis": "y" if number == 1 else f"y{number}",
+                        "line": {"color": color(label), "width": 1.5}, "yaxis": "y" if panel == 1 else f"y{panel}",
                         "error_y": {"array": values(100 * (line.high - line["mean"])), "thickness": 0.8, "width": 2},
-                        "hovertemplate": f"{_plain(title)}<br>%{{text}}: %{{y:.2f}} ± %{{customdata}}, {_count(line)}<extra></extra>",
+                        "hovertemplate": f"{_plain(title)}<br>%{{text}}: {_shown(line)}<extra></extra>",
                     }
                 )  # fmt: skip
         axis = {"title": {"text": "knob point, from weak to strong"}, "dtick": 1 if group.place.max() <= 20 else None}
@@ -125,9 +125,10 @@ def _spread(tidy: pd.DataFrame) -> list[float | None]:
     return [number(half) for half in (100 * (tidy.high - tidy["mean"])).round(2).tolist()]
 
 
-def _count(tidy: pd.DataFrame) -> str:
+def _shown(tidy: pd.DataFrame) -> str:
+    """A value with half its interval and n, as plotly fills it in."""
     low, high = tidy.n.min(), tidy.n.max()
-    return f"n = {low}" if low == high else f"n = {low} to {high}"
+    return f"%{{y:.2f}} ± %{{customdata}}, n = {low}" + (f" to {high}" if high > low else "")
 
 
 def _plain(text: str) -> str:

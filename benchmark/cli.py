@@ -225,11 +225,11 @@ def check(name: Annotated[str, typer.Argument(help="A method's name (see `deadwe
 
 @app.command()
 def plot(study: StudyName = "digits", results: Results = Path("results")) -> None:
-    """Draw the Pareto figures of a study and print its table.
+    """Draw the figures of a study, Pareto fronts and dependence on ξ, and print its table.
 
     Example: deadweight plot digits
     """
-    from benchmark import figures, tables
+    from benchmark import figures, tables, threshold_figures
 
     plan = load_study(study)
     folder = results / plan.name
@@ -239,6 +239,7 @@ def plot(study: StudyName = "digits", results: Results = Path("results")) -> Non
     frame = tables.frame(records, {label: plan.legend(label) for label in plan.methods})
     with console.status("drawing"):
         made = figures.draw_all(frame, plan.title, folder / "figures")
+        made += threshold_figures.write_thresholds(plan, records, folder / "figures")
         summary = tables.summarise(frame)
         made += tables.write(summary, folder)
     tables.show(summary, console)

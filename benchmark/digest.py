@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -16,19 +17,16 @@ from benchmark.records import Record, Store
 from benchmark.spec import SCHEMA, MethodSetting
 from benchmark.study import Study
 
-SERIES = ("val_accuracy", "silent")
-HEAVY = ("history", "norm_histogram", "threshold_sweep")
 T = TypeVar("T")
 
 
 @dataclass
 class Digest:
-    """A study with its own records. `records` lack their `HEAVY` fields, which are arrays here, by key."""
+    """A study with its own records, whose histories are arrays and whose histograms are in `norms`, by key."""
 
     study: Study
     records: list[Record]
     frame: pd.DataFrame
-    history: dict[str, np.ndarray]  # `SERIES` × epochs that the trial itself trained, the last ones of the protocol's
     norms: dict[str, np.ndarray]  # lower edge (base-10 logarithm) and share of channels × bins
     strays: dict[str, int]  # records in the file that are not the study's, by why
     missing: int  # trials without a record
@@ -36,14 +34,11 @@ class Digest:
 
 @dataclass
 class _Keeper:
-    history: dict[str, np.ndarray] = field(default_factory=dict)
     norms: dict[str, np.ndarray] = field(default_factory=dict)
     seen: dict[Hashable, Any] = field(default_factory=dict)
 
     def keep(self, record: Record) -> Record:
-        """The record without its heavy fields, and with parts that equal another record's shared with it."""
-        if record.history:
-            self.history[record.key] = np.array([record.history.get(s, []) for s in SERIES], dtype=np.float32)
+        """The record with parts that equal another record's shared with it, and its numbers as arrays."""
         self.norms[record.key] = norm_shares(record)
         shared = {
             "task": self._share(record.task, record.task),
@@ -52,7 +47,10 @@ class _Keeper:
             "base": self._share(_hashable(record.base), record.base),
             "provenance": self._share(repr(record.provenance), record.provenance),
         }
-        return record.model_copy(update={**shared, **dict.fromkeys(HEAVY, {})})
+        history = {name: np.array(values, dtype=np.float32) for name, values in record.history.items()}
+        sweep = {sys.intern(threshold): share for threshold, share in record.threshold_sweep.items()}
+        own = {"history": history, "threshold_sweep": sweep, "norm_histogram": {}}
+        return record.model_copy(update={**shared, **own})
 
     def _share(self, name: Hashable, part: T) -> T:
         return self.seen.setdefault(name, part)
@@ -79,8 +77,10 @@ def read(study: Study, store: Store) -> Digest:
             f"study {study.name!r} has no records in {store.path}{others}; `deadweight run {study.name}` makes them"
         )
     frame = tables.frame(records, {label: study.legend(label) for label in study.methods})
+    place = {key: i for i, key in enumerate(frame.key)}  # as the frame, whatever order they came in
+    records.sort(key=lambda record: place[record.key])
     missing = study.size - len(records)
-    return Digest(study, records, frame, keeper.history, keeper.norms, dict(sorted(strays.items())), missing)
+    return Digest(study, records, frame, keeper.norms, dict(sorted(strays.items())), missing)
 
 
 def norm_shares(record: Record) -> np.ndarray:

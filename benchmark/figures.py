@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import textwrap
 from collections import Counter
 from pathlib import Path
@@ -14,10 +12,13 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
-from benchmark.files import write_whole
-from benchmark.pareto import Interval, attained, attainment, mean_interval, on_front
-from benchmark.tables import CONTROL, MEASURED, controls
+from benchmark.marks import collect_marks
+from benchmark.pareto import Interval, attained, mean_interval
+from benchmark.style import COLORS, SCREEN, STYLE, TIGHT, Page, style, write_figure
+from benchmark.tables import CONTROL, controls
 
 AXES = {
     "param_sparsity": "parameters removed (%)",
@@ -25,39 +26,9 @@ AXES = {
     "channel_sparsity": "hidden channels removed (%)",
     "weight_sparsity": "weights that are zero or removed (%)",
 }
-FORMATS = ("png", "pdf", "svg")
 ZOOM = 10.0  # accuracy points below dense that the main panel shows; what is lower has a panel of its own
-MANY = 10  # labels beyond which each gets a panel of its own
-COLUMNS = 5
 VECTORS = 500  # trials of a method beyond which its points are an image, also in PDF and SVG
-MARKERS = "osD^vP*X<>p"
-COLORS = sns.color_palette("colorblind")
-# The place of a name in this list is its colour and marker in every figure; other names get theirs from a hash.
-ORDER = (
-    "implicit", "l1", "group_lasso", "magnitude_filter", "network_slimming", "random_filter", "sparse_group_lasso",
-    "cges", "ssl", "proximal_adam", "magnitude_weight", "gradual_magnitude", "taylor", "fpgm", "bn_scale",
-    "growing_reg", "group_norm_sparsity", "d_gating", "spred", "hard_concrete", "scratch", "implicit_scale", "l1_adam",
-)  # fmt: skip
-STYLE = {
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.facecolor": "white",
-    "font.size": 9,
-    "legend.fontsize": 8,
-    "pdf.fonttype": 42,
-    "savefig.facecolor": "white",
-    "svg.fonttype": "path",
-    "svg.hashsalt": "deadweight",
-}
-
-
-def style(label: str) -> tuple[tuple[float, float, float], str]:
-    """The colour and the marker of a label, the same in every figure."""
-    digest = int.from_bytes(hashlib.sha256(label.encode()).digest()[:4])
-    free = len(COLORS) * len(MARKERS) - len(ORDER)
-    slot = ORDER.index(label) if label in ORDER else len(ORDER) + digest % free
-    row, column = divmod(slot, len(COLORS))
-    return COLORS[column], MARKERS[(row + column) % len(MARKERS)]
+MANY = 10  # labels beyond which each gets a panel of its own
 
 
 def draw_all(records: pd.DataFrame, title: str, folder: Path) -> list[Path]:
@@ -71,61 +42,97 @@ def draw_all(records: pd.DataFrame, title: str, folder: Path) -> list[Path]:
     return made
 
 
-def draw_pareto(records: pd.DataFrame, kind: str, title: str) -> tuple[Figure, pd.DataFrame]:
+def draw_pareto(records: pd.DataFrame, kind: str, title: str, page: Page = SCREEN) -> tuple[Figure, pd.DataFrame]:
     """The Pareto figure of one task, and every point drawn in it: all methods in one, or many in a panel each."""
-    marks = pareto_marks(records, kind)
-    band = mean_interval(controls(records).test_accuracy * 100)
+    marks = collect_marks(records, kind)
+    band = dense_band(records)
     floor = (band.mean if band.n else 100 * records.test_accuracy.max()) - ZOOM
-    draw = _draw_one if records.label.nunique() <= MANY else _draw_many
-    figure = draw(records, marks, band, floor)
+    one = records.label.nunique() <= MANY
+    figure = (_draw_one if one else _draw_many)(records, marks, band, floor, page)
     for panel in figure.axes:
         panel.set_xlim(-2, 102)
-    figure.suptitle("\n".join(textwrap.wrap(title, 72)), x=0.01, ha="left", fontsize=9)
-    figure.supxlabel(AXES[kind], fontsize=9)
-    figure.supylabel("test accuracy (%)", fontsize=9)
-    figure.text(0.01, -0.01, _caption(records), fontsize=7, va="top", color="0.3")
+    figure.supxlabel(AXES[kind], fontsize=page.font)
+    label = figure.axes[0].set_ylabel if one and page.print else figure.supylabel  # not beside a legend on top
+    label("test accuracy (%)", fontsize=page.font)
+    if not page.print:
+        figure.suptitle("\n".join(textwrap.wrap(title, 72)), x=0.01, ha="left", fontsize=page.font)
+        figure.text(0.01, -0.01, caption(records), fontsize=page.small, va="top", color="0.3")
     return figure, marks
 
 
-def _draw_one(records: pd.DataFrame, marks: pd.DataFrame, band: Interval, floor: float) -> Figure:
+def dense_band(records: pd.DataFrame) -> Interval:
+    """The test accuracy of one task's dense control in %, with its interval over seeds."""
+    return mean_interval(controls(records).test_accuracy * 100)
+
+
+def _draw_one(records: pd.DataFrame, marks: pd.DataFrame, band: Interval, floor: float, page: Page) -> Figure:
     lowest = 100 * records.test_accuracy.min()
     broken = lowest < floor
-    figure = Figure(figsize=(7.2, 4.6), layout="constrained")
+    lines = sum(1 + _legend(records, label, page).count("\n") for label in records.label.unique())
+    height = 2.7 + 0.075 * lines if page.print else 4.6  # the legend, in two columns, stands over the panels
+    figure = Figure(figsize=(page.one, height), layout="constrained")
     panels = figure.subplots(2 if broken else 1, 1, sharex=True, squeeze=False, height_ratios=[5, 1][: 1 + broken])[
         :, 0
     ]
+    size = 9 if page.print else 22
     for panel in panels:
-        _draw_band(panel, band, _legend(records, CONTROL) if band.n else None)
+        _draw_band(panel, band, _legend(records, CONTROL, page) if band.n else None)
         for label in _methods(records):
-            _draw_method(panel, marks[marks.label == label], style(label), _legend(records, label))
+            _draw_method(panel, marks[marks.label == label], style(label), _legend(records, label, page), page, size)
     panels[0].set_ylim(top=_top(records))
     if broken:
         panels[0].set_ylim(bottom=floor)
         panels[1].set_ylim(min(0, lowest), floor)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", frameon=False)
+    entries = panels[0].get_legend_handles_labels()
+    if page.print:
+        figure.legend(*entries, loc="outside upper left", frameon=False, ncols=2, **TIGHT, title=_key(records))
+    else:
+        figure.legend(*entries, loc="outside right upper", frameon=False)
     return figure
 
 
-def _draw_many(records: pd.DataFrame, marks: pd.DataFrame, band: Interval, floor: float) -> Figure:
+def _key(records: pd.DataFrame) -> str:
+    return (
+        f"points: trials; lines: what at least half of {records.seed.nunique()} seeds\n"
+        "attain; bands: all to one; grey: dense, 95 % t interval"
+    )
+
+
+def _draw_many(records: pd.DataFrame, marks: pd.DataFrame, band: Interval, floor: float, page: Page) -> Figure:
     """One panel per method in its colour, over the lines of all others in grey; triangles are points below the axis."""
     labels = _methods(records)
-    rows = -(-len(labels) // COLUMNS)
-    figure = Figure(figsize=(7.2, 1.45 * rows), layout="constrained")
-    panels = figure.subplots(rows, COLUMNS, sharex=True, sharey=True).flat
+    rows = -(-len(labels) // page.columns)
+    figure = Figure(figsize=(page.many, page.row * rows), layout="constrained")
+    panels = figure.subplots(rows, page.columns, sharex=True, sharey=True).flat
     others = _all_staircases(marks[marks.mark == "attained by half"])
     for label, panel in zip(labels, panels, strict=False):
         _draw_band(panel, band, None)
         panel.step(*others, where="pre", color="0.8", lw=0.6)
         mine = marks[marks.label == label]
-        _draw_method(panel, mine, style(label), None, size=9)
+        _draw_method(panel, mine, style(label), None, page, size=9)
         below = mine[(mine.mark == "trial") & (mine.y < floor)]
         panel.scatter(below.x, [floor + 0.4] * len(below), marker="v", s=12, color=style(label)[0])
-        panel.set_title(_legend(records, label), fontsize=7, pad=2)
-        panel.tick_params(labelsize=7)
+        panel.set_title(_legend(records, label, page), fontsize=page.small, pad=2)
+        panel.tick_params(labelsize=page.small)
         panel.set_ylim(floor, _top(records))
     for panel in list(panels):
         panel.set_axis_off()
+    if page.print:
+        _draw_key(figure, records.seed.nunique(), page)
     return figure
+
+
+def _draw_key(figure: Figure, seeds: int, page: Page) -> None:
+    """What the marks of small panels mean, over all of them."""
+    marks = {
+        f"attained by at least half of {seeds} seeds": Line2D([], [], color=COLORS[0], lw=page.line),
+        "from all to one of them": Patch(color=COLORS[0], alpha=0.25, lw=0),
+        "dense, 95 % t interval": (Patch(color="0.5", alpha=0.25, lw=0), Line2D([], [], color="0.3", ls="--")),
+        "other methods": Line2D([], [], color="0.8", lw=0.8),
+        "trials": Line2D([], [], color=COLORS[0], ls="none", marker="o", markersize=3, alpha=0.35),
+        "trials below the axis": Line2D([], [], color=COLORS[0], ls="none", marker="v", markersize=4),
+    }
+    figure.legend(marks.values(), marks, loc="outside upper left", ncols=3, frameon=False, **TIGHT)
 
 
 def _top(records: pd.DataFrame) -> float:
@@ -136,42 +143,14 @@ def _methods(records: pd.DataFrame) -> list[str]:
     return [label for label in records.label.unique() if label != CONTROL]
 
 
-def _caption(records: pd.DataFrame) -> str:
+def caption(records: pd.DataFrame) -> str:
+    """What a Pareto figure of these records shows, with n and how intervals are made."""
     seeds = records.seed.nunique()
     return (
         f"Points: trials, n = {seeds} seeds. Lines: attained by at least half of the seeds, bands from all to one of "
         "them; fronts chosen on validation, drawn on test.\nGrey band: dense control, mean and 95 % t interval."
         + (" Grey lines: the other methods. ▼: trials below the axis." if records.label.nunique() > MANY else "")
     )
-
-
-def pareto_marks(records: pd.DataFrame, kind: str) -> pd.DataFrame:
-    """Every mark of the figure: trials as points, and the corners of attainment surfaces."""
-    measured = records[records.status.isin(MEASURED)]
-    points = measured[["label", "title", "seed", "hyperparameters", "status", "key"]].assign(
-        mark="trial", x=100 * measured[kind], y=100 * measured.test_accuracy
-    )
-    return pd.concat([points, corners(measured, kind)], ignore_index=True)
-
-
-def corners(measured: pd.DataFrame, kind: str) -> pd.DataFrame:
-    """The corners of the surfaces that all, half and one of the seeds attain, in %, for every method but the control."""
-    parts = [pd.DataFrame({"label": [], "title": [], "mark": [], "x": np.empty(0), "y": np.empty(0)})]
-    rivals = measured.loc[measured.label != CONTROL, ["label", "title", "seed", kind, "val_accuracy", "test_accuracy"]]
-    for (label, title), group in rivals.groupby(["label", "title"], sort=False):
-        chosen = [seed[on_front(seed[kind], seed.val_accuracy)] for _, seed in group.groupby("seed")]
-        front = pd.concat(chosen)
-        for mark, share in {"all": 1.0, "half": 0.5, "one": 1 / group.seed.nunique()}.items():
-            surface = 100 * attainment(front[kind], front.test_accuracy, front.seed, share)
-            found = {
-                "label": label,
-                "title": title,
-                "mark": f"attained by {mark}",
-                "x": surface[:, 0],
-                "y": surface[:, 1],
-            }
-            parts.append(pd.DataFrame(found))
-    return pd.concat(parts[1:] or parts, ignore_index=True)
 
 
 def _draw_band(panel: Axes, band: Interval, name: str | None) -> None:
@@ -181,7 +160,7 @@ def _draw_band(panel: Axes, band: Interval, name: str | None) -> None:
         panel.axhline(band.mean, color="0.3", lw=1, ls="--", label=name)
 
 
-def _draw_method(panel: Axes, marks: pd.DataFrame, look: tuple, name: str | None, size: float = 22) -> None:
+def _draw_method(panel: Axes, marks: pd.DataFrame, look: tuple, name: str | None, page: Page, size: float) -> None:
     """A method's trials as faint points, and what half of its seeds attain as a line within a band."""
     color, marker = look
     trials = marks[marks.mark == "trial"]
@@ -196,7 +175,7 @@ def _draw_method(panel: Axes, marks: pd.DataFrame, look: tuple, name: str | None
     grid = np.unique(np.concatenate([[0.0], one[:, 0], everyone[:, 0]]))
     panel.fill_between(grid, attained(everyone, grid), attained(one, grid), step="pre", color=color, alpha=0.12, lw=0)
     panel.step(
-        *_staircase(half), where="pre", color=color, lw=1.6, marker=marker, markersize=size**0.5 - 0.7,
+        *_staircase(half), where="pre", color=color, lw=page.line, marker=marker, markersize=size**0.5 - 0.7,
         markevery=slice(1, None), label=name,
     )  # fmt: skip
 
@@ -215,23 +194,10 @@ def _all_staircases(lines: pd.DataFrame) -> np.ndarray:
     return np.concatenate([part for step in steps for part in (np.array(step), gap)] or [gap], axis=1)
 
 
-def _legend(records: pd.DataFrame, label: str) -> str:
+def _legend(records: pd.DataFrame, label: str, page: Page) -> str:
     """The method's title, with how many of its trials did not end well."""
     mine = records[records.label == label]
     bad = Counter(mine.status[mine.status != "ok"])
     counts = ", ".join(f"{count} {status}" for status, count in sorted(bad.items()))
-    return mine.title.iloc[0] + (f"\n({counts} of {len(mine)})" if counts else "")
-
-
-def write_figure(figure: Figure, points: pd.DataFrame, stem: Path) -> list[Path]:
-    """Writes a figure as PNG, PDF and SVG, the same bytes each time, and its points as CSV; returns the paths."""
-    made = []
-    for suffix in FORMATS:
-        buffer = io.BytesIO()
-        metadata = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}[suffix]
-        figure.savefig(buffer, format=suffix, dpi=200, bbox_inches="tight", metadata=metadata)
-        made.append(stem.with_name(f"{stem.name}.{suffix}"))
-        write_whole(made[-1], buffer.getvalue())
-    made.append(stem.with_name(f"{stem.name}.csv"))
-    write_whole(made[-1], points.to_csv(index=False, lineterminator="\n").encode())
-    return made
+    lines = [mine.title.iloc[0], *([f"({counts} of {len(mine)})"] if counts else [])]
+    return "\n".join(textwrap.fill(line, page.wrap) for line in lines)

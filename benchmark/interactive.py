@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.markers import MarkerStyle
 
-from benchmark.figures import AXES, corners, style
+from benchmark.figures import AXES
+from benchmark.marks import collect_corners
 from benchmark.pareto import attained, mean_interval
+from benchmark.style import style
 from benchmark.tables import CONTROL, MEASURED, controls
 
 X = {**AXES, "latency_saved": "latency saved (%), taken beside other trials"}
@@ -76,7 +78,7 @@ def all_corners(records: pd.DataFrame) -> pd.DataFrame:
     for task, group in measured.groupby("task", sort=False):
         for kind in X:
             if group[kind].notna().any():
-                parts.append(corners(group[group[kind].notna()], kind).assign(task=task, axis=kind))
+                parts.append(collect_corners(group, kind).assign(task=task, axis=kind))
     names = ["task", "axis", "label", "title", "mark", "x", "y"]
     return pd.concat(parts, ignore_index=True)[names] if parts else pd.DataFrame(columns=names)
 

@@ -96,7 +96,8 @@ def _check_own(out: Path, name: str, digests: set[Any]) -> None:
         return
     if path.is_symlink() or not path.is_file() or sha256(path) not in digests:
         raise UsageError(
-            f"{path} is in the way: this command did not make it, or it was changed since; move it or choose another --out"
+            f"{path} is in the way: this command did not make it, or it was changed since; "
+            "move it or choose another --out"
         )
 
 

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import matplotlib as mpl
 import pandas as pd
 
-from benchmark import charts, figures, interactive, provenance, series, tables
+from benchmark import charts, checklist, figures, interactive, provenance, series, tables
 from benchmark.interactive import Chart
 from benchmark.layout import Image, Section, Source, Table, csv
+from benchmark.paper import write_paper
 from benchmark.registry import card, get_method
+from benchmark.statistics import REFERENCE, at_sparsity, compare_methods, hypervolumes
+from benchmark.statistics_texts import comparison_texts, hypervolume_texts, sparsity_texts
 from benchmark.study import study_names
-from benchmark.tables import CONTROL, SPARSITY
+from benchmark.style import STYLE
+from benchmark.tables import CONTROL, MEASURED, SPARSITY
 
+PAPER = 10_000  # trials of a study beyond which its page has no files for print
 ROWS = 200  # rows of a table that a page shows at most; its CSV has them all
 
 
@@ -24,7 +31,7 @@ def pareto(source: Source) -> Section:
     content = interactive.pareto(frame, surfaces)
     files = {"data/fronts.csv": csv(surfaces), "data/trials.csv": csv(frame)}
     images = []
-    with mpl.rc_context(figures.STYLE):
+    with mpl.rc_context(STYLE):
         for task, group in frame.groupby("task", sort=False):
             figure, _ = figures.draw_pareto(group, SPARSITY, f"{source.digest.study.title}: {task}")
             images.append(Image(f"figures/pareto-{task}.svg", alt(task, summary[summary.task == task])))
@@ -32,8 +39,8 @@ def pareto(source: Source) -> Section:
             figure.savefig(buffer, format="svg", dpi=200, bbox_inches="tight", metadata={"Date": None})
             files[images[-1].path] = buffer.getvalue()
     note = (
-        f"Points are single trials, n = {frame.seed.nunique()} seeds. A line is what at least half of the seeds attain, "
-        "its band runs from what all attain to what one attains; the points of each seed's front are chosen on the "
+        f"Points are single trials, n = {frame.seed.nunique()} seeds. A line is what at least half of the seeds "
+        "attain, its band runs from what all attain to what one attains; the points of each seed's front are chosen on the "
         "validation set and drawn at their test accuracy, nothing is interpolated. Grey: the dense control, mean and "
         "95 % t interval over seeds. Sparsity is counted on the physically reduced network."
     )
@@ -93,6 +100,51 @@ def details(source: Source) -> Section:
         files={f"data/{name}.csv": csv(frame) for name, frame in frames.items()},
         content={"methods": sorted(interactive.methods(source.frame), key=_is_control), "headings": headings},
     )  # fmt: skip
+
+
+def fairness(source: Source) -> Section:
+    """Which rules of a fair comparison the study meets."""
+    found = pd.DataFrame([vars(f) for f in checklist.check(source.digest.study, source.digest.records)])
+    unmet = found[found.met == "no"].rule
+    text = f"Not met: {'; '.join(unmet)}." if len(unmet) else "Every rule that applies is met."
+    table = Table(found, "Rules, judged from the records", "fairness", wide=("evidence",), head="rule")
+    return Section("fairness", "Fairness checklist", (text,), tables=(table,), files={"data/fairness.csv": csv(found)})
+
+
+def comparisons(source: Source) -> Section | None:
+    """What so many seeds support: hypervolumes, accuracy at equal sparsity, and methods in pairs."""
+    rivals = source.frame[source.frame.label != CONTROL]
+    if not rivals.status.isin(MEASURED).any():
+        return None
+    chosen = at_sparsity(rivals)
+    found = {"hypervolumes": hypervolumes(rivals), "at_sparsity": chosen}
+    shown = {"hypervolumes": hypervolume_texts(found["hypervolumes"]), "at_sparsity": sparsity_texts(chosen)}
+    captions = {"hypervolumes": "Hypervolume", "at_sparsity": "Test accuracy at equal sparsity"}
+    if REFERENCE in set(rivals.label):
+        found["comparisons"] = compare_methods(chosen)
+        shown["comparisons"] = comparison_texts(found["comparisons"])
+        captions["comparisons"] = "Each method against the reference, in pairs of equal task and seed"
+    return Section(
+        "comparisons", "Comparisons", tuple(f"{captions[name]}: {note}" for name, (_, note) in shown.items()),
+        tables=tuple(Table(cells, captions[name], name, head="method") for name, (cells, _) in shown.items()),
+        files={f"data/{name}.csv": csv(frame) for name, frame in found.items()},
+    )  # fmt: skip
+
+
+def paper(source: Source) -> Section:
+    """What a paper takes from the study, as files."""
+    title = "For the paper"
+    if len(source.frame) > PAPER:
+        note = f"Left out: a study of more than {PAPER:,} trials has too many marks for print."
+        return Section("paper", title, (note,))
+    with tempfile.TemporaryDirectory() as place:
+        made = write_paper(source.digest.study, source.digest.records, source.frame, Path(place))
+        files = {f"paper/{path.relative_to(place).as_posix()}": path.read_bytes() for path in sorted(made)}
+    note = (
+        "Figures at a journal's column width, tables in LaTeX and Markdown, the environments that include them, the "
+        "references of the methods, and figures.json, which names the records behind every mark."
+    )
+    return Section("paper", title, (note,), files=files)
 
 
 def _is_control(method: dict[str, str]) -> bool:
@@ -164,5 +216,15 @@ def origin(source: Source) -> Section:
 
 
 SECTIONS: tuple[Callable[[Source], Section | None], ...] = (
-    pareto, results, details, stability, cost, failures, methods, origin,
-)  # fmt: skip
+    pareto,
+    results,
+    fairness,
+    comparisons,
+    details,
+    stability,
+    cost,
+    failures,
+    methods,
+    paper,
+    origin,
+)

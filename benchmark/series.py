@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from benchmark.digest import SERIES, Digest
+from benchmark.digest import Digest
 from benchmark.pareto import mean_interval
 from benchmark.tables import CONTROL, MEASURED, SPARSITY, controls
 
+SERIES = ("val_accuracy", "silent")  # of a history
 SHOWN = 8
 EPOCHS = 100  # at most so many epochs of a history are shown
 METHOD = ["task", "label", "title"]
@@ -72,15 +73,15 @@ def epochs(digest: Digest, points: pd.DataFrame) -> pd.DataFrame:
     last = digest.study.protocol.epochs
     step = -(-last // EPOCHS)
     shown = np.arange(last, 0, -step)[::-1]
+    histories = {r.key: r.history for r in digest.records if r.history}
     parts = []
     for names, group in points.groupby(POINT, sort=False):
-        known = [digest.history[key] for key in group.key if key in digest.history]
-        known = [h for h in known if 0 < h.shape[1] <= last]
-        if not known:
-            continue
+        known = [histories[key] for key in group.key if key in histories]
         whole = np.full((len(known), len(SERIES), last), np.nan)
         for place, history in enumerate(known):
-            whole[place, :, last - history.shape[1] :] = history
+            for i, name in enumerate(SERIES):
+                values = history.get(name, [])[-last:]
+                whole[place, i, last - len(values) :] = values
         for i, name in enumerate(SERIES):
             part = {"epoch": shown, **intervals(whole[:, i, shown - 1])}
             reached = part["n"] > 0

@@ -134,14 +134,8 @@ def _drop(seed: pd.DataFrame) -> float:
 
 
 def seed_hypervolume(seed: pd.DataFrame) -> float:
-    """The hypervolume of one seed's measured points: the front chosen on validation, its volume taken on test."""
     front = seed[on_front(seed[SPARSITY], seed.val_accuracy)]
     return hypervolume(front[SPARSITY], front.test_accuracy, floor=0.0)
-
-
-def texts(summary: pd.DataFrame) -> pd.DataFrame:
-    """The summary as a reader sees it: % and ±, – for what there is not."""
-    return summary.apply(lambda column: column.map(lambda value: _text(column.name, value)))
 
 
 def flatten(summary: pd.DataFrame) -> pd.DataFrame:
@@ -158,13 +152,22 @@ def flatten(summary: pd.DataFrame) -> pd.DataFrame:
 
 def write(summary: pd.DataFrame, folder: Path) -> list[Path]:
     """Writes the summary as table.md and table.csv; returns their paths."""
-    shown = texts(summary)
-    header = f"| {' | '.join(shown.columns)} |\n|{' --- |' * len(shown.columns)}\n"
-    body = "".join(f"| {' | '.join(row)} |\n" for row in shown.itertuples(index=False))
     markdown, csv = folder / "table.md", folder / "table.csv"
-    write_whole(markdown, (header + body + "\n" + NOTE + "\n").encode())
+    write_whole(markdown, (to_markdown(summary) + "\n" + NOTE + "\n").encode())
     write_whole(csv, flatten(summary).to_csv(index=False, lineterminator="\n").encode())
     return [markdown, csv]
+
+
+def to_markdown(summary: pd.DataFrame) -> str:
+    """The summary as a table in Markdown."""
+    shown = texts(summary)
+    header = f"| {' | '.join(shown.columns)} |\n|{' --- |' * len(shown.columns)}\n"
+    return header + "".join(f"| {' | '.join(row)} |\n" for row in shown.itertuples(index=False))
+
+
+def texts(summary: pd.DataFrame) -> pd.DataFrame:
+    """The summary's cells as they are shown."""
+    return summary.apply(lambda column: column.map(lambda value: _text(column.name, value)))
 
 
 NOTE = (

@@ -104,7 +104,8 @@ def compare_tables(name: str, published: Path, again: Path) -> Iterator[str]:
                 return
             for column, cell, other in zip(columns, mine, theirs, strict=True):
                 if not _agree(cell, other):
-                    yield f"{name}, row {number}, {column}: published {cell or 'nothing'}, recomputed {other or 'nothing'}"
+                    values = f"published {cell or 'nothing'}, recomputed {other or 'nothing'}"
+                    yield f"{name}, row {number}, {column}: {values}"
 
 
 def other_versions(made: manifest.Manifest) -> Iterator[tuple[str, str, str]]:

@@ -9,6 +9,7 @@ from benchmark.records import Store
 from benchmark.running import locked
 from benchmark.study import load_study
 from tests.made_data import make_mnist
+from tests.made_records import make_records
 
 
 def files(folder):
@@ -32,6 +33,16 @@ def test_run_status_plot_from_nothing(deadweight, tiny, tmp_path):
     assert "Adam + L2 (implicit)" in out
     made = files(tmp_path / "results" / "tiny")
     assert {"table.md", "table.csv", "figures/pareto-simulated-mlp-8-param.png"} <= set(made)
+
+
+def test_plot_draws_the_dependence_on_the_threshold(deadweight, tiny, tmp_path):
+    store = Store(tmp_path / "results" / "tiny")
+    store.path.parent.mkdir(parents=True)
+    for record in make_records(load_study(str(tiny))):
+        store.append(record)
+    assert deadweight("plot", tiny)[0] == 0
+    drawn = {path.name for path in (store.path.parent / "figures").glob("thresholds-*")}
+    assert drawn == {f"thresholds-simulated-mlp-8.{suffix}" for suffix in ("png", "pdf", "svg", "csv")}
 
 
 def test_resume_completes_a_torn_file(deadweight, tiny, tmp_path):

@@ -72,9 +72,7 @@ def traces(page, kind):
 
 def tooltip(page):
     page.wait_for_selector("#plot-pareto .hoverlayer .hovertext")
-    return page.evaluate(
-        "[...document.querySelectorAll('#plot-pareto .hoverlayer .hovertext tspan')].map((t) => t.textContent).join('\\n')"
-    )
+    return "\n".join(page.locator("#plot-pareto .hoverlayer .hovertext tspan").all_text_contents())
 
 
 def agrees(text, records):

@@ -133,7 +133,9 @@ def test_an_epoch_counts_from_the_end_of_a_history(tmp_path):
     made = source(*made_results(tmp_path, bad=0.0))
     whole = series.epochs(made.digest, made.thin)
     key = made.frame.key[made.frame.label == "m0"].iloc[0]
-    made.digest.history[key] = made.digest.history[key][:, 40:]  # as where a base network was trained before
+    (record,) = (r for r in made.digest.records if r.key == key)
+    for name, values in record.history.items():
+        record.history[name] = values[40:]  # as where a base network was trained before
     point = made.points[made.points.key == key].iloc[0]
     cut = series.epochs(made.digest, made.thin)
     for tidy, n in ((whole, 3), (cut, 2)):

@@ -1,0 +1,109 @@
+"""What a paper needs of a study: figures at a journal's width, tables, references, and where every mark comes from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+
+from benchmark import figures, latex, references, tables, threshold_figures
+from benchmark.files import write_whole
+from benchmark.records import Record
+from benchmark.study import Study
+from benchmark.style import PRINT, PRINT_STYLE, write_figure
+
+
+def write_paper(study: Study, records: list[Record], frame: pd.DataFrame, folder: Path) -> list[Path]:
+    """Writes everything for a paper about the study's own records, `frame` of them; returns the paths.
+
+    Figures as PDF, SVG, PNG and CSV, the environments that include them in figures.tex, a table per task as LaTeX and
+    Markdown, references.bib, and figures.json. The same records give the same bytes. Raises UsageError.
+    """
+    made, sources, environments = [], {}, []
+    with mpl.rc_context(PRINT_STYLE):
+        drawn = [*_pareto_figures(frame), *_threshold_figures(study, records)]
+        for name, figure, points, source in drawn:
+            made += write_figure(figure, points, folder / name, crop=False)
+            sources[name] = source
+            wide = figure.get_figwidth() > PRINT.one
+            caption = f"{study.title}, {source['task']}. {source['caption']}"
+            environments.append(latex.to_figure(f"{name}.pdf", caption, f"fig:{study.name}-{name}", wide))
+    texts = {"figures.tex": "\n".join(environments), "figures.json": _to_json(sources), **_tables(study, frame)}
+    texts["references.bib"] = references.bibliography(record.setting.method for record in records)
+    for name, text in texts.items():
+        write_whole(folder / name, text.encode())
+    return made + [folder / name for name in texts]
+
+
+def _pareto_figures(frame: pd.DataFrame) -> list[tuple]:
+    """Per task the name, the Pareto figure, its marks, and the records that these and the dense band come from."""
+    drawn = []
+    for task, group in frame.groupby("task", sort=False):
+        figure, marks = figures.draw_pareto(group, tables.SPARSITY, "", PRINT)
+        band, dense = figures.dense_band(group), tables.controls(group)
+        source = {
+            "task": task,
+            "caption": figures.caption(group).replace("\n", " "),
+            "x": f"{tables.SPARSITY} in %",
+            "y": "test_accuracy in %",
+            "dense": {"mean": band.mean, "low": band.low, "high": band.high, "n": band.n, "keys": list(dense.key)},
+            "marks": [
+                {"label": m.label, "mark": m.mark, "x": m.x, "y": m.y, "keys": m.key.split()}
+                for m in marks.itertuples()
+            ],
+        }
+        drawn.append((f"pareto-{task}-{tables.SPARSITY.removesuffix('_sparsity')}", figure, marks, source))
+    return drawn
+
+
+def _threshold_figures(study: Study, records: list[Record]) -> list[tuple]:
+    """The same of the figures of ξ, whose marks are curves."""
+    drawn = []
+    for name, figure, curves in threshold_figures.draw_thresholds(study, records, PRINT):
+        source = {
+            "task": curves.task.iloc[0],
+            "caption": threshold_figures.caption(study, curves),
+            "x": "threshold",
+            "y": "hidden channels below it in %",
+            "marks": [
+                {
+                    "label": label,
+                    "mark": "mean over seeds",
+                    "keys": curve.key.iloc[0].split(),
+                    "x": list(curve.threshold),
+                    **{end: list(curve[column]) for end, column in {"y": "mean", "low": "low", "high": "high"}.items()},
+                }
+                for (label, _), curve in curves.groupby(["label", "hyperparameters"], sort=False)
+            ],
+        }
+        drawn.append((name, figure, curves, source))
+    return drawn
+
+
+def _to_json(sources: dict) -> str:
+    """Canonical JSON, a number that is not known as null."""
+
+    def known(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: known(part) for key, part in value.items()}
+        if isinstance(value, list):
+            return [known(part) for part in value]
+        return None if isinstance(value, float) and np.isnan(value) else value
+
+    return json.dumps(known(sources), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _tables(study: Study, frame: pd.DataFrame) -> dict[str, str]:
+    """The summary of every task, as LaTeX and as Markdown, by file name."""
+    made = {}
+    for task, summary in tables.summarise(frame).groupby("task", sort=False):
+        numbers = sorted({interval.n for interval in summary["best accuracy"]})
+        seeds = f"n = {numbers[0]} seeds" if len(numbers) == 1 else f"n = {numbers[0]} to {numbers[-1]} seeds"
+        caption = f"{study.title}, {task}, {seeds}. {tables.NOTE}"
+        shown = summary.drop(columns="task")
+        made[f"table-{task}.tex"] = latex.to_latex(tables.texts(shown), caption, f"tab:{study.name}-{task}")
+        made[f"table-{task}.md"] = f"{tables.to_markdown(shown)}\n{caption}\n"
+    return made

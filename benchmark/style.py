@@ -1,0 +1,88 @@
+"""How figures look, in print and on a screen, and how they are written."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from benchmark.files import write_whole
+
+FORMATS = ("png", "pdf", "svg")
+MARKERS = "osD^vP*X<>p"
+COLORS = sns.color_palette("colorblind")
+# The place of a name in this list is its colour and marker in every figure; other names get theirs from a hash.
+ORDER = (
+    "implicit", "l1", "group_lasso", "magnitude_filter", "network_slimming", "random_filter", "sparse_group_lasso",
+    "cges", "ssl", "proximal_adam", "magnitude_weight", "gradual_magnitude", "taylor", "fpgm", "bn_scale",
+    "growing_reg", "group_norm_sparsity", "d_gating", "spred", "hard_concrete", "scratch", "implicit_scale", "l1_adam",
+)  # fmt: skip
+TIGHT = {
+    "borderaxespad": 0.2, "borderpad": 0.2, "columnspacing": 0.6, "handlelength": 1.2, "handletextpad": 0.5,
+    "labelspacing": 0.3,
+}  # fmt: skip
+STYLE = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.facecolor": "white",
+    "font.size": 9,
+    "legend.fontsize": 8,
+    "pdf.fonttype": 42,
+    "savefig.facecolor": "white",
+    "svg.fonttype": "path",
+    "svg.hashsalt": "deadweight",
+}
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a figure is drawn for; widths in inches, font sizes in points."""
+
+    one: float  # width of a figure with all methods in one panel
+    many: float  # width of one with a panel each
+    columns: int  # of those panels
+    row: float  # height of a row of them
+    font: float  # of axis labels
+    small: float  # of what stands in and over a panel
+    line: float  # width of a line, in points
+    wrap: int  # characters of a line of a method's title
+    print: bool  # in print the text around a figure holds its title and caption
+
+
+SCREEN = Page(one=7.2, many=7.2, columns=5, row=1.45, font=9, small=7, line=1.6, wrap=60, print=False)
+# The column and the text width of a two-column journal, everything at one size that can be read.
+PRINT = Page(one=3.3, many=6.9, columns=4, row=1.25, font=8, small=8, line=1.2, wrap=22, print=True)
+PRINT_STYLE = {**STYLE, "font.size": PRINT.font, "legend.fontsize": PRINT.font, "legend.title_fontsize": PRINT.font}
+
+
+def style(label: str) -> tuple[tuple[float, float, float], str]:
+    """The colour and the marker of a label, the same in every figure."""
+    digest = int.from_bytes(hashlib.sha256(label.encode()).digest()[:4])
+    free = len(COLORS) * len(MARKERS) - len(ORDER)
+    slot = ORDER.index(label) if label in ORDER else len(ORDER) + digest % free
+    row, column = divmod(slot, len(COLORS))
+    return COLORS[column], MARKERS[(row + column) % len(MARKERS)]
+
+
+def write_figure(figure: Figure, points: pd.DataFrame, stem: Path, crop: bool = True) -> list[Path]:
+    """Writes a figure as PNG, PDF and SVG, the same bytes each time, and its points as CSV; returns the paths.
+
+    `crop` fits the image to what is drawn; without it the image has the figure's own size, and more dots.
+    """
+    made = []
+    for suffix in FORMATS:
+        buffer = io.BytesIO()
+        metadata = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}[suffix]
+        figure.savefig(
+            buffer, format=suffix, dpi=200 if crop else 300, bbox_inches="tight" if crop else None, metadata=metadata
+        )
+        made.append(stem.with_name(f"{stem.name}.{suffix}"))
+        write_whole(made[-1], buffer.getvalue())
+    made.append(stem.with_name(f"{stem.name}.csv"))
+    write_whole(made[-1], points.to_csv(index=False, lineterminator="\n").encode())
+    return made
