@@ -1,4 +1,4 @@
-# make bench   set up, run the default study, draw its figures
+# make bench   set up, run the default study, draw its figures, publish its page
 # make test    set up, run all tests
 # make lint    set up, check style
 # make clean   remove what the others made, but for results/
@@ -8,12 +8,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 STUDY ?= digits
 RESULTS ?= results
+SITE ?= site
 
 .PHONY: bench test lint clean
 
 bench: $(READY)
 	$(BIN)/deadweight run $(STUDY) --results $(RESULTS)
 	$(BIN)/deadweight plot $(STUDY) --results $(RESULTS)
+	$(BIN)/deadweight publish $(STUDY) --results $(RESULTS) --out $(SITE)
 
 test: $(READY)
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup

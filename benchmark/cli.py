@@ -17,6 +17,7 @@ from benchmark.dynamics_command import simulate_dynamics
 from benchmark.errors import UsageError, unknown
 from benchmark.execute import Resources
 from benchmark.fetch import DataRoot, get_data, use_data_root
+from benchmark.publish import publish_site
 from benchmark.records import FINISHED, Record, Store
 from benchmark.registry import card, get_method, registry
 from benchmark.running import WIDTH, locked, open_points, run_with_progress
@@ -24,6 +25,7 @@ from benchmark.spec import Trial
 from benchmark.study import Slot, Study, load_study, study_names
 from benchmark.take_home import export_network, reduce_own
 from benchmark.trajectories_command import follow_channels
+from benchmark.verify import verify_site
 
 app = typer.Typer(
     help="Which method finds the most dead weight in a neural network, at which accuracy?\n\n"
@@ -38,8 +40,10 @@ app.command("compare")(compare_records)
 app.command("data")(get_data)
 app.command("dynamics")(simulate_dynamics)
 app.command("export")(export_network)
+app.command("publish")(publish_site)
 app.command("reduce")(reduce_own)
 app.command("trajectories")(follow_channels)
+app.command("verify")(verify_site)
 
 StudyName = Annotated[str, typer.Argument(help="A study's name (see `deadweight list studies`) or a .toml file.")]
 Results = Annotated[Path, typer.Option(help="The folder that holds a folder of results per study.")]

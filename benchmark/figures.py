@@ -27,6 +27,7 @@ AXES = {
     "weight_sparsity": "weights that are zero or removed (%)",
 }
 ZOOM = 10.0  # accuracy points below dense that the main panel shows; what is lower has a panel of its own
+VECTORS = 500  # trials of a method beyond which its points are an image, also in PDF and SVG
 MANY = 10  # labels beyond which each gets a panel of its own
 
 
@@ -103,13 +104,10 @@ def _draw_many(records: pd.DataFrame, marks: pd.DataFrame, band: Interval, floor
     rows = -(-len(labels) // page.columns)
     figure = Figure(figsize=(page.many, page.row * rows), layout="constrained")
     panels = figure.subplots(rows, page.columns, sharex=True, sharey=True).flat
-    lines = marks[marks.mark == "attained by half"]
+    others = _all_staircases(marks[marks.mark == "attained by half"])
     for label, panel in zip(labels, panels, strict=False):
         _draw_band(panel, band, None)
-        for other in labels:
-            panel.step(
-                *_staircase(lines[lines.label == other][["x", "y"]].to_numpy()), where="pre", color="0.8", lw=0.6
-            )
+        panel.step(*others, where="pre", color="0.8", lw=0.6)
         mine = marks[marks.label == label]
         _draw_method(panel, mine, style(label), None, page, size=9)
         below = mine[(mine.mark == "trial") & (mine.y < floor)]
@@ -167,8 +165,9 @@ def _draw_method(panel: Axes, marks: pd.DataFrame, look: tuple, name: str | None
     color, marker = look
     trials = marks[marks.mark == "trial"]
     sns.scatterplot(
-        x=trials.x, y=trials.y, color=color, marker=marker, s=size, alpha=0.35, lw=0, ax=panel, legend=False
-    )
+        x=trials.x, y=trials.y, color=color, marker=marker, s=size, alpha=0.35, lw=0, ax=panel, legend=False,
+        rasterized=len(trials) > VECTORS,
+    )  # fmt: skip
     panel.set(xlabel=None, ylabel=None)
     one, half, everyone = (
         marks[marks.mark == f"attained by {m}"][["x", "y"]].to_numpy() for m in ("one", "half", "all")
@@ -186,6 +185,13 @@ def _staircase(surface: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if not len(surface):
         return np.array([0.0]), np.array([np.nan])
     return np.concatenate([[0.0], surface[:, 0]]), np.concatenate([surface[:1, 1], surface[:, 1]])
+
+
+def _all_staircases(lines: pd.DataFrame) -> np.ndarray:
+    """The staircases of all methods as one line with gaps, 2 × corners."""
+    steps = [_staircase(line[["x", "y"]].to_numpy(float)) for _, line in lines.groupby("label", sort=False)]
+    gap = np.full((2, 1), np.nan)
+    return np.concatenate([part for step in steps for part in (np.array(step), gap)] or [gap], axis=1)
 
 
 def _legend(records: pd.DataFrame, label: str, page: Page) -> str:

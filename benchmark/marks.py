@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 
@@ -19,20 +21,39 @@ def collect_marks(records: pd.DataFrame, kind: str) -> pd.DataFrame:
     points = measured[["label", "title", "seed", "hyperparameters", "status", "key"]].assign(
         mark="trial", x=100 * measured[kind], y=100 * measured.test_accuracy
     )
-    parts = [points]
-    for (label, title), group in measured[measured.label != CONTROL].groupby(["label", "title"], sort=False):
+    found = [
+        (names, mark, surface, [" ".join(keys) for keys in _sources(front, kind, surface)])
+        for *names, front, mark, surface in _surfaces(measured, kind)
+    ]
+    parts = [_corners(*names, mark, surface).assign(key=keys) for names, mark, surface, keys in found]
+    return pd.concat([points, *parts], ignore_index=True)
+
+
+def collect_corners(records: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """The corners of `collect_marks` alone, without their records: quick where there are very many."""
+    measured = records[records.status.isin(MEASURED) & records[kind].notna()]
+    parts = [_corners(*names, mark, surface) for *names, _, mark, surface in _surfaces(measured, kind)]
+    return pd.concat(parts, ignore_index=True) if parts else _corners("", "", "", np.empty((0, 2)))
+
+
+def _surfaces(measured: pd.DataFrame, kind: str) -> Iterator[tuple[str, str, pd.DataFrame, str, np.ndarray]]:
+    """By method but the control's and mark: label, title, the seeds' fronts, the mark and its surface."""
+    needed = ["label", "title", "seed", "key", "val_accuracy", "test_accuracy", kind]
+    for (label, title), group in measured.loc[measured.label != CONTROL, needed].groupby(
+        ["label", "title"], sort=False
+    ):
         front = pd.concat([seed[on_front(seed[kind], seed.val_accuracy)] for _, seed in group.groupby("seed")])
         for mark, share in {"all": 1.0, "half": 0.5, "one": 1 / group.seed.nunique()}.items():
             surface = attainment(front[kind], front.test_accuracy, front.seed, share)
-            corners = pd.DataFrame(
-                {"label": label, "title": title, "mark": f"attained by {mark}"}, index=range(len(surface))
-            )
-            corners["key"] = [" ".join(_sources(front, kind, *corner)) for corner in surface]
-            parts.append(corners.assign(x=100 * surface[:, 0], y=100 * surface[:, 1]))
-    return pd.concat(parts, ignore_index=True)
+            yield label, title, front, f"attained by {mark}", surface
 
 
-def _sources(front: pd.DataFrame, kind: str, sparsity: float, accuracy: float) -> np.ndarray:
-    attains = (front[kind] >= sparsity) & (front.test_accuracy >= accuracy)
-    touches = (front[kind] == sparsity) | (front.test_accuracy == accuracy)
-    return front.key[attains & touches].to_numpy()
+def _corners(label: str, title: str, mark: str, surface: np.ndarray) -> pd.DataFrame:
+    columns = {"label": label, "title": title, "mark": mark}
+    return pd.DataFrame({**columns, "x": 100 * surface[:, 0], "y": 100 * surface[:, 1]})
+
+
+def _sources(front: pd.DataFrame, kind: str, surface: np.ndarray) -> Iterator[np.ndarray]:
+    x, y, keys = (front[column].to_numpy() for column in (kind, "test_accuracy", "key"))
+    for sparsity, accuracy in surface:
+        yield keys[(x >= sparsity) & (y >= accuracy) & ((x == sparsity) | (y == accuracy))]

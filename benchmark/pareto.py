@@ -53,7 +53,7 @@ def attainment(sparsity: ArrayLike, accuracy: ArrayLike, run: ArrayLike, share: 
     runs = np.unique(np.asarray(run)[known], return_inverse=True)[1] + 1
     order = np.argsort(runs, kind="stable")  # moocore takes a run's points to be adjacent
     surface = moocore.eaf(points[known][order], sets=runs[order], percentiles=[100 * share])[:, :2]
-    surface = np.abs(surface)
+    surface = 0.0 - surface  # and no −0.0
     return surface[np.argsort(surface[:, 0], kind="stable")]
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -16,6 +17,7 @@ from benchmark.spec import SCHEMA, MethodSetting, Protocol, Task, Trial, trial_k
 
 FINISHED = ("ok", "collapsed", "diverged")  # outcomes that running again would repeat
 STATUSES = (*FINISHED, "failed", "crashed", "skipped")
+T = TypeVar("T")
 
 
 class Record(BaseModel):
@@ -95,17 +97,27 @@ class Store:
 
         Raises UsageError for a line that is no record, or whose key is not that of its content.
         """
-        if not self.path.exists():
-            return []
-        lines = self.path.read_bytes().split(b"\n")
-        whole, torn = lines[:-1], lines[-1]
-        records: dict[str, Record] = {}
-        for number, line in enumerate([*whole, *([torn] if _is_json(torn) else [])], start=1):
+        return self.collect(lambda record: record)
+
+    def collect(self, keep: Callable[[Record], T]) -> list[T]:
+        """What `keep` makes of each record that `load` would give: one is held at a time, so any number fits."""
+        kept: dict[str, T] = {}
+        finished: set[str] = set()
+        for number, line in enumerate(self._lines(), start=1):
             record = self._parse(number, line)
-            earlier = records.get(record.key)
-            if earlier is None or earlier.status not in FINISHED:
-                records[record.key] = record
-        return list(records.values())
+            if record.key not in finished:
+                kept[record.key] = keep(record)
+            if record.status in FINISHED:
+                finished.add(record.key)
+        return list(kept.values())
+
+    def _lines(self) -> Iterator[bytes]:
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as file:
+            for line in file:
+                if line.endswith(b"\n") or _is_json(line):
+                    yield line.removesuffix(b"\n")
 
     def _parse(self, number: int, line: bytes) -> Record:
         try:

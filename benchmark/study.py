@@ -104,7 +104,8 @@ class Study(Strict):
     @property
     def size(self) -> int:
         """The number of trials, those included that the sampler has yet to choose."""
-        return len(self.slots()) * self.samples if self.sampler == "optuna" else len(self.trials())
+        points = [len(self._grid(x)) if self.sampler == "grid" else self.samples for x in self.tables]
+        return sum(points) * len(self.tasks) * len(self.seeds)
 
     def trial(self, slot: Slot, setting: MethodSetting) -> Trial:
         """The trial of a method's setting in its slot."""
@@ -138,15 +139,20 @@ class Study(Strict):
 
     def legend(self, label: str) -> str:
         """What a legend calls a label: what its table says, else its method's title."""
-        name = self._table(label)[0]
+        name = self.method_name(label)
         default = get_method(name).title + ("" if label == name else f" ({label})")
         return str(self.tables[label].get("title", default))
+
+    def method_name(self, label: str) -> str:
+        """The name of a label's method."""
+        return self._table(label)[0]
 
     def own(self, records: list[Record]) -> list[Record]:
         """The records of the study's own trials, under its own labels."""
         if self.sampler != "optuna":
             labels = {trial.key: trial.label for trial in self.trials()}
-            return [r.model_copy(update={"label": labels[r.key]}) for r in records if r.key in labels]
+            own = ((r, labels[r.key]) for r in records if r.key in labels)
+            return [r if r.label == label else r.model_copy(update={"label": label}) for r, label in own]
         left = Counter(dict.fromkeys(self.slots(), self.samples))
         own = []
         for record in records:
@@ -231,11 +237,16 @@ def study_names() -> list[str]:
     return sorted(path.stem for path in STUDIES.glob("*.toml"))
 
 
-def load_study(name: str) -> Study:
-    """A study by name, or from a path that ends in .toml. Raises UsageError where it is not valid."""
-    path = Path(name) if name.endswith(".toml") else STUDIES / f"{name}.toml"
+def study_path(name: str) -> Path:
+    """The file of a study by name, or the path itself. Raises UsageError for an unknown name."""
     if not name.endswith(".toml") and name not in study_names():
         raise unknown("study", name, study_names())
+    return Path(name) if name.endswith(".toml") else STUDIES / f"{name}.toml"
+
+
+def load_study(name: str) -> Study:
+    """A study by name, or from a path that ends in .toml. Raises UsageError where it is not valid."""
+    path = study_path(name)
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -22,6 +22,10 @@ MEASURED = ("ok", "collapsed")
 TEXTS = (
     "key", "task", "label", "title", "status", "seed", "knob_name", "hyperparameters", "channels_left", "error",
 )  # fmt: skip
+NEEDED = (
+    "task", "label", "title", "status", "seed", "knob_name", "knob", "hyperparameters", "val_accuracy", "test_accuracy",
+    SPARSITY, "seconds",
+)  # fmt: skip
 NOTHING = Interval(np.nan, np.nan, np.nan, 0)
 NOTE = (
     "All but hypervolume and cost in %. best accuracy: on test, of the point that validates best. within d: the "
@@ -93,8 +97,10 @@ def summarise(records: pd.DataFrame) -> pd.DataFrame:
     Each seed is a whole replicate: its points are chosen by its own validation accuracy, and shown at test.
     """
     rows = []
+    records = records[[*NEEDED]]
+    dense_of = {task: controls(group) for task, group in records.groupby("task", sort=False)}
     for (task, label), group in records.groupby(["task", "label"], sort=False):
-        dense = controls(records[records.task == task])
+        dense = dense_of[task]
         rows.append({"task": task, "method": group.title.iloc[0], **_row(group, dense, is_control=label == CONTROL)})
     return pd.DataFrame(rows)
 
@@ -128,18 +134,18 @@ def _within(seed: pd.DataFrame, least: float) -> float:
 
 def _drop(seed: pd.DataFrame) -> float:
     """The largest drop along the knob; NaN where other hyperparameters change with it."""
-    others = seed.hyperparameters.map(json.loads).map(lambda h: json.dumps({**h, seed.knob_name.iloc[0]: None}))
-    return largest_drop(seed.knob, seed.test_accuracy) if others.nunique() == 1 else np.nan
+    name = seed.knob_name.iloc[0]
+    others = {json.dumps({**json.loads(text), name: None}) for text in set(seed.hyperparameters)}
+    return largest_drop(seed.knob, seed.test_accuracy) if len(others) == 1 else np.nan
 
 
 def seed_hypervolume(seed: pd.DataFrame) -> float:
-    """The hypervolume of one seed's measured points: the front chosen on validation, its volume taken on test."""
     front = seed[on_front(seed[SPARSITY], seed.val_accuracy)]
     return hypervolume(front[SPARSITY], front.test_accuracy, floor=0.0)
 
 
-def write(summary: pd.DataFrame, folder: Path, note: str = NOTE) -> list[Path]:
-    """Writes a summary as table.md, with the note below it, and as table.csv; returns their paths."""
+def flatten(summary: pd.DataFrame) -> pd.DataFrame:
+    """The summary with a column each for an interval's mean, ends and n."""
     flat = {}
     for name, column in summary.items():
         if isinstance(column.iloc[0], Interval):
@@ -147,9 +153,14 @@ def write(summary: pd.DataFrame, folder: Path, note: str = NOTE) -> list[Path]:
                 flat[f"{name} {part}"] = column.map(lambda interval, part=part: getattr(interval, part))
         else:
             flat[name] = column
+    return pd.DataFrame(flat)
+
+
+def write(summary: pd.DataFrame, folder: Path, note: str = NOTE) -> list[Path]:
+    """Writes a summary as table.md, with the note below it, and as table.csv; returns their paths."""
     markdown, csv = folder / "table.md", folder / "table.csv"
     write_whole(markdown, (to_markdown(summary) + "\n" + note + "\n").encode())
-    write_whole(csv, pd.DataFrame(flat).to_csv(index=False, lineterminator="\n").encode())
+    write_whole(csv, flatten(summary).to_csv(index=False, lineterminator="\n").encode())
     return [markdown, csv]
 
 

@@ -3,6 +3,7 @@
 from benchmark.records import Record, describe
 from benchmark.tables import frame
 
+SWEEP = ("1e-16", "1e-08", "1e-02", "1e+00")
 PROVENANCE = {
     "commit": "a" * 40, "dirty": False, "torch": "2", "numpy": "2", "python": "3.12", "device": "cpu", "cpu": "Some",
     "threads": 1,
@@ -23,9 +24,6 @@ def result(trial, **fields):
 
 def failure(trial, **fields):
     return Record(**describe(trial), status="failed", error="no luck", provenance=PROVENANCE, **fields)
-
-
-SWEEP = ("1e-16", "1e-08", "1e-02", "1e+00")
 
 
 def make_records(study, fails=()):

@@ -68,7 +68,8 @@ def test_lists(deadweight):
 def test_every_command_has_help_with_an_example(deadweight):
     code, out, _ = deadweight("--help")
     assert code == 0
-    for command in ("list", "run", "status", "plot", "new", "check", "compare", "dynamics", "export", "reduce"):
+    commands = "list run status plot new check compare dynamics export publish reduce verify"
+    for command in commands.split():
         assert command in out
         code, text, _ = deadweight(command, "--help")
         assert code == 0

@@ -1,0 +1,76 @@
+"""What a page is put together from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from benchmark import series, tables
+from benchmark.digest import Digest
+from benchmark.interactive import Chart
+
+
+@dataclass
+class Source:
+    """What sections are made of: a study's digest, its file's name and text, and its knob points."""
+
+    digest: Digest
+    study_file: str
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        return self.digest.frame
+
+    @cached_property
+    def points(self) -> pd.DataFrame:
+        return series.knob_points(self.frame, grid=self.digest.study.sampler == "grid")
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        return tables.summarise(self.frame)
+
+    @cached_property
+    def thin(self) -> pd.DataFrame:
+        return series.thin(self.points)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A data frame of texts with its caption; `csv` is the name of the file in data/ that holds its numbers."""
+
+    frame: pd.DataFrame
+    caption: str
+    csv: str = ""
+    wide: tuple[str, ...] = ()
+    head: str = ""
+
+
+@dataclass(frozen=True)
+class Image:
+    """A static figure: its path within the study's folder and what it shows, in words."""
+
+    path: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page. `files` are what it adds to the study's folder, by path; they are linked below it."""
+
+    name: str
+    title: str
+    texts: tuple[str, ...] = ()
+    charts: tuple[Chart, ...] = ()
+    images: tuple[Image, ...] = ()
+    tables: tuple[Table, ...] = ()
+    files: dict[str, bytes] = field(default_factory=dict)
+    template: str = "section.html"
+    content: dict[str, Any] = field(default_factory=dict)
+
+
+def csv(frame: pd.DataFrame) -> bytes:
+    """A data frame as a CSV file, each number with all its digits."""
+    return frame.to_csv(index=False, lineterminator="\n").encode()

@@ -1,0 +1,86 @@
+"""Builds a static site from the records of studies."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from benchmark import manifest
+from benchmark.digest import read
+from benchmark.errors import UsageError
+from benchmark.files import write_whole
+from benchmark.records import Store
+from benchmark.study import load_study, study_path
+
+console = Console()
+
+
+def publish_site(
+    studies: Annotated[list[str], typer.Argument(help="Studies by name, or .toml files; each gets a page.")],
+    out: Annotated[Path, typer.Option(help="The site's folder; files there that publish did not make stay.")] = Path(
+        "site"
+    ),
+    results: Annotated[Path, typer.Option(help="The folder that holds a folder of results per study.")] = Path(
+        "results"
+    ),
+) -> None:
+    """Make a static site from the studies' records: figures, tables, records, and where all of it comes from.
+
+    Example: deadweight publish digits digits_full --out site
+    """
+    texts = {}
+    for name in studies:
+        study, path = load_study(name), study_path(name)
+        if study.name in texts:
+            raise UsageError(f"study {study.name!r} is named twice")
+        texts[study.name] = path.read_text(encoding="utf-8")
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file; choose another --out")
+    manifest.read(out)
+    sources = {name: results / name / "records.jsonl" for name in texts}
+    with temporary(out) as folder, console.status("publishing"):
+        build(sources, texts, Path(folder))
+        made = manifest.replace(Path(folder), list(texts), out)
+    console.print(f"wrote {made} files under {out}; `deadweight verify {out}` checks them", soft_wrap=True)
+    console.print(f"open {out / 'index.html'}", soft_wrap=True)
+
+
+def build(records: dict[str, Path], texts: dict[str, str], folder: Path) -> None:
+    """Writes the whole site of studies, given their records and files, into an empty folder. Raises UsageError."""
+    from benchmark.layout import Source  # matplotlib and plotly only where they are used
+    from benchmark.page import write_index, write_page
+
+    entries = []
+    for name, text in texts.items():
+        write_whole(folder / name / f"{name}.toml", text.encode())
+        copy_whole_lines(records[name], folder / name / "records.jsonl")
+        study = load_study(str(folder / name / f"{name}.toml"))
+        source = Source(read(study, Store(folder / name)), text)
+        for path, content in write_page(source).items():
+            write_whole(folder / name / path, content)
+        entries.append(source)
+    write_whole(folder / "index.html", write_index(entries))
+
+
+def temporary(out: Path) -> tempfile.TemporaryDirectory:
+    """A folder on the disk where `out` is or will be. Raises UsageError where that cannot be written to."""
+    place = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.is_dir())
+    try:
+        return tempfile.TemporaryDirectory(prefix=".deadweight-", dir=place)
+    except OSError as error:
+        raise UsageError(f"cannot write to {place}: {error.strerror}") from None
+
+
+def copy_whole_lines(source: Path, target: Path) -> None:
+    """Copies a store's file, its last line mended as the store would."""
+    if not source.exists():
+        return
+    shutil.copyfile(source, target)
+    os.utime(target)
+    Store(target.parent).mend()
