@@ -11,7 +11,7 @@ from benchmark.checklist_records import NO_RESULT, Judgement, point, results, so
 from benchmark.records import FINISHED, Record
 from benchmark.registry import get_method
 from benchmark.spec import Trial
-from benchmark.study import Study
+from benchmark.study import NOT_HYPERPARAMETERS, Study
 from benchmark.tables import CONTROL
 
 LEAST_SEEDS = 3
@@ -48,7 +48,7 @@ def _seeds(study: Study, records: list[Record]) -> Judgement:
     have = defaultdict(set)
     for r in records:
         have[r.task.name, r.label].add(r.seed)
-    wanted = [(task.name, label) for task in study.tasks for label in study.tables]
+    wanted = list(dict.fromkeys((slot.task.name, slot.label) for slot in study.slots()))
     lacking = [
         f"{label} on {task} has no seed {', '.join(map(str, sorted(set(study.seeds) - have[task, label])))}"
         for task, label in wanted
@@ -69,7 +69,8 @@ def _epochs(study: Study, records: list[Record]) -> Judgement:
     in_base = {r.key: Trial(**{name: getattr(r, name) for name in Trial.model_fields}).stages[0] for r in records}
     total = {r.key: in_base[r.key] + len(r.history.get("loss", ())) for r in records}
     wrong = [f"{point(r)}: {total[r.key]} epochs" for r in records if total[r.key] != study.protocol.epochs]
-    other = [f"{point(r)}: another protocol" for r in records if r.protocol != study.protocol]
+    protocols = study.protocols
+    other = [f"{point(r)}: another protocol" for r in records if r.protocol not in protocols]
     evidence = (
         f"{len(records) - len(wrong)} of {len(records)} results took {study.protocol.epochs} epochs, counted from "
         f"their histories; {sum(epochs > 0 for epochs in in_base.values())} of them spent a part in a base network "
@@ -84,7 +85,7 @@ def _points(study: Study, records: list[Record]) -> Judgement:
     if not labels:
         return None, "no method but the control"
     had = Counter((r.label, r.task.name, r.seed) for r in records)
-    slots = [(label, task.name, seed) for label in labels for task in study.tasks for seed in study.seeds]
+    slots = [(slot.label, slot.task.name, slot.seed) for slot in study.slots() if slot.label != CONTROL]
     counts = Counter(had[slot] for slot in slots)
     usual = counts.most_common(1)[0][0]
     if len(counts) == 1:
@@ -123,11 +124,11 @@ def _fixed(study: Study, label: str) -> list[str]:
     """The hyperparameters that a study's file sets for a method, its knob's points aside."""
     table = study.tables[label]
     knob = get_method(table.get("method", label)).knob
-    return [key for key in table if key not in ("method", "title", knob)]
+    return [key for key in table if key not in (*NOT_HYPERPARAMETERS, knob)]
 
 
 def _enough_seeds(study: Study, records: list[Record]) -> Judgement:
-    have = {(task.name, label): set() for task in study.tasks for label in study.tables}
+    have = {(slot.task.name, slot.label): set() for slot in study.slots()}
     for r in results(records):
         have[r.task.name, r.label].add(r.seed)
     few = {place: len(seeds) for place, seeds in have.items() if len(seeds) < LEAST_SEEDS}

@@ -155,7 +155,7 @@ def _by_factor(levels: Levels, draw: Callable[[Axes, str], None], x: str, y: str
 
 
 def _by_epoch(record: Record) -> tuple[list[float], list[float]]:
-    silent = record.history["silent"]
+    silent = [round(float(share), 6) for share in record.history["silent"]]
     return list(range(1, len(silent) + 1)), silent
 
 

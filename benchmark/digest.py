@@ -34,6 +34,7 @@ class Digest:
 
 @dataclass
 class _Keeper:
+    whole: bool  # whether records keep their histograms, too
     norms: dict[str, np.ndarray] = field(default_factory=dict)
     seen: dict[Hashable, Any] = field(default_factory=dict)
 
@@ -49,7 +50,8 @@ class _Keeper:
         }
         history = {name: np.array(values, dtype=np.float32) for name, values in record.history.items()}
         sweep = {sys.intern(threshold): share for threshold, share in record.threshold_sweep.items()}
-        own = {"history": history, "threshold_sweep": sweep, "norm_histogram": {}}
+        counts = record.norm_histogram if self.whole else {}
+        own = {"history": history, "threshold_sweep": sweep, "norm_histogram": counts}
         return record.model_copy(update={**shared, **own})
 
     def _share(self, name: Hashable, part: T) -> T:
@@ -62,7 +64,7 @@ def _hashable(setting: MethodSetting | None) -> Hashable:
 
 def read(study: Study, store: Store) -> Digest:
     """The digest of a study's records. Raises UsageError where there are none or a line is not a record."""
-    keeper = _Keeper()
+    keeper = _Keeper(whole=study.conditions is not None)
     every = store.collect(keeper.keep)
     records = study.own([r for r in every if r.schema_version == SCHEMA])
     own = {r.key for r in records}

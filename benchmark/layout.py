@@ -24,6 +24,14 @@ class Source:
     def frame(self) -> pd.DataFrame:
         return self.digest.frame
 
+    @property
+    def image(self) -> str:
+        """The figure that stands for the study, by its path within the study's folder."""
+        conditions = self.digest.study.conditions
+        if conditions is None:
+            return f"figures/pareto-{self.frame.task.iloc[0]}.svg"
+        return f"figures/conditions-{'heatmap' if conditions.crossed else 'norms'}.svg"
+
     @cached_property
     def points(self) -> pd.DataFrame:
         return series.knob_points(self.frame, grid=self.digest.study.sampler == "grid")

@@ -13,23 +13,24 @@ from plotly.offline import get_plotlyjs
 
 from benchmark import provenance
 from benchmark.layout import Source
-from benchmark.sections import SECTIONS
+from benchmark.sections import CONDITIONS_SECTIONS, SECTIONS
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_page(source: Source) -> dict[str, bytes]:
     """The files of a study's folder, by path within it, but for its records."""
-    sections = [section for make in SECTIONS if (section := make(source)) is not None]
-    (front,) = (section for section in sections if section.name == "pareto")
+    kinds = CONDITIONS_SECTIONS if source.digest.study.conditions else SECTIONS
+    sections = [section for make in kinds if (section := make(source)) is not None]
+    front = next((section.content for section in sections if section.name == "pareto"), None)
     charts = {chart.name: {"by_method": chart.by_method, "plots": chart.plots} for s in sections for chart in s.charts}
-    shown = {key: front.content[key] for key in ("axes", "tasks", "below")}
+    shown = front and {key: front[key] for key in ("axes", "tasks", "below")}
     html = environment().get_template("study.html").render(
         title=source.digest.study.title,
         summary=provenance.summary(source.digest),
         sections=sections,
-        tasks=list(front.content["tasks"]),
-        data=embedded({"methods": front.content["methods"], "pareto": shown, "charts": charts}),
+        tasks=list(front["tasks"]) if front else [],
+        data=front and embedded({"methods": front["methods"], "pareto": shown, "charts": charts}),
         plotly=Markup(get_plotlyjs()),
         script=Markup((TEMPLATES / "page.js").read_text(encoding="utf-8")),
     )  # fmt: skip
@@ -46,7 +47,7 @@ def write_index(sources: list[Source]) -> bytes:
             "name": s.digest.study.name,
             "title": s.digest.study.title,
             "summary": provenance.summary(s.digest)[0],
-            "image": f"figures/pareto-{s.frame.task.iloc[0]}.svg",
+            "image": s.image,
         }
         for s in sources
     ]

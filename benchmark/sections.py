@@ -11,6 +11,7 @@ import matplotlib as mpl
 import pandas as pd
 
 from benchmark import charts, checklist, figures, interactive, provenance, series, tables
+from benchmark.conditions_section import conditions
 from benchmark.interactive import Chart
 from benchmark.layout import Image, Section, Source, Table, csv
 from benchmark.paper import write_paper
@@ -40,9 +41,9 @@ def pareto(source: Source) -> Section:
             files[images[-1].path] = buffer.getvalue()
     note = (
         f"Points are single trials, n = {frame.seed.nunique()} seeds. A line is what at least half of the seeds "
-        "attain, its band runs from what all attain to what one attains; the points of each seed's front are chosen on the "
-        "validation set and drawn at their test accuracy, nothing is interpolated. Grey: the dense control, mean and "
-        "95 % t interval over seeds. Sparsity is counted on the physically reduced network."
+        "attain, its band runs from what all attain to what one attains; the points of each seed's front are chosen on "
+        "the validation set and drawn at their test accuracy, nothing is interpolated. Grey: the dense control, mean "
+        "and 95 % t interval over seeds. Sparsity is counted on the physically reduced network."
     )
     content |= {"methods": interactive.methods(frame), "alt": alt(source.digest.study.title, summary)}
     return Section(
@@ -226,5 +227,12 @@ SECTIONS: tuple[Callable[[Source], Section | None], ...] = (
     failures,
     methods,
     paper,
+    origin,
+)
+CONDITIONS_SECTIONS: tuple[Callable[[Source], Section | None], ...] = (
+    conditions,
+    fairness,
+    failures,
+    methods,
     origin,
 )
