@@ -22,6 +22,8 @@ from benchmark.style import STYLE
 from benchmark.tables import CONTROL, MEASURED, SPARSITY
 
 PAPER = 10_000  # trials of a study beyond which its page has no files for print
+METHOD = ("task", "label", "title")
+CHOICE = (SPARSITY, "val_accuracy", "test_accuracy")  # what a point is chosen by and shown at
 ROWS = 200  # rows of a table that a page shows at most; its CSV has them all
 
 
@@ -40,8 +42,8 @@ def pareto(source: Source) -> Section:
             files[images[-1].path] = buffer.getvalue()
     note = (
         f"Points are single trials, n = {frame.seed.nunique()} seeds. A line is what at least half of the seeds "
-        "attain, its band runs from what all attain to what one attains; the points of each seed's front are chosen on the "
-        "validation set and drawn at their test accuracy, nothing is interpolated. Grey: the dense control, mean and "
+        "attain, its band runs from what all attain to what one attains; the points of each seed's front are chosen on "
+        "the validation set and drawn at their test accuracy, nothing is interpolated. Grey: the dense control, mean and "
         "95 % t interval over seeds. Sparsity is counted on the physically reduced network."
     )
     content |= {"methods": interactive.methods(frame), "alt": alt(source.digest.study.title, summary)}
@@ -113,7 +115,7 @@ def fairness(source: Source) -> Section:
 
 def comparisons(source: Source) -> Section | None:
     """What so many seeds support: hypervolumes, accuracy at equal sparsity, and methods in pairs."""
-    rivals = source.frame[source.frame.label != CONTROL]
+    rivals = source.frame.loc[source.frame.label != CONTROL, [*METHOD, "seed", "status", "key", *CHOICE]]
     if not rivals.status.isin(MEASURED).any():
         return None
     chosen = at_sparsity(rivals)
