@@ -43,8 +43,8 @@ def pareto(source: Source) -> Section:
     note = (
         f"Points are single trials, n = {frame.seed.nunique()} seeds. A line is what at least half of the seeds "
         "attain, its band runs from what all attain to what one attains; the points of each seed's front are chosen on "
-        "the validation set and drawn at their test accuracy, nothing is interpolated. Grey: the dense control, mean and "
-        "95 % t interval over seeds. Sparsity is counted on the physically reduced network."
+        "the validation set and drawn at their test accuracy, nothing is interpolated. Grey: the dense control, mean "
+        "and 95 % t interval over seeds. Sparsity is counted on the physically reduced network."
     )
     content |= {"methods": interactive.methods(frame), "alt": alt(source.digest.study.title, summary)}
     return Section(
