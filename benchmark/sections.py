@@ -23,6 +23,8 @@ from benchmark.style import STYLE
 from benchmark.tables import CONTROL, MEASURED, SPARSITY
 
 PAPER = 10_000  # trials of a study beyond which its page has no files for print
+METHOD = ("task", "label", "title")
+CHOICE = (SPARSITY, "val_accuracy", "test_accuracy")  # what a point is chosen by and shown at
 ROWS = 200  # rows of a table that a page shows at most; its CSV has them all
 
 
@@ -114,7 +116,7 @@ def fairness(source: Source) -> Section:
 
 def comparisons(source: Source) -> Section | None:
     """What so many seeds support: hypervolumes, accuracy at equal sparsity, and methods in pairs."""
-    rivals = source.frame[source.frame.label != CONTROL]
+    rivals = source.frame.loc[source.frame.label != CONTROL, [*METHOD, "seed", "status", "key", *CHOICE]]
     if not rivals.status.isin(MEASURED).any():
         return None
     chosen = at_sparsity(rivals)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -130,6 +131,12 @@ class Trial(Strict):
         return f"{self.base_trial.key}-{self.stages[0]}" if self.base else None
 
 
+@cache
+def _plain(part: Task | Protocol) -> dict[str, Any]:
+    """What its key is made of; few parts make many keys."""
+    return part.model_dump(mode="json", exclude_none=True)
+
+
 def trial_key(
     schema: int, task: Task, setting: MethodSetting, base: MethodSetting | None, protocol: Protocol, seed: int
 ) -> str:
@@ -139,10 +146,10 @@ def trial_key(
     """
     parts = {
         "schema": schema,
-        "task": task.model_dump(mode="json", exclude_none=True),
+        "task": _plain(task),
         "setting": setting.model_dump(mode="json"),
         "base": base and base.model_dump(mode="json"),
-        "protocol": protocol.model_dump(mode="json", exclude_none=True),
+        "protocol": _plain(protocol),
         "seed": seed,
     }
     canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -30,6 +30,10 @@ ratio = [0.25, 0.75]
 """
 
 
+def pytest_addoption(parser):
+    parser.addoption("--scale", action="store_true", help="also publish a hundred thousand made-up records")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread():
     torch.set_num_threads(1)
