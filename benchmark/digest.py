@@ -66,10 +66,11 @@ def _hashable(setting: MethodSetting | None) -> Hashable:
 def read(study: Study, store: Store) -> Digest:
     """The digest of a study's records. Raises UsageError where there are none or a line is not a record."""
     keeper = _Keeper(whole=study.conditions is not None)
-    gc.disable()  # nothing that is read is garbage, and looking for some takes a quarter of the time
+    gc.disable()  # nothing that is read is garbage, and looking for some takes a quarter of the time, now and later
     try:
         every = store.collect(keeper.keep)
     finally:
+        gc.freeze()
         gc.enable()
     records = study.own([r for r in every if r.schema_version == SCHEMA])
     own = {r.key for r in records}

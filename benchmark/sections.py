@@ -128,7 +128,7 @@ def comparisons(source: Source) -> Section | None:
         shown["comparisons"] = comparison_texts(found["comparisons"])
         captions["comparisons"] = "Each method against the reference, in pairs of equal task and seed"
     return Section(
-        "comparisons", "Comparisons", tuple(f"{captions[name]}: {note}" for name, (_, note) in shown.items()),
+        "comparisons", "Comparisons", tuple(note for _, note in shown.values()),
         tables=tuple(Table(cells, captions[name], name, head="method") for name, (cells, _) in shown.items()),
         files={f"data/{name}.csv": csv(frame) for name, frame in found.items()},
     )  # fmt: skip

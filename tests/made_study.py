@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +32,15 @@ def made_study(folder: Path, tasks: int = 1, methods: int = 4, points: int = 4, 
 
 def made_records(study: Study, bad: float = 0.02, new: bool = True) -> list[Record]:
     """A record for every trial of the study; a share `bad` of them failed. With `new` they have the optional fields."""
+    return list(each_record(study, bad, new))
+
+
+def each_record(study: Study, bad: float, new: bool) -> Iterator[Record]:
+    """The same, one at a time."""
     generator = np.random.default_rng(0)
     epochs = np.arange(study.protocol.epochs)
-    return [_made(trial, generator, epochs, bad, new) for trial in study.trials()]
+    for trial in study.trials():
+        yield _made(trial, generator, epochs, bad, new)
 
 
 def _made(trial, generator, epochs, bad: float, new: bool) -> Record:
@@ -65,7 +72,7 @@ def _made(trial, generator, epochs, bad: float, new: bool) -> Record:
     )  # fmt: skip
 
 
-def write_records(records: list[Record], path: Path) -> None:
+def write_records(records: Iterable[Record], path: Path) -> None:
     """Writes a records.jsonl without the store's flush after each."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
@@ -75,5 +82,5 @@ def write_records(records: list[Record], path: Path) -> None:
 def made_results(folder: Path, bad: float = 0.02, new: bool = True, **sizes: int) -> tuple[Path, Path]:
     """A made-up study and its records as `--results` takes them: the study's file and the results folder."""
     path = made_study(folder, **sizes)
-    write_records(made_records(load_study(str(path)), bad, new), folder / "results" / "made" / "records.jsonl")
+    write_records(each_record(load_study(str(path)), bad, new), folder / "results" / "made" / "records.jsonl")
     return path, folder / "results"
