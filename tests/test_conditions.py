@@ -176,3 +176,23 @@ def test_norms_beyond_the_axis_are_in_the_end_bins(made):
     shares = conditions_figures._shares([record])
     assert shares[0] == pytest.approx(6 / 15)
     assert shares[-1] == pytest.approx(9 / 15)
+
+
+def test_a_conditions_study_has_a_page_that_its_records_verify(made, tmp_path):
+    _, _, results = made
+    study = str(results.parent / "conditioned.toml")
+    site = tmp_path / "site"
+    for command in (
+        ["publish", study, "--results", str(results.parent), "--out", str(site)],
+        ["verify", str(site)],
+    ):
+        result = CliRunner().invoke(app, command, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+    page = (site / "conditioned" / "index.html").read_text()
+    assert "Conditions of sparsity" in page
+    assert "optimizer × activation" in page
+    for name in ("heatmap", "norms", "epochs", "thresholds"):
+        assert f"figures/conditions-{name}.svg" in page
+        drawn = site / "conditioned" / "figures" / f"conditions-{name}.csv"
+        assert drawn.read_bytes() == (results / "figures" / f"conditions-{name}.csv").read_bytes()
+    assert "figures/conditions-heatmap.svg" in (site / "index.html").read_text()
