@@ -76,7 +76,7 @@ class Method(ABC):
 
     @classmethod
     def validate(cls, hyperparameters: dict[str, Any]) -> dict[str, Any]:
-        """All of `space`, given values checked and the others at their defaults, without those at None.
+        """All of `space`, given values checked and the others at their defaults; without those whose default is None.
 
         Raises ValueError.
         """
@@ -85,11 +85,10 @@ class Method(ABC):
             raise ValueError(unknown("hyperparameter", min(surplus), cls.space))
         values = {}
         for name, domain in cls.space.items():
-            value = hyperparameters.get(name, domain.default)
-            if value is None:
+            if name not in hyperparameters and domain.default is None:
                 continue
             try:
-                values[name] = domain.validate(value)
+                values[name] = domain.validate(hyperparameters.get(name, domain.default))
             except ValueError as error:
                 raise ValueError(f"{name} = {error}") from None
         return values
