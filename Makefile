@@ -1,4 +1,4 @@
-# make bench   set up, run the default study, draw its figures, publish its page
+# make bench   set up, run the default study, publish its figures and its page
 # make test    set up, run all tests
 # make lint    set up, check style
 # make clean   remove what the others made, but for results/
@@ -14,7 +14,6 @@ SITE ?= site
 
 bench: $(READY)
 	$(BIN)/deadweight run $(STUDY) --results $(RESULTS)
-	$(BIN)/deadweight plot $(STUDY) --results $(RESULTS)
 	$(BIN)/deadweight publish $(STUDY) --results $(RESULTS) --out $(SITE)
 
 test: $(READY)

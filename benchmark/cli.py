@@ -17,6 +17,7 @@ from benchmark.dynamics_command import simulate_dynamics
 from benchmark.errors import UsageError, unknown
 from benchmark.execute import Resources
 from benchmark.fetch import DataRoot, get_data, use_data_root
+from benchmark.plot import plot_study
 from benchmark.publish import publish_site
 from benchmark.records import FINISHED, Record, Store
 from benchmark.registry import card, get_method, registry
@@ -40,6 +41,7 @@ app.command("compare")(compare_records)
 app.command("data")(get_data)
 app.command("dynamics")(simulate_dynamics)
 app.command("export")(export_network)
+app.command("plot")(plot_study)
 app.command("publish")(publish_site)
 app.command("reduce")(reduce_own)
 app.command("trajectories")(follow_channels)
@@ -223,32 +225,3 @@ def check(name: Annotated[str, typer.Argument(help="A method's name (see `deadwe
         console.print(f"{name} breaks {failures} of {len(CHECKS)} rules of the interface (benchmark/method.py)")
         raise typer.Exit(1)
     console.print(f"{name} conforms; next: name it under [methods] of a study and deadweight run that", markup=False)
-
-
-@app.command()
-def plot(study: StudyName = "digits", results: Results = Path("results")) -> None:
-    """Draw the figures of a study and print its table.
-
-    Example: deadweight plot digits
-    """
-    from benchmark import conditions_figures, conditions_table, figures, tables, threshold_figures
-
-    plan = load_study(study)
-    folder = results / plan.name
-    records = plan.own(Store(folder).load())
-    if not records:
-        raise UsageError(f"study {plan.name!r} has no records in {folder}; `deadweight run {study}` makes them")
-    with console.status("drawing"):
-        if plan.conditions:
-            summary, note = conditions_table.summarise(plan, records), conditions_table.NOTE
-            made = conditions_figures.draw_all(plan, records, folder / "figures")
-        else:
-            frame = tables.frame(records, {label: plan.legend(label) for label in plan.tables})
-            summary, note = tables.summarise(frame), tables.NOTE
-            made = figures.draw_all(frame, plan.title, folder / "figures")
-            made += threshold_figures.write_thresholds(plan, records, folder / "figures")
-        made += tables.write(summary, folder, note)
-    tables.show(summary, console, note)
-    missing = plan.size - len(records)
-    note = f" ({missing} of {plan.size} trials have no record yet)" if missing else ""
-    console.print(f"wrote {len(made)} files under {folder}{note}; start with {made[0]}")

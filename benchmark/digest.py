@@ -18,6 +18,7 @@ from benchmark.records import Record, Store
 from benchmark.spec import SCHEMA, MethodSetting
 from benchmark.study import Study
 
+PRINTED = 10_000  # trials of a study beyond which nothing is drawn for print: there would be too many marks
 T = TypeVar("T")
 
 

@@ -15,10 +15,11 @@ from benchmark.interactive import Chart
 
 @dataclass
 class Source:
-    """What sections are made of: a study's digest, its file's name and text, and its knob points."""
+    """What sections are made of: a study's digest, its file's text, its runs that were followed, its knob points."""
 
     digest: Digest
     study_file: str
+    trajectories: dict[str, bytes] = field(default_factory=dict)  # by the first eight digits of the key
 
     @property
     def frame(self) -> pd.DataFrame:

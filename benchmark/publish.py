@@ -6,17 +6,21 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from benchmark import manifest
-from benchmark.digest import read
+from benchmark.digest import PRINTED, read
 from benchmark.errors import UsageError
 from benchmark.files import write_whole
+from benchmark.plot import draw
 from benchmark.records import Store
 from benchmark.study import load_study, study_path
+
+if TYPE_CHECKING:
+    from benchmark.layout import Source
 
 console = Console()
 
@@ -30,7 +34,7 @@ def publish_site(
         "results"
     ),
 ) -> None:
-    """Make a static site from the studies' records: figures, tables, records, and where all of it comes from.
+    """Make a static site from the studies' records, and draw their figures under --results as `plot` does.
 
     Example: deadweight publish digits digits_full --out site
     """
@@ -43,29 +47,41 @@ def publish_site(
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file; choose another --out")
     manifest.read(out)
-    sources = {name: results / name / "records.jsonl" for name in texts}
     with temporary(out) as folder, console.status("publishing"):
-        build(sources, texts, Path(folder))
+        sources = build({name: results / name for name in texts}, texts, Path(folder))
         made = manifest.replace(Path(folder), list(texts), out)
-    console.print(f"wrote {made} files under {out}; `deadweight verify {out}` checks them", soft_wrap=True)
+    drawn = 0
+    with console.status("drawing"):
+        for source in sources:
+            if len(source.frame) <= PRINTED:
+                drawn += len(draw(source.digest.study, source.digest.records, results / source.digest.study.name)[2])
+    console.print(
+        f"wrote {drawn} files under {results} and {made} under {out}; `deadweight verify {out}` checks them",
+        soft_wrap=True,
+    )
     console.print(f"open {out / 'index.html'}", soft_wrap=True)
 
 
-def build(records: dict[str, Path], texts: dict[str, str], folder: Path) -> None:
-    """Writes the whole site of studies, given their records and files, into an empty folder. Raises UsageError."""
+def build(studies: dict[str, Path], texts: dict[str, str], folder: Path) -> list[Source]:
+    """Writes the whole site of studies, given the folders of their records and their files, into an empty folder.
+
+    Raises UsageError.
+    """
     from benchmark.layout import Source  # matplotlib and plotly only where they are used
     from benchmark.page import write_index, write_page
+    from benchmark.trajectories_section import read_files
 
-    entries = []
+    sources = []
     for name, text in texts.items():
         write_whole(folder / name / f"{name}.toml", text.encode())
-        copy_whole_lines(records[name], folder / name / "records.jsonl")
+        copy_whole_lines(studies[name] / "records.jsonl", folder / name / "records.jsonl")
         study = load_study(str(folder / name / f"{name}.toml"))
-        source = Source(read(study, Store(folder / name)), text)
+        source = Source(read(study, Store(folder / name)), text, read_files(studies[name]))
         for path, content in write_page(source).items():
             write_whole(folder / name / path, content)
-        entries.append(source)
-    write_whole(folder / "index.html", write_index(entries))
+        sources.append(source)
+    write_whole(folder / "index.html", write_index(sources))
+    return sources
 
 
 def temporary(out: Path) -> tempfile.TemporaryDirectory:

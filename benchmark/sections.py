@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import pandas as pd
 
 from benchmark import charts, checklist, figures, interactive, provenance, series, tables
 from benchmark.conditions_section import conditions
+from benchmark.digest import PRINTED
 from benchmark.interactive import Chart
 from benchmark.layout import Image, Section, Source, Table, csv
 from benchmark.paper import write_paper
@@ -19,10 +19,10 @@ from benchmark.registry import card, get_method
 from benchmark.statistics import REFERENCE, at_sparsity, compare_methods, hypervolumes
 from benchmark.statistics_texts import comparison_texts, hypervolume_texts, sparsity_texts
 from benchmark.study import study_names
-from benchmark.style import STYLE
+from benchmark.style import STYLE, to_bytes
 from benchmark.tables import CONTROL, MEASURED, SPARSITY
+from benchmark.trajectories_section import trajectories
 
-PAPER = 10_000  # trials of a study beyond which its page has no files for print
 METHOD = ("task", "label", "title")
 CHOICE = (SPARSITY, "val_accuracy", "test_accuracy")  # what a point is chosen by and shown at
 ROWS = 200  # rows of a table that a page shows at most; its CSV has them all
@@ -38,9 +38,7 @@ def pareto(source: Source) -> Section:
         for task, group in frame.groupby("task", sort=False):
             figure, _ = figures.draw_pareto(group, SPARSITY, f"{source.digest.study.title}: {task}")
             images.append(Image(f"figures/pareto-{task}.svg", alt(task, summary[summary.task == task])))
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format="svg", dpi=200, bbox_inches="tight", metadata={"Date": None})
-            files[images[-1].path] = buffer.getvalue()
+            files[images[-1].path] = to_bytes(figure, "svg")
     note = (
         f"Points are single trials, n = {frame.seed.nunique()} seeds. A line is what at least half of the seeds "
         "attain, its band runs from what all attain to what one attains; the points of each seed's front are chosen on "
@@ -137,8 +135,8 @@ def comparisons(source: Source) -> Section | None:
 def paper(source: Source) -> Section:
     """What a paper takes from the study, as files."""
     title = "For the paper"
-    if len(source.frame) > PAPER:
-        note = f"Left out: a study of more than {PAPER:,} trials has too many marks for print."
+    if len(source.frame) > PRINTED:
+        note = f"Left out: a study of more than {PRINTED:,} trials has too many marks for print."
         return Section("paper", title, (note,))
     with tempfile.TemporaryDirectory() as place:
         made = write_paper(source.digest.study, source.digest.records, source.frame, Path(place))
@@ -225,6 +223,7 @@ SECTIONS: tuple[Callable[[Source], Section | None], ...] = (
     comparisons,
     details,
     stability,
+    trajectories,
     cost,
     failures,
     methods,
@@ -233,6 +232,7 @@ SECTIONS: tuple[Callable[[Source], Section | None], ...] = (
 )
 CONDITIONS_SECTIONS: tuple[Callable[[Source], Section | None], ...] = (
     conditions,
+    trajectories,
     fairness,
     failures,
     methods,

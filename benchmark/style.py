@@ -76,13 +76,18 @@ def write_figure(figure: Figure, points: pd.DataFrame, stem: Path, crop: bool = 
     """
     made = []
     for suffix in FORMATS:
-        buffer = io.BytesIO()
-        metadata = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}[suffix]
-        figure.savefig(
-            buffer, format=suffix, dpi=200 if crop else 300, bbox_inches="tight" if crop else None, metadata=metadata
-        )
         made.append(stem.with_name(f"{stem.name}.{suffix}"))
-        write_whole(made[-1], buffer.getvalue())
+        write_whole(made[-1], to_bytes(figure, suffix, crop))
     made.append(stem.with_name(f"{stem.name}.csv"))
     write_whole(made[-1], points.to_csv(index=False, lineterminator="\n").encode())
     return made
+
+
+def to_bytes(figure: Figure, suffix: str, crop: bool = True) -> bytes:
+    """A figure as a file of one of FORMATS, the same bytes each time."""
+    buffer = io.BytesIO()
+    metadata = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}[suffix]
+    figure.savefig(
+        buffer, format=suffix, dpi=200 if crop else 300, bbox_inches="tight" if crop else None, metadata=metadata
+    )
+    return buffer.getvalue()

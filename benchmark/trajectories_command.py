@@ -17,7 +17,6 @@ from benchmark.study import load_study
 from benchmark.take_home import find
 
 CHANNELS = 10
-COMPARED = 1e-15  # norms below which the run and the penalty alone are not compared: sums of squares underflow
 console = Console()
 
 
@@ -38,7 +37,7 @@ def follow_channels(
 
     from benchmark.style import STYLE, write_figure
     from benchmark.trajectories import follow
-    from benchmark.trajectory_figures import curve, draw
+    from benchmark.trajectory_figures import curve, describe, draw
 
     use_data_root(data_root)
     plan = load_study(study)
@@ -56,10 +55,4 @@ def follow_channels(
     stem = results / plan.name / "figures" / f"trajectories-{record.key[:8]}"
     with mpl.rc_context(STYLE):
         made = write_figure(draw(curves, record), curves, stem)
-    compared = curves[curves.run > COMPARED]
-    worst = 100 * (compared.alone / compared.run - 1).abs().max()
-    console.print(
-        f"{len(paths)} channels: from its last activation on, the penalty alone moves each one's norm as the run does, "
-        f"within {worst:.2g} % down to {COMPARED:g}; wrote {made[0]}",
-        soft_wrap=True,
-    )
+    console.print(f"{describe(curves, record)}\nwrote {made[0]}", soft_wrap=True)

@@ -12,6 +12,8 @@ from benchmark.train import SILENT
 from benchmark.trajectories import Path
 
 POINTS = 400
+COLUMNS = ("channel", "last activation", "step", "run", "alone")
+COMPARED = 1e-15  # norms below which the run and the penalty alone are not compared: sums of squares underflow
 
 
 def curve(path: Path) -> pd.DataFrame:
@@ -20,6 +22,18 @@ def curve(path: Path) -> pd.DataFrame:
     alone = np.concatenate([np.full(path.last, np.nan), path.alone])
     norms = {"run": path.run[steps].astype(float), "alone": alone[steps].astype(float)}
     return pd.DataFrame({"channel": path.channel, "last activation": path.last + 1, "step": steps + 1, **norms})
+
+
+def describe(curves: pd.DataFrame, record: Record) -> str:
+    """What the figure shows, in words."""
+    compared = curves[curves.run > COMPARED]
+    worst = 100 * (compared.alone / compared.run - 1).abs().max()
+    count = curves.channel.nunique()
+    return (
+        f"{record.task.name}, {record.label}, seed {record.seed}: {count} channel{'s' * (count > 1)}; from its last "
+        f"activation on, the penalty alone moves each one's norm as the run does, within {worst:.2g} % down to "
+        f"{COMPARED:g}."
+    )
 
 
 def draw(curves: pd.DataFrame, record: Record) -> Figure:

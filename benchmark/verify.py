@@ -60,11 +60,11 @@ def recompute(site: Path, made: manifest.Manifest) -> Iterator[str]:
     if lacking:
         yield f"{lacking[0].relative_to(site)} is missing, so nothing can be recomputed"
         return
-    records = {name: site / name / "records.jsonl" for name in made.studies}
+    studies = {name: site / name for name in made.studies}
     with temporary(Path.cwd()) as folder:
         again = Path(folder)
         try:
-            build(records, {name: path.read_text(encoding="utf-8") for name, path in texts.items()}, again)
+            build(studies, {name: path.read_text(encoding="utf-8") for name, path in texts.items()}, again)
         except UsageError as error:
             yield f"nothing can be recomputed: {str(error).replace(f'{again}/', '')}"
             return

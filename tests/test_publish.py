@@ -1,6 +1,7 @@
 import json
 import re
 import sys
+from pathlib import Path
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -83,6 +84,50 @@ def test_a_page_shows_what_the_records_say(deadweight, tmp_path):
     pd.testing.assert_frame_equal(table, expected, check_dtype=False)
     failed = pd.read_csv(tmp_path / "site/made/data/failures.csv")
     assert failed.trials.sum() == sum(r.status == "failed" for r in records.values()) > 0
+
+
+def test_figures_of_the_results_are_those_of_plot(deadweight, tmp_path):
+    path, results = made_results(tmp_path)
+    assert deadweight("publish", path)[0] == 0
+    published = contents(results / "made")
+    assert len(published) > 12
+    for file in (results / "made").glob("figures/*"):
+        file.unlink()
+    assert deadweight("plot", path)[0] == 0
+    assert contents(results / "made") == published
+
+
+def followed(results, content):
+    key = Store(results / "made").load()[0].key[:8]
+    figures = results / "made" / "figures"
+    figures.mkdir(exist_ok=True)
+    (figures / f"trajectories-{key}.csv").write_text(content)
+    return f"made/figures/trajectories-{key}"
+
+
+def test_runs_that_were_followed_are_on_the_page(deadweight, tmp_path):
+    path, results = made_results(tmp_path)
+    curves = "channel,last activation,step,run,alone\n3,2,1,0.5,\n3,2,2,0.25,0.25\n3,2,9,0.1,0.101\n"
+    stem = followed(results, curves)
+    (results / "made/figures/trajectories-00000000.csv").write_text("of no record")
+    assert deadweight("publish", path)[0] == 0
+    site = contents(tmp_path / "site")
+    assert "1 channel; from its last activation on" in site["made/index.html"].decode()
+    assert "within 1 % down to 1e-15" in site["made/index.html"].decode()
+    assert site[f"{stem}.csv"].decode() == curves
+    assert {name for name in site if "trajectories" in name} == {f"{stem}.csv", f"{stem}.svg"}
+    assert deadweight("verify", "site")[0] == 0
+    (tmp_path / "site" / f"{stem}.csv").write_text(curves.replace("0.101", "0.2"))
+    out = deadweight("verify", "site")[1]
+    assert f"{stem}.csv was changed" in out and f"{stem}.svg differs" in out
+
+
+def test_a_broken_file_of_trajectories_is_named(deadweight, tmp_path):
+    path, results = made_results(tmp_path)
+    stem = followed(results, "channel,step\n1,2\n")
+    code, _, err = deadweight("publish", path)
+    assert (code, err.count("\n"), f"{Path(stem).name}.csv is not what" in err) == (2, 1, True)
+    assert not (tmp_path / "site").exists()
 
 
 def test_text_from_records_never_becomes_markup(deadweight, tmp_path):
