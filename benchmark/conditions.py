@@ -46,9 +46,10 @@ class Conditions(Strict):
             for factor, levels in self.factors.items()
             for level, change in levels.items()
         }
-        for first, second in itertools.product(*(self.factors[factor].items() for factor in self.crossed)):
-            levels = dict(zip(self.crossed, (first[0], second[0]), strict=True))
-            changes[self.label(**levels)] = {**first[1], **second[1]}
+        for pair in itertools.product(*(self.factors[factor] for factor in self.crossed)):
+            levels = dict(zip(self.crossed, pair, strict=True))
+            parts = [self.factors[factor][level] for factor, level in levels.items()]
+            changes[self.label(**levels)] = {key: value for part in parts for key, value in part.items()}
         return {label: change for label, change in changes.items() if label != self.of}
 
 

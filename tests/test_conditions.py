@@ -51,6 +51,8 @@ def test_each_condition_differs_from_the_setting_in_what_it_names_and_in_nothing
         "dense", "steady", "optimizer: sgd", "activation: tanh", "penalty: none", "penalty: L1", "batch size: 32",
         "optimizer: sgd, activation: tanh",
     }  # fmt: skip
+    alone = load(tmp_path, STUDY.replace('crossed = ["optimizer", "activation"]', ""))
+    assert {t.label for t in alone.trials()} == set(trials) - {"optimizer: sgd, activation: tanh"}
     steady = trials["steady"]
     sgd = {**steady.setting.hyperparameters, "optimizer": "sgd", "learning_rate": 0.1}
     both = trials["optimizer: sgd, activation: tanh"]
@@ -166,6 +168,8 @@ def test_figures_are_drawn_where_conditions_have_no_record_yet(made, tmp_path):
     study, records, _ = made
     few = [r for r in records if r.label in ("steady", "optimizer: sgd") and r.seed == 0]
     assert len(conditions_figures.draw_all(study, few, tmp_path)) == 16
+    alone = study.model_copy(update={"conditions": study.conditions.model_copy(update={"crossed": []})})
+    assert len(conditions_figures.draw_all(alone, few, tmp_path / "alone")) == 12
     assert pd.read_csv(tmp_path / "conditions-heatmap.csv").n.sum() == 2
 
 
