@@ -38,8 +38,8 @@ def trajectories(source: Source) -> Section | None:
         texts.append(trajectory_figures.describe(curves, record))
         images.append(Image(f"{stem}.svg", texts[-1]))
     note = (
-        "A run made again by `deadweight trajectories`, which its record does not hold: the norm of channels that stop "
-        "being activated, and from there on the same weights under the L2 penalty's gradient alone."
+        "What the command deadweight trajectories saw in a run made again, for records do not hold it: the norms of "
+        "channels that stop being activated, and from there on the same weights under the L2 penalty's gradient alone."
     )
     return Section("trajectories", "How channels die", (note, *texts), images=tuple(images), files=files)
 

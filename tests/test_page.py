@@ -30,7 +30,7 @@ def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("published")
     path, results = made_results(folder, tasks=2, methods=4)
     (folder / "site").mkdir()
-    build({"made": results / "made" / "records.jsonl"}, {"made": path.read_text()}, folder / "site")
+    build({"made": results / "made"}, {"made": path.read_text()}, folder / "site")
     return folder / "site"
 
 

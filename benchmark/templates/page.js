@@ -83,7 +83,8 @@ function range(found) {
   if (!values.length) return [0, 100];
   const top = Math.min(100.3, Math.max(...values, found.dense.mean ?? 0) + 0.8);
   const floor = (found.dense.mean ?? Math.max(...values)) - data.pareto.below;
-  const low = byId("all").checked ? Math.min(...values, floor) - 1 : floor;
+  const lowest = Math.min(...values, found.dense.low ?? 100) - 0.3;
+  const low = byId("all").checked ? lowest : Math.max(lowest, floor);
   return byId("y").value === "error" ? [100 - top, 100 - low] : [low, top];
 }
 
