@@ -79,6 +79,26 @@ def test_the_carrier_is_the_constant_that_serves_most_readers():
     assert silence.carriers == {"a": {0: 1}}
 
 
+@pytest.mark.parametrize(("weak", "carriers"), [(1e-2, {"a": {0: 1}}), (1e-4, {})])
+def test_a_constant_too_weak_for_float32_carries_nothing(weak, carriers):
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem = nn.Conv2d(1, 3, 1)
+            self.a, self.b = nn.Conv2d(3, 1, 3, padding=1), nn.Conv2d(3, 1, 3, padding=1)
+
+        def forward(self, x):
+            x = self.stem(x)
+            return self.a(x.relu()) + self.b((1 + -1 * x).relu())
+
+    network = Two()
+    network.stem.weight.data[:2] = 0
+    network.stem.bias.data[:2] = torch.tensor([1.0, weak])  # b hears of the second only, which stays for it
+    silence = silence_of(network, 1, 5, 5)
+    assert silence.gone.sum() == len(carriers)
+    assert silence.carriers == carriers
+
+
 def test_a_layer_without_a_living_channel_keeps_a_husk():
     network = nn.Sequential(nn.Linear(3, 4), nn.Sigmoid(), nn.Linear(4, 2))
     network[0].weight.data.zero_()
