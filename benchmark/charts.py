@@ -11,6 +11,8 @@ import seaborn as sns
 from benchmark.interactive import SYMBOLS, color, number, values
 from benchmark.style import style
 
+LEGEND_ROW = 20  # height in pixels
+
 
 def point_lines(tidy: pd.DataFrame, x: str, panels: dict[str, str], x_axis: dict[str, Any]) -> dict[str, Any]:
     """One plot per task and method of lines, one per knob point from light to dark, in a panel for each measure.
@@ -77,7 +79,8 @@ def stability_lines(tidy: pd.DataFrame) -> dict[str, Any]:
             for (label, title), line in group[group.measure == measure].groupby(["label", "title"], sort=False):
                 traces.append(
                     {
-                        "type": "scatter", "mode": "lines+markers", "name": title, "meta": label, "showlegend": False,
+                        "type": "scatter", "mode": "lines+markers", "name": _plain(title), "meta": label,
+                        "legendgroup": label, "showlegend": panel == 1,
                         "x": line.place.tolist(), "y": values(100 * line["mean"]), "customdata": _spread(line),
                         "text": line.point.tolist(), "marker": {"symbol": SYMBOLS[style(label)[1]], "size": 7},
                         "line": {"color": color(label), "width": 1.5}, "yaxis": "y" if panel == 1 else f"y{panel}",
@@ -87,18 +90,22 @@ def stability_lines(tidy: pd.DataFrame) -> dict[str, Any]:
                 )  # fmt: skip
         axis = {"title": {"text": "knob point, from weak to strong"}, "dtick": 1 if group.place.max() <= 20 else None}
         plots[task] = {"data": traces, "layout": _panels(titles, axis)}
+        plots[task]["layout"]["height"] += LEGEND_ROW * -(-group.label.nunique() // 4)
     return plots
 
 
 def cost_bars(tidy: pd.DataFrame) -> dict[str, Any]:
-    """One plot per task: a bar of mean training seconds per method."""
+    """One plot per task: a bar of median training seconds per method, with its quartiles."""
     plots = {}
     for task, group in tidy.iloc[::-1].groupby("task", sort=False):
         traces = [
             {
                 "type": "bar", "orientation": "h", "name": bar.title, "meta": bar.label, "showlegend": False,
-                "y": [bar.title], "x": [number(bar.mean)], "marker": {"color": color(bar.label)},
-                "error_x": {"array": [number(bar.high - bar.mean)], "thickness": 1, "width": 3},
+                "y": [bar.title], "x": [number(bar.median)], "marker": {"color": color(bar.label)},
+                "error_x": {
+                    "symmetric": False, "array": [number(bar.high - bar.median)],
+                    "arrayminus": [number(bar.median - bar.low)], "thickness": 1, "width": 3,
+                },
                 "hovertemplate": f"{_plain(bar.title)}: %{{x:.3g}} s a trial<extra></extra>",
             }
             for bar in group.rename(columns={"over dense": "ratio"}).itertuples()

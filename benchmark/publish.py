@@ -48,7 +48,10 @@ def publish_site(
         raise UsageError(f"{out} is a file; choose another --out")
     manifest.read(out)
     with temporary(out) as folder, console.status("publishing"):
-        sources = build({name: results / name for name in texts}, texts, Path(folder))
+        try:
+            sources = build({name: results / name for name in texts}, texts, Path(folder))
+        except UsageError as error:  # it names the copy that the site is made from
+            raise UsageError(str(error).replace(f"{folder}/", f"{results}/")) from None
         made = manifest.replace(Path(folder), list(texts), out)
     drawn = 0
     with console.status("drawing"):

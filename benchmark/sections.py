@@ -168,10 +168,10 @@ def stability(source: Source) -> Section | None:
 def cost(source: Source) -> Section:
     """What training took."""
     tidy = series.cost(source.frame)
-    chart = Chart("cost", "Mean training seconds of a trial, a bar per method.", charts.cost_bars(tidy))
+    chart = Chart("cost", "Median training seconds of a trial, a bar per method.", charts.cost_bars(tidy))
     note = (
-        "Seconds of a trial's training, the base network's included, beside the sweep's other trials: "
-        "mean over seeds with its 95 % t interval."
+        "Seconds of a trial's training, the base network's included, beside whatever else the machine ran: the median "
+        "over a method's trials, and from where to where the middle half of them lies."
     )
     return Section("cost", "Training cost", (note,), (chart,), files={"data/cost.csv": csv(tidy)})
 

@@ -14,7 +14,6 @@ import pandas as pd
 from scipy import stats
 
 from benchmark.digest import Digest
-from benchmark.pareto import mean_interval
 from benchmark.tables import CONTROL, MEASURED, SPARSITY, controls
 
 SERIES = ("val_accuracy", "silent")  # of a history
@@ -138,15 +137,18 @@ def stability(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def cost(records: pd.DataFrame) -> pd.DataFrame:
-    """Training seconds of a trial, base included, and their ratio to dense; every seed's mean is a replicate."""
+    """Training seconds of a trial, base included: median, quartiles, and the median over dense's.
+
+    Other work on the machine makes some trials long, so neither a mean nor an interval of one would speak of a method.
+    """
     measured = records[records.status.isin(MEASURED)]
-    dense = controls(measured).groupby("task").seconds.mean()
+    dense = controls(measured).groupby("task").seconds.median()
     rows = []
     for names, group in measured.groupby(METHOD, sort=False):
-        found = vars(mean_interval(group.groupby("seed").seconds.mean()))
-        ratio = found["mean"] / dense.get(names[0], np.nan)
-        rows.append({**dict(zip(METHOD, names, strict=True)), "trials": len(group), **found, "over dense": ratio})
-    return pd.DataFrame(rows, columns=[*METHOD, "trials", "mean", "low", "high", "n", "over dense"])
+        low, median, high = group.seconds.quantile([0.25, 0.5, 0.75])
+        ratio = median / dense.get(names[0], np.nan)
+        rows.append((*names, len(group), median, low, high, ratio))
+    return pd.DataFrame(rows, columns=[*METHOD, "trials", "median", "low", "high", "over dense"])
 
 
 def failures(records: pd.DataFrame) -> pd.DataFrame:

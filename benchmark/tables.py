@@ -31,7 +31,7 @@ NOTE = (
     "All but hypervolume and cost in %. best accuracy: on test, of the point that validates best. within d: the "
     "largest share of parameters removed by a point that validates at most d points below dense, 0 if none does. "
     "hypervolume: share of the sparsity × test accuracy square under the front. largest drop: test accuracy lost from "
-    "one knob point to the next. cost: training time over dense. ± is the 95 % t interval over seeds."
+    "one knob point to the next. cost: median training time over dense's. ± is the 95 % t interval over seeds."
 )
 
 
@@ -118,7 +118,7 @@ def _row(group: pd.DataFrame, dense: pd.DataFrame, is_control: bool) -> dict:
             row[f"within {points:g}"] = mean_interval([_within(seed, least) for seed in seeds])
     row["hypervolume"] = NOTHING if is_control else mean_interval([seed_hypervolume(seed) for seed in seeds])
     row["largest drop"] = NOTHING if is_control else mean_interval([_drop(seed) for seed in seeds])
-    row["cost"] = measured.seconds.mean() / dense.seconds.mean() if len(dense) else np.nan
+    row["cost"] = measured.seconds.median() / dense.seconds.median() if len(dense) else np.nan
     return row
 
 

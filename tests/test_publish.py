@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -167,6 +168,14 @@ def test_old_and_new_records_can_be_shown(tmp_path):
         assert tidy.groupby(series.POINT)["mean"].sum().to_numpy() == pytest.approx(1, abs=1e-6)
 
 
+def test_a_trial_beside_other_work_does_not_change_what_a_method_costs(tmp_path):
+    records = source(*made_results(tmp_path, bad=0.0)).frame
+    slow = records.assign(seconds=records.seconds.where(records.index != records.index[records.label == "m0"][0], 1e6))
+    one, other = (series.cost(each).set_index("label") for each in (records, slow))
+    assert other.loc["m0", "median"] <= one.loc["m0", "high"]
+    assert other.loc["m0", "over dense"] == pytest.approx(tables.summarise(slow).set_index("method").cost["Method 0"])
+
+
 def test_intervals_of_a_matrix_are_those_of_its_columns():
     values = pd.DataFrame([[1.0, 2.0], [3.0, None], [4.0, None]]).to_numpy()
     found = series.intervals(values)
@@ -201,6 +210,8 @@ def test_what_cannot_be_published_leaves_nothing(deadweight, tmp_path, change, w
     records.write_text("".join(change(records.read_text().splitlines(keepends=True))))
     code, _, err = deadweight("publish", path)
     assert (code, err.count("\n"), words in err) == (2, 1, True)
+    assert f"results{os.sep}made{os.sep}records.jsonl" in err
+    assert ".deadweight-" not in err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["made.toml", "results"]
 
 
@@ -301,7 +312,7 @@ def test_verify_finds_what_was_changed(deadweight, tmp_path):
     out = verify_with("made/records.jsonl", '"seed": 0', '"seed": 7')
     assert "nothing can be recomputed: made/records.jsonl, line 1: its content does not have the key" in out
     cost = made["made/data/cost.csv"].decode().splitlines()[1].split(",")[4]
-    assert f"made/data/cost.csv, row 2, mean: published 1, recomputed {cost}" in verify_with(
+    assert f"made/data/cost.csv, row 2, median: published 1, recomputed {cost}" in verify_with(
         "made/data/cost.csv", cost, "1"
     )
     assert "made/index.html differs from the page" in verify_with("made/index.html", "Made up", "Made so")
