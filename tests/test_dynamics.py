@@ -1,11 +1,9 @@
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from benchmark import cli, dynamics, dynamics_command, dynamics_figures, dynamics_rates
+from benchmark import dynamics, dynamics_command, dynamics_figures, dynamics_rates
 from benchmark.dynamics import (
     adam_noise_floor,
     amplitude,
@@ -152,21 +150,6 @@ def test_the_table_has_errors_and_escapes_bars():
     assert frame["relative error"].tolist() == [-0.01]
     assert r"\|w\| 1" in markdown
     assert "-1.0e-02" in markdown
-
-
-@pytest.fixture
-def deadweight(monkeypatch, capsys):
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["deadweight", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as ending:
-            code = ending.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

@@ -1,35 +1,16 @@
 import json
 import os
 import re
-import sys
 from pathlib import Path
 
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from benchmark import cli, digest, figures, layout, sections, series, tables
+from benchmark import digest, figures, layout, sections, series, tables
 from benchmark.records import Store
 from benchmark.study import load_study
 from tests.made_study import made_records, made_results, write_records
-
-
-@pytest.fixture
-def deadweight(monkeypatch, capsys, tmp_path):
-    """Runs the command in this process, in an empty folder; gives exit code, output and errors."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["deadweight", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as ending:
-            code = ending.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 def contents(folder):
