@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -88,8 +89,11 @@ def _points(study: Study, records: list[Record]) -> Judgement:
     slots = [(slot.label, slot.task.name, slot.seed) for slot in study.slots() if slot.label != CONTROL]
     counts = Counter(had[slot] for slot in slots)
     usual = counts.most_common(1)[0][0]
+    if not any(counts):
+        return None, "no method but the control has a record"
     if len(counts) == 1:
-        return True, f"{usual} {kind} for each of {len(labels)} methods, on every task and with every seed"
+        evidence = f"{usual} {kind} for each of {len(labels)} methods, on every task and with every seed"
+        return True, evidence + study.unfinished(records)
     odd = [f"{label} on {task}, seed {seed}: {had[label, task, seed]}" for label, task, seed in slots]
     others = [text for text, slot in zip(odd, slots, strict=True) if had[slot] != usual]
     return False, f"{usual} {kind} for {counts[usual]} of {len(slots)} method, task and seed; {some(others)}"
@@ -107,7 +111,7 @@ def _validation(study: Study, records: list[Record]) -> Judgement:
     picked = [
         f"{point(r)}: not the last epoch's network"
         for r in records
-        if not r.stage_accuracy or r.val_accuracy != list(r.stage_accuracy.values())[-1]
+        if not r.stage_accuracy or r.val_accuracy != list(r.stage_accuracy.values())[-1] or not _at_last_epoch(r)
     ]
     fixed = {label: _fixed(study, label) for label in study.tables if label != CONTROL}
     by_hand = [f"{label}: {', '.join(names)}" for label, names in fixed.items() if names]
@@ -118,6 +122,13 @@ def _validation(study: Study, records: list[Record]) -> Judgement:
         "Fixed by the study's file beside the knob, in a way no record shows: " + ("; ".join(by_hand) or "nothing")
     )
     return not seen + picked, evidence + (f"; {some(seen + picked)}" if seen + picked else "")
+
+
+def _at_last_epoch(r: Record) -> bool:
+    """Whether the network after the last stage of training validates as the last epoch's did."""
+    curve = r.history.get("val_accuracy", ())
+    trained = r.stage_accuracy.get("fine_tuned", r.stage_accuracy.get("trained"))
+    return not len(curve) or math.isclose(curve[-1], trained, abs_tol=1e-6)  # histories may be in single precision
 
 
 def _fixed(study: Study, label: str) -> list[str]:

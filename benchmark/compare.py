@@ -127,14 +127,14 @@ def changes(pairs: list[Pair]) -> list[Change]:
     for pair in pairs:
         if pair.measured:
             points[_point(pair.before)].append(pair)
-    steps = {name: _step(name, pairs) for name in MEASURES}
+    steps = _steps(pairs)
     differs = {point: not all(pair.identical for pair in group) for point, group in points.items()}
     values = {
         (point, name): np.array([pair.difference(name) for pair in group])
         for point, group in points.items()
         for name in MEASURES
     }
-    p = [_p(found, steps[name]) if differs[point] else np.nan for (point, name), found in values.items()]
+    p = [_p(found, steps[point[0], name]) if differs[point] else np.nan for (point, name), found in values.items()]
     p_holm = dict(zip(values, holm(p), strict=True))
     return [
         Change(
@@ -162,9 +162,17 @@ def _p(differences: np.ndarray, step: float) -> float:
     return float(2 * stats.t.sf(abs(differences.mean()) / (spread / np.sqrt(n)), n - 1))
 
 
-def _step(measure: str, pairs: list[Pair]) -> float:
+def _steps(pairs: list[Pair]) -> dict[tuple[str, str], float]:
+    """The step in which each measure moves on each task: networks and test sets differ in size."""
+    tasks = defaultdict(list)
+    for pair in pairs:
+        if pair.measured:
+            tasks[pair.before.task.name] += [pair.before, pair.after]
+    return {(task, name): _step(name, records) for task, records in tasks.items() for name in MEASURES}
+
+
+def _step(measure: str, records: list[Record]) -> float:
     """The step in which a measure moves: a channel's share, or the smallest gap between two accuracies seen."""
-    records = [r for pair in pairs if pair.measured for r in (pair.before, pair.after)]
     if measure == "param_sparsity":
         return max((1 / r.channels for r in records if r.channels), default=0.0)
     return min(np.diff(np.unique([round(getattr(r, measure), DIGITS) for r in records])), default=0.0)

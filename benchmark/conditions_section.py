@@ -34,7 +34,8 @@ def conditions(source: Source) -> Section:
         for factor, rows in summary.groupby("factor", sort=False)
     ]
     files["data/conditions.csv"] = csv(tables.flatten(summary))
-    texts = (f"Around the setting {study.legend(study.conditions.of)!r}. {conditions_table.NOTE}",)
+    note = conditions_table.NOTE + study.unfinished(records)
+    texts = (f"Around the setting {study.legend(study.conditions.of)!r}. {note}",)
     return Section(
         "conditions", "Conditions of sparsity", texts, images=tuple(images), tables=tuple(parts), files=files
     )  # fmt: skip

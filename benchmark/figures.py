@@ -31,18 +31,23 @@ VECTORS = 500  # trials of a method beyond which its points are an image, also i
 MANY = 10  # labels beyond which each gets a panel of its own
 
 
-def draw_all(records: pd.DataFrame, title: str, folder: Path) -> list[Path]:
-    """Draws one Pareto figure per task and kind of sparsity, as PNG, PDF, SVG and CSV; returns the paths."""
+def draw_all(records: pd.DataFrame, title: str, folder: Path, lacking: str = "") -> list[Path]:
+    """Draws one Pareto figure per task and kind of sparsity, as PNG, PDF, SVG and CSV; returns the paths.
+
+    `lacking` says what the study lacks, for the captions.
+    """
     made = []
     with mpl.rc_context(STYLE):
         for task, group in records.groupby("task", sort=False):
             for kind in AXES:
-                figure, points = draw_pareto(group, kind, f"{title}: {task}")
+                figure, points = draw_pareto(group, kind, f"{title}: {task}", lacking=lacking)
                 made += write_figure(figure, points, folder / f"pareto-{task}-{kind.removesuffix('_sparsity')}")
     return made
 
 
-def draw_pareto(records: pd.DataFrame, kind: str, title: str, page: Page = SCREEN) -> tuple[Figure, pd.DataFrame]:
+def draw_pareto(
+    records: pd.DataFrame, kind: str, title: str, page: Page = SCREEN, lacking: str = ""
+) -> tuple[Figure, pd.DataFrame]:
     """The Pareto figure of one task, and every point drawn in it: all methods in one, or many in a panel each."""
     marks = collect_marks(records, kind)
     band = dense_band(records)
@@ -56,7 +61,7 @@ def draw_pareto(records: pd.DataFrame, kind: str, title: str, page: Page = SCREE
     label("test accuracy (%)", fontsize=page.font)
     if not page.print:
         figure.suptitle("\n".join(textwrap.wrap(title, 72)), x=0.01, ha="left", fontsize=page.font)
-        figure.text(0.01, -0.01, caption(records), fontsize=page.small, va="top", color="0.3")
+        figure.text(0.01, -0.01, caption(records, lacking), fontsize=page.small, va="top", color="0.3")
     return figure, marks
 
 
@@ -143,13 +148,14 @@ def _methods(records: pd.DataFrame) -> list[str]:
     return [label for label in records.label.unique() if label != CONTROL]
 
 
-def caption(records: pd.DataFrame) -> str:
+def caption(records: pd.DataFrame, lacking: str = "") -> str:
     """What a Pareto figure of these records shows, with n and how intervals are made."""
     seeds = records.seed.nunique()
     return (
         f"Points: trials, n = {seeds} seeds. Lines: attained by at least half of the seeds, bands from all to one of "
         "them; fronts chosen on validation, drawn on test.\nGrey band: dense control, mean and 95 % t interval."
         + (" Grey lines: the other methods. ▼: trials below the axis." if records.label.nunique() > MANY else "")
+        + "\n".join(["", *textwrap.wrap(lacking.strip(), 140)])
     )
 
 

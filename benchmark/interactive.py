@@ -74,8 +74,8 @@ def pareto(records: pd.DataFrame, surfaces: pd.DataFrame) -> dict[str, Any]:
 
 def all_corners(records: pd.DataFrame) -> pd.DataFrame:
     """The corners of every method's attainment surfaces, in %, on every task and axis; exact, never thinned."""
-    measured, parts = records[records.status.isin(MEASURED)], []
-    for task, group in measured.groupby("task", sort=False):
+    parts = []
+    for task, group in records.groupby("task", sort=False):
         for kind in X:
             if group[kind].notna().any():
                 parts.append(collect_corners(group, kind).assign(task=task, axis=kind))

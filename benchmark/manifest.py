@@ -75,7 +75,7 @@ def replace(made: Path, studies: list[str], out: Path) -> int:
             known.setdefault(name, set()).add(digest)
     stale = [name for name in known if name not in new.files and (out / name).is_file()]
     for name in [*new.files, *stale]:
-        _check_own(out, name, known.get(name, set()) | {new.files.get(name)})
+        _check_own(out, name, known.get(name, set()))
     write_whole(out / NAME, _text(new.model_copy(update={"before": {**(old.before | old.files if old else {})}})))
     for name in new.files:
         _move(made / name, out / name)
@@ -85,7 +85,7 @@ def replace(made: Path, studies: list[str], out: Path) -> int:
     return len(new.files) + 1
 
 
-def _check_own(out: Path, name: str, digests: set[Any]) -> None:
+def _check_own(out: Path, name: str, digests: set[str]) -> None:
     path = out / name
     for parent in path.relative_to(out).parents:
         if (out / parent).exists() and not (out / parent).is_dir():

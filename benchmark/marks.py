@@ -14,8 +14,9 @@ from benchmark.tables import CONTROL, MEASURED
 def collect_marks(records: pd.DataFrame, kind: str) -> pd.DataFrame:
     """Every mark of one task's figure, x and y in %. `key` is a trial's record, of a corner those that it comes from.
 
-    A corner's records are the points of the seeds' fronts that attain it with nothing to spare on an axis: its x is
-    the smallest of theirs, and so is its y. The fronts are chosen on validation and drawn on test.
+    Half of the seeds is half of the task's, those included in which a method has no result. A corner's records are the
+    points of the seeds' fronts that attain it with nothing to spare on an axis: its x is the smallest of theirs, and so
+    is its y. The fronts are chosen on validation and drawn on test.
     """
     measured = records[records.status.isin(MEASURED)]
     points = measured[["label", "title", "seed", "hyperparameters", "status", "key"]].assign(
@@ -23,7 +24,7 @@ def collect_marks(records: pd.DataFrame, kind: str) -> pd.DataFrame:
     )
     found = [
         (names, mark, surface, [" ".join(keys) for keys in _sources(front, kind, surface)])
-        for *names, front, mark, surface in _surfaces(measured, kind)
+        for *names, front, mark, surface in _surfaces(measured, kind, records.seed.nunique())
     ]
     parts = [_corners(*names, mark, surface).assign(key=keys) for names, mark, surface, keys in found]
     return pd.concat([points, *parts], ignore_index=True)
@@ -32,19 +33,22 @@ def collect_marks(records: pd.DataFrame, kind: str) -> pd.DataFrame:
 def collect_corners(records: pd.DataFrame, kind: str) -> pd.DataFrame:
     """The corners of `collect_marks` alone, without their records: quick where there are very many."""
     measured = records[records.status.isin(MEASURED) & records[kind].notna()]
-    parts = [_corners(*names, mark, surface) for *names, _, mark, surface in _surfaces(measured, kind)]
+    found = _surfaces(measured, kind, records.seed.nunique())
+    parts = [_corners(*names, mark, surface) for *names, _, mark, surface in found]
     return pd.concat(parts, ignore_index=True) if parts else _corners("", "", "", np.empty((0, 2)))
 
 
-def _surfaces(measured: pd.DataFrame, kind: str) -> Iterator[tuple[str, str, pd.DataFrame, str, np.ndarray]]:
+def _surfaces(
+    measured: pd.DataFrame, kind: str, seeds: int
+) -> Iterator[tuple[str, str, pd.DataFrame, str, np.ndarray]]:
     """By method but the control's and mark: label, title, the seeds' fronts, the mark and its surface."""
     needed = ["label", "title", "seed", "key", "val_accuracy", "test_accuracy", kind]
     for (label, title), group in measured.loc[measured.label != CONTROL, needed].groupby(
         ["label", "title"], sort=False
     ):
         front = pd.concat([seed[on_front(seed[kind], seed.val_accuracy)] for _, seed in group.groupby("seed")])
-        for mark, share in {"all": 1.0, "half": 0.5, "one": 1 / group.seed.nunique()}.items():
-            surface = attainment(front[kind], front.test_accuracy, front.seed, share)
+        for mark, least in {"all": seeds, "half": -(-seeds // 2), "one": 1}.items():
+            surface = attainment(front[kind], front.test_accuracy, front.seed, least)
             yield label, title, front, f"attained by {mark}", surface
 
 

@@ -24,21 +24,26 @@ def write_paper(study: Study, records: list[Record], frame: pd.DataFrame, folder
     """
     made, sources, environments = [], {}, []
     with mpl.rc_context(PRINT_STYLE):
-        drawn = [*_pareto_figures(frame), *_threshold_figures(study, records)]
+        lacking = study.unfinished(records)
+        drawn = [*_pareto_figures(frame, lacking), *_threshold_figures(study, records)]
         for name, figure, points, source in drawn:
             made += write_figure(figure, points, folder / name, crop=False)
             sources[name] = source
             wide = figure.get_figwidth() > PRINT.one
             caption = f"{study.title}, {source['task']}. {source['caption']}"
             environments.append(latex.to_figure(f"{name}.pdf", caption, f"fig:{study.name}-{name}", wide))
-    texts = {"figures.tex": "\n".join(environments), "figures.json": _to_json(sources), **_tables(study, frame)}
+    texts = {
+        "figures.tex": "\n".join(environments),
+        "figures.json": _to_json(sources),
+        **_tables(study, frame, lacking),
+    }
     texts["references.bib"] = references.bibliography(record.setting.method for record in records)
     for name, text in texts.items():
         write_whole(folder / name, text.encode())
     return made + [folder / name for name in texts]
 
 
-def _pareto_figures(frame: pd.DataFrame) -> list[tuple]:
+def _pareto_figures(frame: pd.DataFrame, lacking: str) -> list[tuple]:
     """Per task the name, the Pareto figure, its marks, and the records that these and the dense band come from."""
     drawn = []
     for task, group in frame.groupby("task", sort=False):
@@ -46,7 +51,7 @@ def _pareto_figures(frame: pd.DataFrame) -> list[tuple]:
         band, dense = figures.dense_band(group), tables.controls(group)
         source = {
             "task": task,
-            "caption": figures.caption(group).replace("\n", " "),
+            "caption": figures.caption(group, lacking).replace("\n", " "),
             "x": f"{tables.SPARSITY} in %",
             "y": "test_accuracy in %",
             "dense": {"mean": band.mean, "low": band.low, "high": band.high, "n": band.n, "keys": list(dense.key)},
@@ -62,10 +67,10 @@ def _pareto_figures(frame: pd.DataFrame) -> list[tuple]:
 def _threshold_figures(study: Study, records: list[Record]) -> list[tuple]:
     """The same of the figures of ξ, whose marks are curves."""
     drawn = []
-    for name, figure, curves in threshold_figures.draw_thresholds(study, records, PRINT):
+    for name, figure, curves, caption in threshold_figures.draw_thresholds(study, records, PRINT):
         source = {
             "task": curves.task.iloc[0],
-            "caption": threshold_figures.caption(study, curves),
+            "caption": caption,
             "x": "threshold",
             "y": "hidden channels below it in %",
             "marks": [
@@ -96,13 +101,11 @@ def _to_json(sources: dict) -> str:
     return json.dumps(known(sources), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _tables(study: Study, frame: pd.DataFrame) -> dict[str, str]:
+def _tables(study: Study, frame: pd.DataFrame, lacking: str) -> dict[str, str]:
     """The summary of every task, as LaTeX and as Markdown, by file name."""
     made = {}
     for task, summary in tables.summarise(frame).groupby("task", sort=False):
-        numbers = sorted({interval.n for interval in summary["best accuracy"]})
-        seeds = f"n = {numbers[0]} seeds" if len(numbers) == 1 else f"n = {numbers[0]} to {numbers[-1]} seeds"
-        caption = f"{study.title}, {task}, {seeds}. {tables.NOTE}"
+        caption = f"{study.title}, {task}, n = {summary.seeds.iloc[0]} seeds. {tables.NOTE}{lacking}"
         shown = summary.drop(columns="task")
         made[f"table-{task}.tex"] = latex.to_latex(tables.texts(shown), caption, f"tab:{study.name}-{task}")
         made[f"table-{task}.md"] = f"{tables.to_markdown(shown)}\n{caption}\n"

@@ -40,19 +40,21 @@ def on_front(sparsity: ArrayLike, accuracy: ArrayLike) -> np.ndarray:
     return mask
 
 
-def attainment(sparsity: ArrayLike, accuracy: ArrayLike, run: ArrayLike, share: float) -> np.ndarray:
-    """The surface that at least `share` of the runs attain, as corner points (sparsity, accuracy), sparsity rising.
+def attainment(sparsity: ArrayLike, accuracy: ArrayLike, run: ArrayLike, least: int) -> np.ndarray:
+    """The surface that at least `least` of the runs attain, as corner points (sparsity, accuracy), sparsity rising.
 
     A run attains a point if one of its own has at least that sparsity and that accuracy. Source: Fonseca and Fleming
     1996; López-Ibáñez et al. 2010.
     """
     points = -np.column_stack([sparsity, accuracy]).astype(float)
     known = ~np.isnan(points).any(axis=1)
-    if not known.any():
-        return np.empty((0, 2))
     runs = np.unique(np.asarray(run)[known], return_inverse=True)[1] + 1
+    count = runs.max(initial=0)
+    if count < least:
+        return np.empty((0, 2))
     order = np.argsort(runs, kind="stable")  # moocore takes a run's points to be adjacent
-    surface = moocore.eaf(points[known][order], sets=runs[order], percentiles=[100 * share])[:, :2]
+    percentile = 100 * (least - 0.25) / count  # in the middle of what moocore takes for `least` runs
+    surface = moocore.eaf(points[known][order], sets=runs[order], percentiles=[percentile])[:, :2]
     surface = 0.0 - surface  # and no −0.0
     return surface[np.argsort(surface[:, 0], kind="stable")]
 
@@ -74,10 +76,12 @@ def hypervolume(sparsity: ArrayLike, accuracy: ArrayLike, floor: float) -> float
 
 
 def largest_drop(knob: ArrayLike, accuracy: ArrayLike) -> float:
-    """The largest loss of accuracy from one knob point to the next; 0 if there is none, NaN with fewer than two."""
+    """The largest loss of accuracy from one knob point to the next; 0 if there is none.
+
+    NaN with fewer than two points, or where the accuracy of one is not known.
+    """
     order = np.argsort(np.asarray(knob, dtype=float), kind="stable")
     ordered = np.asarray(accuracy, dtype=float)[order]
-    ordered = ordered[~np.isnan(ordered)]
-    if len(ordered) < 2:
+    if len(ordered) < 2 or np.isnan(ordered).any():
         return np.nan
     return float(max(0.0, (ordered[:-1] - ordered[1:]).max()))

@@ -45,12 +45,13 @@ def draw(plan: Study, records: list[Record], folder: Path) -> tuple[pd.DataFrame
     """Writes a study's figures into folder/figures, and its table; returns the table, its note and all paths."""
     from benchmark import conditions_figures, conditions_table, figures, threshold_figures
 
+    lacking = plan.unfinished(records)
     if plan.conditions:
-        summary, note = conditions_table.summarise(plan, records), conditions_table.NOTE
+        summary, note = conditions_table.summarise(plan, records), conditions_table.NOTE + lacking
         made = conditions_figures.draw_all(plan, records, folder / "figures")
     else:
         frame = tables.frame(records, {label: plan.legend(label) for label in plan.tables})
-        summary, note = tables.summarise(frame), tables.NOTE
-        made = figures.draw_all(frame, plan.title, folder / "figures")
+        summary, note = tables.summarise(frame), tables.NOTE + lacking
+        made = figures.draw_all(frame, plan.title, folder / "figures", lacking)
         made += threshold_figures.write_thresholds(plan, records, folder / "figures")
     return summary, note, made + tables.write(summary, folder, note)

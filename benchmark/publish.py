@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -46,6 +45,8 @@ def publish_site(
         texts[study.name] = path.read_text(encoding="utf-8")
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file; choose another --out")
+    if out.resolve() == results.resolve():
+        raise UsageError(f"{out} holds the records themselves; choose another --out")
     manifest.read(out)
     with temporary(out) as folder, console.status("publishing"):
         try:
@@ -100,6 +101,8 @@ def copy_whole_lines(source: Path, target: Path) -> None:
     """Copies a store's file, its last line mended as the store would."""
     if not source.exists():
         return
-    shutil.copyfile(source, target)
-    os.utime(target)
-    Store(target.parent).mend()
+    try:
+        shutil.copyfile(source, target)
+        Store(target.parent).mend()
+    except OSError as error:
+        raise UsageError(f"cannot copy {source}: {error.strerror}") from None

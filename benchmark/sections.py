@@ -32,11 +32,12 @@ def pareto(source: Source) -> Section:
     """The interactive Pareto figure and, for print, the static one."""
     frame, summary, surfaces = source.frame, source.summary, interactive.all_corners(source.frame)
     content = interactive.pareto(frame, surfaces)
+    lacking = source.digest.study.unfinished(source.digest.records)
     files = {"data/fronts.csv": csv(surfaces), "data/trials.csv": csv(frame)}
     images = []
     with mpl.rc_context(STYLE):
         for task, group in frame.groupby("task", sort=False):
-            figure, _ = figures.draw_pareto(group, SPARSITY, f"{source.digest.study.title}: {task}")
+            figure, _ = figures.draw_pareto(group, SPARSITY, f"{source.digest.study.title}: {task}", lacking=lacking)
             images.append(Image(f"figures/pareto-{task}.svg", alt(task, summary[summary.task == task])))
             files[images[-1].path] = to_bytes(figure, "svg")
     note = (
@@ -44,6 +45,7 @@ def pareto(source: Source) -> Section:
         "attain, its band runs from what all attain to what one attains; the points of each seed's front are chosen on "
         "the validation set and drawn at their test accuracy, nothing is interpolated. Grey: the dense control, mean "
         "and 95 % t interval over seeds. Sparsity is counted on the physically reduced network."
+        f"{lacking}"
     )
     content |= {"methods": interactive.methods(frame), "alt": alt(source.digest.study.title, summary)}
     return Section(
@@ -64,12 +66,12 @@ def results(source: Source) -> Section:
     """The table with intervals."""
     summary = source.summary
     shown = tables.texts(summary)
-    shown.insert(2, "n", [interval.n for interval in summary["best accuracy"]])
+    note = tables.NOTE + source.digest.study.unfinished(source.digest.records)
     if shown.task.nunique() == 1:
         shown = shown.drop(columns="task")
     table = Table(shown, "Each method on each task", "table", head="method")
     return Section(
-        "results", "What each method reaches", (f"{tables.NOTE} n: seeds.",), tables=(table,),
+        "results", "What each method reaches", (note,), tables=(table,),
         files={"data/table.csv": csv(tables.flatten(summary))},
     )  # fmt: skip
 
@@ -179,10 +181,11 @@ def cost(source: Source) -> Section:
 def failures(source: Source) -> Section:
     """The trials that did not end well, each with its cause."""
     found = series.failures(source.frame)
+    trials = f"{len(source.frame)} trials" + (" that have a record" if source.digest.missing else "")
     if not len(found):
-        return Section("failures", "Failures", (f"None: all {len(source.frame)} trials ended well.",))
+        return Section("failures", "Failures", (f"None: all {trials} ended well.",))
     shown = found.head(ROWS).assign(**{"first record": found["first record"].str[:12]})
-    note = f"{int(found.trials.sum())} of {len(source.frame)} trials did not end well. Collapsed ones count as results."
+    note = f"{int(found.trials.sum())} of {trials} did not end well. Collapsed ones count as results."
     more = (f"The first {ROWS} of {len(found)} causes are shown; the CSV has all.",) if len(found) > ROWS else ()
     table = Table(shown, "Failures and collapses, each with its cause", "failures", wide=("cause",), head="method")
     return Section("failures", "Failures", (note, *more), tables=(table,), files={"data/failures.csv": csv(found)})

@@ -107,7 +107,7 @@ def norms(digest: Digest, points: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for names, group in points.groupby(POINT, sort=False):
         known = [digest.norms[key] for key in group.key if digest.norms[key].shape[1]]
-        fine = [h for h in known if (np.floor(h[0]) < h[0]).any()]  # quarters and whole decades cannot be averaged
+        fine = [h for h in known if not _coarse(h[0])]  # quarters and whole decades cannot be averaged
         known = fine or known
         if known:
             edges = _filled(np.unique(np.concatenate([h[0] for h in known])), 0.25 if fine else 1.0)
@@ -116,6 +116,11 @@ def norms(digest: Digest, points: pd.DataFrame) -> pd.DataFrame:
                 shares[place, np.searchsorted(edges, own)] = share
             parts.append((names, {"lower edge": edges, **intervals(shares)}))
     return _joined(parts, ["lower edge"])
+
+
+def _coarse(edges: np.ndarray) -> bool:
+    """Whether bins are decades; one of zeros alone goes with any."""
+    return bool(np.isfinite(edges).any() and (np.floor(edges) == edges).all())
 
 
 def _filled(edges: np.ndarray, width: float) -> np.ndarray:

@@ -29,12 +29,16 @@ DIGITS = 12  # accuracies are ratios of counts: what a subtraction leaves beyond
 def hypervolumes(records: pd.DataFrame) -> pd.DataFrame:
     """The mean hypervolume over seeds of every task and method, with its 95 % percentile bootstrap interval.
 
+    A seed in which all trials of a method failed counts as 0.
+
     Columns: task, label, method, n (seeds), hypervolume (share of the square), low, high (NaN where n < 2).
     """
     rows = []
-    measured = records[records.status.isin(MEASURED) & (records.label != CONTROL)]
-    for (task, label, title), group in measured.groupby(["task", "label", "title"], sort=False):
-        found = bootstrap([seed_hypervolume(seed) for _, seed in group.groupby("seed")], np.random.default_rng(SEED))
+    for (task, label, title), group in records[records.label != CONTROL].groupby(
+        ["task", "label", "title"], sort=False
+    ):
+        areas = [seed_hypervolume(seed[seed.status.isin(MEASURED)]) for _, seed in group.groupby("seed")]
+        found = bootstrap(areas, np.random.default_rng(SEED))
         rows.append((task, label, title, found.n, found.mean, found.low, found.high))
     return pd.DataFrame(rows, columns=["task", "label", "method", "n", "hypervolume", "low", "high"])
 
@@ -114,8 +118,13 @@ def _paired(differences: np.ndarray) -> dict[str, float]:
         "high": interval.high,
         "effect": interval.mean / spread if spread > 0 else np.nan,
         "p": sign_flip(differences, np.random.default_rng(SEED)),
-        "smallest_p": 2 / 2**n if n else np.nan,
+        "smallest_p": smallest_p(n),
     }
+
+
+def smallest_p(n: int) -> float:
+    """The least p that `sign_flip` can give for n pairs; NaN for none."""
+    return max(2 / 2**n, 2 / (DRAWN + 1) if 2**n > DRAWN else 0.0) if n else np.nan
 
 
 def sign_flip(differences: ArrayLike, generator: np.random.Generator) -> float:

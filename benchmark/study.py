@@ -20,6 +20,7 @@ from benchmark.registry import get_method
 from benchmark.spec import MethodSetting, Protocol, Strict, Task, Trial
 
 STUDIES = Path(__file__).parent / "studies"
+NAMED = 5  # methods that a sentence names
 NOT_HYPERPARAMETERS = ("method", "title", "task", "protocol")
 T = TypeVar("T", Task, Protocol)
 
@@ -104,8 +105,23 @@ class Study(Strict):
     @property
     def size(self) -> int:
         """The number of trials, those included that the sampler has yet to choose."""
-        points = [len(self._grid(x)) if self.sampler == "grid" else self.samples for x in self.tables]
-        return sum(points) * len(self.tasks) * len(self.seeds)
+        return sum(self._planned().values())
+
+    def _planned(self) -> dict[str, int]:
+        """By label the number of its trials."""
+        points = {x: len(self._grid(x)) if self.sampler == "grid" else self.samples for x in self.tables}
+        return {label: count * len(self.tasks) * len(self.seeds) for label, count in points.items()}
+
+    def unfinished(self, records: list[Record]) -> str:
+        """A sentence that says which trials the study's own records lack; empty if none."""
+        had = Counter(record.label for record in records)
+        lacking = {label: count - had[label] for label, count in self._planned().items() if count > had[label]}
+        if not lacking:
+            return ""
+        most = sorted(lacking, key=lacking.get, reverse=True)
+        names = ", ".join(f"{self.legend(label)} {lacking[label]}" for label in most[:NAMED])
+        more = f" and {len(most) - NAMED} more" if len(most) > NAMED else ""
+        return f" Unfinished: {sum(lacking.values())} of {self.size} trials have no record yet ({names}{more})."
 
     def trial(self, slot: Slot, setting: MethodSetting) -> Trial:
         """The trial of a method's setting in its slot."""
@@ -155,12 +171,25 @@ class Study(Strict):
             return [r if r.label == label else r.model_copy(update={"label": label}) for r, label in own]
         left = Counter(dict.fromkeys(self.slots(), self.samples))
         own = []
-        for record in records:
+        for record in filter(self._fits, records):
             slot = Slot(label=record.label, task=record.task, seed=record.seed)
             if left[slot] > 0:
                 left[slot] -= 1
                 own.append(record)
         return own
+
+    def _fits(self, record: Record) -> bool:
+        """Whether a sample is of the label's method as it is now, under the study's protocol and fixed values."""
+        if record.label not in self.tables:
+            return False
+        name, fixed, _ = self._table(record.label)
+        method, setting = get_method(name), record.setting
+        return (
+            (setting.method, setting.version) == (name, method.version)
+            and record.base == (self._base(method.base) if method.base else None)
+            and record.protocol == self._changed(self.protocol, record.label, "protocol")
+            and all(setting.hyperparameters.get(key) == value for key, value in fixed.items())
+        )
 
     def remaining(self, records: list[Record], retry_failed: bool) -> list[Trial | Slot]:
         """What is still to run: trials without a record, or for the sampler `optuna` a slot for each missing sample.

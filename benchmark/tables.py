@@ -30,8 +30,9 @@ NOTHING = Interval(np.nan, np.nan, np.nan, 0)
 NOTE = (
     "All but hypervolume and cost in %. best accuracy: on test, of the point that validates best. within d: the "
     "largest share of parameters removed by a point that validates at most d points below dense, 0 if none does. "
-    "hypervolume: share of the sparsity × test accuracy square under the front. largest drop: test accuracy lost from "
-    "one knob point to the next. cost: median training time over dense's. ± is the 95 % t interval over seeds."
+    "hypervolume: share of the sparsity × test accuracy square under the front, 0 for a seed without a result. largest "
+    "drop: test accuracy lost from one knob point to the next. cost: median training time over dense's. ± is the 95 % "
+    "t interval over seeds, (n) their number where it is not all."
 )
 
 
@@ -99,25 +100,27 @@ def summarise(records: pd.DataFrame) -> pd.DataFrame:
     rows = []
     records = records[[*NEEDED]]
     dense_of = {task: controls(group) for task, group in records.groupby("task", sort=False)}
+    seeds_of = records.groupby("task").seed.nunique()
     for (task, label), group in records.groupby(["task", "label"], sort=False):
-        dense = dense_of[task]
-        rows.append({"task": task, "method": group.title.iloc[0], **_row(group, dense, is_control=label == CONTROL)})
+        names = {"task": task, "method": group.title.iloc[0], "seeds": seeds_of[task]}
+        rows.append({**names, **_row(group, dense_of[task], is_control=label == CONTROL)})
     return pd.DataFrame(rows)
 
 
 def _row(group: pd.DataFrame, dense: pd.DataFrame, is_control: bool) -> dict:
     measured = group[group.status.isin(MEASURED)]
-    seeds = [seed for _, seed in measured.groupby("seed")]
+    tried = [seed for _, seed in group.groupby("seed")]
+    seeds = [seed[seed.status.isin(MEASURED)] for seed in tried]
     row = {"trials": len(group), "failed": len(group) - len(measured)}
     row["collapsed"] = int((group.status == "collapsed").sum())
-    row["best accuracy"] = mean_interval([_best(seed) for seed in seeds])
+    row["best accuracy"] = mean_interval([_best(seed) for seed in seeds if len(seed)])
     for points in TOLERANCES:
         row[f"within {points:g}"] = NOTHING
         if len(dense) and not is_control:
             least = dense.val_accuracy.mean() - points / 100
             row[f"within {points:g}"] = mean_interval([_within(seed, least) for seed in seeds])
     row["hypervolume"] = NOTHING if is_control else mean_interval([seed_hypervolume(seed) for seed in seeds])
-    row["largest drop"] = NOTHING if is_control else mean_interval([_drop(seed) for seed in seeds])
+    row["largest drop"] = NOTHING if is_control else mean_interval([_drop(seed) for seed in tried])
     row["cost"] = measured.seconds.median() / dense.seconds.median() if len(dense) else np.nan
     return row
 
@@ -133,13 +136,14 @@ def _within(seed: pd.DataFrame, least: float) -> float:
 
 
 def _drop(seed: pd.DataFrame) -> float:
-    """The largest drop along the knob; NaN where other hyperparameters change with it."""
+    """The largest drop along the knob; NaN where other hyperparameters change with it or a point has no result."""
     name = seed.knob_name.iloc[0]
     others = {json.dumps({**json.loads(text), name: None}) for text in set(seed.hyperparameters)}
     return largest_drop(seed.knob, seed.test_accuracy) if len(others) == 1 else np.nan
 
 
 def seed_hypervolume(seed: pd.DataFrame) -> float:
+    """The hypervolume of the front that a seed's results choose on validation, at test; 0 without a result."""
     front = seed[on_front(seed[SPARSITY], seed.val_accuracy)]
     return hypervolume(front[SPARSITY], front.test_accuracy, floor=0.0)
 
@@ -173,29 +177,36 @@ def to_markdown(summary: pd.DataFrame) -> str:
 
 def texts(summary: pd.DataFrame) -> pd.DataFrame:
     """The summary's cells as they are shown."""
-    return summary.apply(lambda column: column.map(lambda value: _text(column.name, value)))
+    seeds = summary.seeds if "seeds" in summary else [0] * len(summary)
+    cells = {
+        name: [_text(name, value, count) for value, count in zip(column, seeds, strict=True)]
+        for name, column in summary.items()
+    }
+    return pd.DataFrame(cells, index=summary.index, dtype=object)
 
 
 def show(summary: pd.DataFrame, console: Console, note: str = NOTE) -> None:
     """Prints a summary, one table for each value of its first column, and the note."""
     for title, rows in summary.groupby(summary.columns[0], sort=False):
-        shown = rows.drop(columns=summary.columns[0])
+        shown = texts(rows).drop(columns=summary.columns[0])
         table = Table(title=title, box=None)
         for place, name in enumerate(shown):
             table.add_column(name, justify="right" if place else "left", overflow="fold")
-        for _, row in shown.iterrows():
-            table.add_row(*(_text(name, value) for name, value in row.items()))
+        for row in shown.itertuples(index=False):
+            table.add_row(*row)
         console.print(table)
     console.print(note, style="dim")
 
 
-def _text(name: str, value: object) -> str:
+def _text(name: str, value: object, seeds: int) -> str:
+    """A cell; an interval over fewer than all `seeds` says over how many."""
     if isinstance(value, Interval):
         if np.isnan(value.mean):
             return "–"
         factor, digits = (1, 3) if name == "hypervolume" else (100, 1)
         spread = "" if value.n < 2 else f" ± {factor * (value.high - value.mean):.{digits}f}"
-        return f"{factor * value.mean:.{digits}f}{spread}"
+        count = f" ({value.n})" if value.n < seeds else ""
+        return f"{factor * value.mean:.{digits}f}{spread}{count}"
     if isinstance(value, float):
         return "–" if np.isnan(value) else f"{value:.2f}"
     return str(value)

@@ -18,19 +18,21 @@ from matplotlib.figure import Figure
 from benchmark.records import Record
 from benchmark.study import Study
 from benchmark.style import SCREEN, STYLE, Page, write_figure
+from benchmark.tables import MEASURED
 
-Drawn = tuple[str, Figure, pd.DataFrame]
+Drawn = tuple[str, Figure, pd.DataFrame, str]
 NEAR = 0.01  # ξ below which a channel counts as close to zero; methods that bring none there have no panel
 COLORMAP = sns.color_palette("flare", as_cmap=True)  # all of it stands out on white
 
 
 def draw_thresholds(study: Study, records: list[Record], page: Page = SCREEN) -> list[Drawn]:
-    """Per task the share of hidden channels with ‖w_k‖₂ < ξ against ξ, a panel per method: name, figure, curves.
+    """Per task the share of hidden channels with ‖w_k‖₂ < ξ against ξ, a panel per method: name, figure, curves, text.
 
     A line is the mean over seeds of one setting, its band from the smallest to the largest. The curves hold what is
     drawn, y in %, with the records' keys. A task whose records hold nothing to draw has no figure.
     """
-    counted = [record for record in records if record.threshold_sweep]
+    counted = [record for record in records if record.threshold_sweep and record.status in MEASURED]
+    lacking = study.unfinished(records)
     curves = _curves(study, counted)
     if curves.empty:
         return []
@@ -39,7 +41,9 @@ def draw_thresholds(study: Study, records: list[Record], page: Page = SCREEN) ->
     for task, group in curves.groupby("task", sort=False):
         shown = group[group.label.isin(near.label[near.task == task])]
         if len(shown):
-            drawn.append((f"thresholds-{task}", _draw(study, task, shown, page), shown))
+            hidden = list(group.title[~group.label.isin(shown.label)].unique())
+            text = caption(shown, hidden) + lacking
+            drawn.append((f"thresholds-{task}", _draw(f"{study.title}: {task}", text, shown, page), shown, text))
     return drawn
 
 
@@ -47,7 +51,7 @@ def write_thresholds(study: Study, records: list[Record], folder: Path) -> list[
     """Writes the figures of `draw_thresholds` for the screen; returns the paths."""
     with mpl.rc_context(STYLE):
         drawn = draw_thresholds(study, records)
-        return [path for name, figure, curves in drawn for path in write_figure(figure, curves, folder / name)]
+        return [path for name, figure, curves, _ in drawn for path in write_figure(figure, curves, folder / name)]
 
 
 def _curves(study: Study, records: list[Record]) -> pd.DataFrame:
@@ -77,7 +81,7 @@ def _knob(record: Record) -> float:
     return float(record.setting.hyperparameters[record.knob]) if record.knob else 0.0
 
 
-def _draw(study: Study, task: str, curves: pd.DataFrame, page: Page) -> Figure:
+def _draw(title: str, text: str, curves: pd.DataFrame, page: Page) -> Figure:
     labels = list(curves.label.unique())
     columns = min(len(labels), page.columns)
     rows = -(-len(labels) // columns)
@@ -97,9 +101,8 @@ def _draw(study: Study, task: str, curves: pd.DataFrame, page: Page) -> Figure:
     if page.print:
         bar.set_label(f"lines: mean over {_seeds(curves)} seeds; bands: smallest to largest", fontsize=page.small)
     else:
-        figure.suptitle("\n".join(textwrap.wrap(f"{study.title}: {task}", 72)), x=0.01, ha="left", fontsize=page.font)
-        text = textwrap.fill(caption(study, curves), 140)
-        figure.text(0.01, -0.01, text, fontsize=page.small, va="top", color="0.3")
+        figure.suptitle("\n".join(textwrap.wrap(title, 72)), x=0.01, ha="left", fontsize=page.font)
+        figure.text(0.01, -0.01, textwrap.fill(text, 140), fontsize=page.small, va="top", color="0.3")
     return figure
 
 
@@ -119,9 +122,8 @@ def _draw_method(panel: Axes, curves: pd.DataFrame, page: Page) -> None:
     panel.tick_params(labelsize=page.small)
 
 
-def caption(study: Study, curves: pd.DataFrame) -> str:
+def caption(curves: pd.DataFrame, hidden: list[str]) -> str:
     """What a figure of these curves shows, with n, how its bands are made and which methods have no panel."""
-    hidden = [study.legend(label) for label in study.tables if label not in set(curves.label)]
     text = (
         "Hidden channels with ‖w‖₂ < ξ after training, before the method silences any. Lines: one setting each, mean "
         f"over {_seeds(curves)} seeds, bands from the smallest to the largest; coloured by the knob's rank among the "

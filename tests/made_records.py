@@ -15,7 +15,7 @@ def result(trial, **fields):
     epochs = trial.protocol.epochs - trial.stages[0]
     numbers = dict.fromkeys(("param_sparsity", "mac_sparsity", "channel_sparsity", "weight_sparsity"), 0.5)
     own = {
-        "status": "ok", "val_accuracy": 0.9, "test_accuracy": 0.8, "stage_accuracy": {"trained": 0.7, "reduced": 0.9},
+        "status": "ok", "val_accuracy": 0.9, "test_accuracy": 0.8, "stage_accuracy": {"trained": 0.9, "reduced": 0.9},
         "params": 10, "macs": 10, "removal_error": 2e-15, "latency": {"dense": 2.0, "reduced": 1.0},
         "history": {"loss": [0.5] * epochs, "val_accuracy": [0.9] * epochs}, "provenance": PROVENANCE,
     }  # fmt: skip

@@ -87,6 +87,12 @@ def test_failures_are_counted_and_are_no_results(study):
         (EPOCHS, "magnitude_filter", {"history": {"loss": [0.5] * 4}}, "seed 0, record"),
         (VALIDATION, "implicit", {"history": {"loss": [0.5] * 4, "test_accuracy": [0.9] * 4}}, "test in test_accuracy"),
         (VALIDATION, "implicit", {"val_accuracy": 0.95}, "not the last epoch's network"),
+        (
+            VALIDATION,
+            "implicit",
+            {"history": {"loss": [0.5] * 4, "val_accuracy": [0.7, 0.7, 0.7, 0.6]}},
+            "14 of 15 results are of the last epoch's network",
+        ),
         (PROOF, "implicit", {"removal_error": None}, "14 of 15 results hold it"),
         (PROOF, "implicit", {"removal_error": 2e-6}, "2.0e-06, limit 1e-06; implicit on"),
         (PROOF, "implicit", {"removal_error": float("nan")}, "implicit on"),
@@ -118,6 +124,14 @@ def test_no_numbers_may_stand_in_for_a_failed_trial(study):
     records = [result(t) for t in trials[:-1]] + [failure(trials[-1], param_sparsity=0.5)]
     assert FILLED in broken(study, records)
     assert "is failed but has a param_sparsity" in findings(study, records)[FILLED].evidence
+
+
+def test_points_that_no_method_has_yet_are_no_equal_number(study):
+    found = findings(study, [result(t) for t in study.trials() if t.label == "dense"])
+    assert (found[POINTS].met, found[POINTS].evidence) == ("n.a.", "no method but the control has a record")
+    half = [t for t in study.trials() if t.label == "dense" or t in study.trials()[1::2]]
+    even = findings(study, [result(t) for t in half if t.setting.hyperparameters.get("ratio") != 0.25])[POINTS]
+    assert even.met == "no" or "trials have no record yet" in even.evidence
 
 
 def test_a_lacking_control_is_flagged_and_so_is_a_false_one(study):

@@ -118,6 +118,28 @@ def test_fewer_parameters_removed_is_a_regression(trials):
     assert [c.regressions for c in found if c.regressions] == [["param_sparsity"]]
 
 
+def test_tasks_have_steps_of_their_own(tmp_path):
+    path = tmp_path / "two.toml"
+    task = '[[tasks]]\ndataset = "simulated"\nnetwork = "mlp"\nwidths = [8]\n'
+    path.write_text(TINY.replace(task.strip(), task + task.replace("[8]", "[9]")).replace("[0, 1]", "[0, 1, 2]"))
+    trials = load_study(str(path)).trials()
+
+    def accuracies(trial):  # of 360 images on the first task, of 10,000 on the second
+        coarse = trial.task.widths == (8,)
+        return {"test_accuracy": (300 + trial.seed) / 360 if coarse else (9000 + trial.seed) / 10_000}
+
+    def one_image_less(trial):
+        found = accuracies(trial)["test_accuracy"]
+        hit = trial.task.widths == (8,) and trial.setting.hyperparameters.get("strength") == 0.1
+        return {"test_accuracy": (299 + trial.seed) / 360 if hit else found}
+
+    both = compare.match(run_of(trials, accuracies), run_of(trials, one_image_less)).pairs
+    alone = [pair for pair in both if pair.before.task.widths == (8,)]
+    for pairs in (alone, both):
+        assert not [c for c in compare.changes(pairs) if c.regressions]
+    assert len(alone) == len(both) / 2
+
+
 def test_few_equal_steps_are_no_proof():
     step = 1 / 360
     assert compare._p(np.full(3, -step), step) > 0.05

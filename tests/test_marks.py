@@ -35,6 +35,12 @@ def test_a_corner_that_one_seed_attains_is_one_record_and_one_that_all_attain_ma
     assert marks.loc["attained by all", ["x", "y"]].tolist() == [20.0, 80.0]
 
 
+def test_seeds_without_a_result_count_among_those_that_do_not_attain():
+    lost = [rows("m", [(1, np.nan, np.nan, np.nan)], seed=seed, status="failed") for seed in (1, 2)]
+    marks = collect_marks(frame(DENSE, rows("m", [(1, 0.9, 0.8, 0.5)], seed=0), *lost), "param_sparsity")
+    assert set(marks.mark[marks.label == "m"]) == {"trial", "attained by one"}
+
+
 def test_points_off_the_validation_front_are_behind_no_corner():
     marks = collect_marks(frame(rows("m", [(1, 0.9, 0.8, 0.5), (2, 0.8, 0.8, 0.5)])), "param_sparsity")
     assert set(marks.key[marks.mark != "trial"]) == {"m-0-0"}

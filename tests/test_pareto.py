@@ -28,7 +28,7 @@ def test_front_of_zero_sparsity_ties_nan_and_one_point():
     assert pareto.on_front([np.nan], [np.nan]).tolist() == [False]
 
 
-@given(st.lists(st.tuples(share, share, st.integers(0, 3)), min_size=1, max_size=12), st.sampled_from([1.0, 0.5, 0.01]))
+@given(st.lists(st.tuples(share, share, st.integers(0, 3)), min_size=1, max_size=12), st.integers(1, 5))
 def test_attainment_equals_counting(found, least):
     sparsity, accuracy, run = map(np.array, zip(*found, strict=True))
     surface = pareto.attainment(sparsity, accuracy, run, least)
@@ -36,13 +36,12 @@ def test_attainment_equals_counting(found, least):
     for s in (0.0, 0.1, 0.25, 0.5, 0.75, 1.0):
         best = [accuracy[(run == r) & (sparsity >= s)].max(initial=-1) for r in runs]
         reached = sorted((b for b in best if b >= 0), reverse=True)
-        needed = int(np.ceil(least * len(runs) - 1e-9))
-        expected = reached[needed - 1] if len(reached) >= needed else np.nan
+        expected = reached[least - 1] if len(reached) >= least else np.nan
         np.testing.assert_allclose(pareto.attained(surface, [s])[0], expected)
 
 
 def test_attainment_of_nothing():
-    assert pareto.attainment([np.nan], [0.5], [0], 0.5).shape == (0, 2)
+    assert pareto.attainment([np.nan], [0.5], [0], 1).shape == (0, 2)
     assert np.isnan(pareto.attained(np.empty((0, 2)), [0.0])).all()
 
 
@@ -78,5 +77,5 @@ def test_mean_interval_of_one_and_none():
 def test_largest_drop_follows_the_knob():
     assert pareto.largest_drop([3, 1, 2], [0.5, 0.9, 0.8]) == pytest.approx(0.3)
     assert pareto.largest_drop([1, 2], [0.8, 0.9]) == 0
-    assert pareto.largest_drop([1, 2, 3], [0.9, np.nan, 0.7]) == pytest.approx(0.2)
+    assert np.isnan(pareto.largest_drop([1, 2, 3], [0.9, np.nan, 0.7]))  # the drop may be at either side
     assert np.isnan(pareto.largest_drop([1], [0.9]))

@@ -242,6 +242,33 @@ def test_files_of_others_are_never_touched(deadweight, tmp_path):
     assert deadweight("verify", "site")[0] == 0
 
 
+def test_the_records_are_never_taken_for_a_sites_files(deadweight, tmp_path):
+    path, results = made_results(tmp_path)
+    kept = contents(results)
+    code, _, err = deadweight("publish", path, "--out", results)
+    assert (code, err.count("\n"), "holds the records themselves" in err) == (2, 1, True)
+    copy = tmp_path / "site" / "made" / "records.jsonl"
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(kept["made/records.jsonl"])
+    assert deadweight("publish", path)[0] == 2
+    assert contents(results) == kept
+    assert copy.exists()
+
+
+def test_what_a_study_lacks_is_said_wherever_its_numbers_go(deadweight, tmp_path):
+    path, results = made_results(tmp_path, bad=0.0)
+    records = [r for r in made_records(load_study(str(path)), bad=0.0) if r.label != "m1"]
+    write_records(records, results / "made" / "records.jsonl")
+    assert deadweight("publish", path)[0] == 0
+    lacking = "12 of 39 trials have no record yet (Method 1 12)"
+    told = contents(tmp_path / "site") | contents(results)
+    names = [name for name in told if name.endswith((".tex", ".md", "index.html", "figures.json")) and "/" in name]
+    assert len(names) == 6
+    for name in names:
+        assert lacking in told[name].decode(), name
+    assert "None: all 27 trials that have a record ended well." in told["made/index.html"].decode()
+
+
 @pytest.mark.parametrize("content", ["{}", "hello", '{"studies":[],"libraries":{},"files":{"../mine.txt":"0"}}'])
 def test_a_foreign_manifest_is_refused(deadweight, tmp_path, content):
     path, _ = made_results(tmp_path)
@@ -296,6 +323,20 @@ def test_verify_finds_what_was_changed(deadweight, tmp_path):
     assert f"made/data/cost.csv, row 2, median: published 1, recomputed {cost}" in verify_with(
         "made/data/cost.csv", cost, "1"
     )
+    row = made["made/data/table.csv"].decode().splitlines()[1]
+    assert "made/data/table.csv, row 2: " in verify_with("made/data/table.csv", row, row + ",1")
+    for name in ("made/index.html", "made/made.toml"):
+        (site / name).write_bytes(made[name] + b"\xff")
+        code, out, _ = deadweight("verify", "site")
+        (site / name).write_bytes(made[name])
+        assert (code, f"{name} was changed" in out, "cannot be read" in out) == (1, True, True)
+    listed = json.loads(made["manifest.json"])
+    del listed["files"]["made/data/table.csv"]
+    (site / "manifest.json").write_text(json.dumps(listed))
+    (site / "made/data/table.csv").unlink()
+    assert "made/data/table.csv is not in manifest.json" in deadweight("verify", "site")[1]
+    for name in ("manifest.json", "made/data/table.csv"):
+        (site / name).write_bytes(made[name])
     assert "made/index.html differs from the page" in verify_with("made/index.html", "Made up", "Made so")
     (site / "made/made.toml").unlink()
     assert "made/made.toml is missing" in deadweight("verify", "site")[1]
@@ -306,16 +347,22 @@ def test_verify_knows_other_libraries_from_other_numbers(deadweight, tmp_path):
     path, _ = made_results(tmp_path)
     deadweight("publish", path)
     manifest = tmp_path / "site/manifest.json"
-    svg = next((tmp_path / "site/made/figures").iterdir())
-    svg.write_text(svg.read_text() + "<!-- drawn otherwise -->")
     content = json.loads(manifest.read_text())
     from benchmark.manifest import sha256
 
-    content["files"][f"made/figures/{svg.name}"] = sha256(svg)
+    pictures = [name for name in content["files"] if name.endswith(".svg")]
+    assert len({name.split("/")[1] for name in pictures}) == 2  # of the page and for the paper
+    for name in pictures:
+        svg = tmp_path / "site" / name
+        svg.write_text(svg.read_text() + "<!-- drawn otherwise -->")
+        content["files"][name] = sha256(svg)
+    content["libraries"]["pandas"] = "1.0"
     manifest.write_text(json.dumps(content))
-    assert "figures" in deadweight("verify", "site")[1]
+    code, out, _ = deadweight("verify", "site")
+    assert (code, all(f"{name} differs" in out for name in pictures)) == (1, True)
     content["libraries"]["matplotlib"] = "1.0"
     manifest.write_text(json.dumps(content))
     code, out, _ = deadweight("verify", "site")
     assert code == 0
     assert "made with matplotlib 1.0" in out
+    assert "pictures were not compared" in out

@@ -7,6 +7,7 @@ from benchmark.records import Record, describe
 from benchmark.spec import MethodSetting, Protocol, Task, trial_key
 from benchmark.study import load_study, study_names
 from tests.conftest import TINY
+from tests.made_records import result
 
 
 def write(tmp_path, text):
@@ -108,6 +109,32 @@ def test_schedule_halves_every_quarter():
 def sampled(tmp_path, sampler, samples, text=TINY):
     text = text.replace("seeds =", f'sampler = "{sampler}"\nsamples = {samples}\nseeds =')
     return load_study(write(tmp_path, text))
+
+
+def test_samples_of_another_version_protocol_or_fixed_value_are_not_the_studys(tmp_path):
+    plan = sampled(tmp_path, "optuna", 1, TINY.replace("[methods.implicit]", "[methods.implicit]\nthreshold = 0.01"))
+    (slot, *_) = (slot for slot in plan.slots() if slot.label == "implicit")
+    record = result(plan.trial(slot, plan.setting("implicit", {})))
+    setting, protocol = record.setting, record.protocol
+    other = {**setting.hyperparameters, "threshold": 0.1}
+    strays = [
+        record.model_copy(update={"setting": setting.model_copy(update={"version": setting.version + 1})}),
+        record.model_copy(update={"setting": setting.model_copy(update={"hyperparameters": other})}),
+        record.model_copy(update={"protocol": protocol.model_copy(update={"epochs": 5})}),
+        record.model_copy(update={"base": setting}),
+        record.model_copy(update={"label": "gone"}),
+    ]
+    assert plan.own([*strays, record]) == [record]
+
+
+def test_what_a_study_lacks_is_told_by_method(tiny):
+    plan = load_study(str(tiny))
+    records = [result(trial) for trial in plan.trials()]
+    assert plan.unfinished(records) == ""
+    lacking = [r for r in records if r.label == "dense" or r.seed == 0][1:]
+    assert plan.unfinished(lacking) == (
+        " Unfinished: 5 of 10 trials have no record yet (Adam + L2 (implicit) 2, Filter magnitude 2, Dense 1)."
+    )
 
 
 def test_random_samples_are_equally_many_distinct_and_reproducible(tmp_path):

@@ -38,6 +38,16 @@ def test_a_seed_that_reaches_nothing_counts_as_zero():
     assert m["trials"] == 8
 
 
+def test_a_seed_without_a_result_counts_as_zero_and_is_told():
+    lost = rows("m", [(1, NAN, NAN, NAN), (2, NAN, NAN, NAN), (3, NAN, NAN, NAN)], seed=2, status="failed")
+    summary = tables.summarise(frame(DENSE, METHOD, lost))
+    m, before = row(summary, "M"), row(tables.summarise(frame(DENSE, METHOD)), "M")
+    assert m["within 1"].mean == pytest.approx((0.5 + 0.7 + 0) / 3)
+    assert m["hypervolume"].mean == pytest.approx(2 / 3 * before["hypervolume"].mean)
+    assert (m["seeds"], m["best accuracy"].n, m["largest drop"].n) == (3, 2, 2)
+    assert row(tables.texts(summary), "M")["best accuracy"] == "92.0 ± 12.7 (2)"
+
+
 def test_a_tuned_control_is_the_sample_that_validates_best():
     worse = rows("dense", [(NAN, 0.5, 0.99, 0.0)], seed=0)
     control = tables.controls(frame(worse, DENSE))
@@ -69,13 +79,14 @@ def test_without_dense_or_results_there_is_no_comparison():
     assert row(tables.summarise(frame(METHOD)), "M")["within 1"].n == 0
     nothing = tables.summarise(frame(DENSE, rows("m", [(1, NAN, NAN, NAN)], status="failed")))
     m = row(nothing, "M")
-    assert m["best accuracy"].n == m["hypervolume"].n == 0
+    assert m["best accuracy"].n == 0
+    assert (m["hypervolume"].mean, m["within 2"].mean) == (0, 0)
 
 
 def test_tables_are_written_as_shown(tmp_path):
     markdown, csv = tables.write(tables.summarise(frame(DENSE, METHOD)), tmp_path)
     lines = markdown.read_text().splitlines()
-    assert lines[0].startswith("| task | method | trials | failed |")
-    assert "| t | M | 6 | 0 | 0 | 92.0 ± 12.7 | 10.0 ± 0.0 | 60.0 ± 127.1 |" in lines[3]
-    assert csv.read_text().splitlines()[0].startswith("task,method,trials,failed,collapsed,best accuracy mean")
+    assert lines[0].startswith("| task | method | seeds | trials | failed |")
+    assert "| t | M | 2 | 6 | 0 | 0 | 92.0 ± 12.7 | 10.0 ± 0.0 | 60.0 ± 127.1 |" in lines[3]
+    assert csv.read_text().splitlines()[0].startswith("task,method,seeds,trials,failed,collapsed,best accuracy mean")
     assert not list(tmp_path.glob("*.partial"))

@@ -1,7 +1,7 @@
 import pytest
 
 from benchmark.study import load_study
-from benchmark.threshold_figures import COLORMAP, caption, draw_thresholds, write_thresholds
+from benchmark.threshold_figures import COLORMAP, draw_thresholds, write_thresholds
 from tests.made_records import SWEEP, make_records
 
 
@@ -16,7 +16,7 @@ def panels(figure):
 
 def test_curves_are_the_mean_and_the_ends_over_seeds(study):
     records = make_records(study)
-    [(name, _, curves)] = draw_thresholds(study, records)
+    [(name, _, curves, _)] = draw_thresholds(study, records)
     assert name == "thresholds-simulated-mlp-8"
     for row in curves.itertuples():
         mine = [r for r in records if r.key in row.key.split()]
@@ -31,14 +31,20 @@ def test_curves_are_the_mean_and_the_ends_over_seeds(study):
 
 
 def test_a_method_has_a_panel_if_it_brings_a_channel_near_zero_and_else_a_mention(study):
-    [(_, figure, curves)] = draw_thresholds(study, make_records(study))
+    [(_, figure, _, text)] = draw_thresholds(study, make_records(study))
     assert list(panels(figure)) == ["Adam + L2 (implicit)"]
-    assert caption(study, curves).endswith("Not shown, no channel below 0.01: Dense, Filter magnitude.")
-    assert "n = 2" in caption(study, curves)
+    assert text.endswith("Not shown, no channel below 0.01: Dense, Filter magnitude.")
+    assert "n = 2" in text
+
+
+def test_of_a_method_without_a_record_nothing_is_said_but_that(study):
+    records = [r for r in make_records(study) if r.label != "magnitude_filter"]
+    [(*_, text)] = draw_thresholds(study, records)
+    assert "no channel below 0.01: Dense. Unfinished: 4 of 10 trials have no record yet (Filter magnitude 4)." in text
 
 
 def test_lines_go_from_the_smallest_knobs_colour_to_the_largest_ones(study):
-    [(_, figure, curves)] = draw_thresholds(study, make_records(study)[::-1])
+    [(_, figure, curves, _)] = draw_thresholds(study, make_records(study)[::-1])
     panel = panels(figure)["Adam + L2 (implicit)"]
     assert panel.get_title().endswith("\nstrength 0.001 to 0.1")
     weak, strong = panel.get_lines()
@@ -53,10 +59,10 @@ def test_seeds_that_failed_lower_n(study):
     records = make_records(study)
     lost = next(r for r in records if r.label == "implicit")
     failed = lost.model_copy(update={"status": "failed", "threshold_sweep": {}})
-    [(_, _, curves)] = draw_thresholds(study, [failed if r is lost else r for r in records])
+    [(_, _, curves, text)] = draw_thresholds(study, [failed if r is lost else r for r in records])
     assert sorted(set(curves.n)) == [1, 2]
     assert lost.key not in " ".join(curves.key)
-    assert "n = 1 to 2" in caption(study, curves)
+    assert "n = 1 to 2" in text
 
 
 def test_without_a_channel_near_zero_there_is_no_figure(study, tmp_path):
