@@ -6,6 +6,8 @@ import hashlib
 import os
 import shutil
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ import numpy as np
 
 from benchmark.errors import UsageError
 
-FORMAT = 1  # raised when the files here get another layout
+FORMAT = 2  # raised when the files here get another layout
 CHUNK = 256  # images that are decoded before they are written
 
 
@@ -46,7 +48,8 @@ class Source:
 class Decoded:
     """A source's samples: images (uint8, N × C × H × W, mapped from the cache's file), labels (int64, N).
 
-    `moments` (int64, N × 2 × C) holds every image's sums of pixels and of squared pixels, by channel.
+    `moments` (int64, N × 2 × C) holds every image's sums of pixels and of squared pixels, by channel; `content` is a
+    hash of all images and labels.
     """
 
     images: np.ndarray
@@ -54,6 +57,7 @@ class Decoded:
     moments: np.ndarray
     classes: int
     own_test: int | None
+    content: str
 
 
 def decoded(source: Source, folder: Path) -> Decoded:
@@ -95,12 +99,15 @@ def _open(target: Path) -> Decoded | None:
     try:
         # Copy on write: torch wants writable memory, the file stays as it is, and pages are shared while only read.
         images = np.load(target / "images.npy", mmap_mode="c")
-        with np.load(target / "samples.npz") as samples:
+        with (target / "samples.npz").open("rb") as file, np.load(file) as samples:
             labels, moments = samples["labels"], samples["moments"]
             classes, own_test = samples["classes"].item(), samples["own_test"].item()
-    except (OSError, ValueError, KeyError, EOFError):
+            content = samples["content"].item()
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
-    return Decoded(images, labels, moments, classes, own_test if own_test >= 0 else None)
+    if not len(images) == len(labels) == len(moments):
+        return None
+    return Decoded(images, labels, moments, classes, own_test if own_test >= 0 else None, content)
 
 
 def _clear(folder: Path) -> None:
@@ -115,10 +122,14 @@ def _build(source: Source, target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".partial-") as scratch:
         draft = Path(scratch) / target.name
         draft.mkdir()
-        moments = _write_images(raw, draft / "images.npy")
+        moments, content = _write_images(raw, draft / "images.npy")
+        content.update(raw.labels.tobytes() + str(raw.own_test).encode())
         own_test = -1 if raw.own_test is None else raw.own_test
         with (draft / "samples.npz").open("xb") as file:
-            np.savez(file, labels=raw.labels, moments=moments, classes=raw.classes, own_test=own_test)
+            digits = content.hexdigest()[:16]
+            np.savez(
+                file, labels=raw.labels, moments=moments, classes=raw.classes, own_test=own_test, content=digits
+            )  # fmt: skip
             _flush(file)
         draft.rename(target)
 
@@ -131,23 +142,24 @@ def _check(name: str, raw: Raw) -> None:
         raise UsageError(f"{name} has the label {outside[0]}, out of the range 0 to {raw.classes - 1}")
 
 
-def _write_images(raw: Raw, path: Path) -> np.ndarray:
-    """Writes the images as one array in numpy's format, a chunk at a time; returns the moments.
+def _write_images(raw: Raw, path: Path) -> tuple[np.ndarray, hashlib._Hash]:
+    """Writes the images as one array in numpy's format, a chunk at a time; returns the moments and the pixels' hash.
 
     Through the file, not a map of it: on a full disk a write raises an error, where a map would end the process.
     """
-    count, moments = len(raw.images), []
+    count, moments, content = len(raw.images), [], hashlib.sha256()
     header = {"descr": "|u1", "fortran_order": False, "shape": (count, *raw.images[0].shape)}
     with path.open("xb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for start in range(0, count, CHUNK):
             chunk = np.stack([raw.images[i] for i in range(start, min(start + CHUNK, count))])
             file.write(chunk.tobytes())
+            content.update(chunk.tobytes())
             wide = chunk.astype(np.uint32)
             sums = [values.sum(axis=(2, 3), dtype=np.int64) for values in (wide, wide**2)]
             moments.append(np.stack(sums, axis=1))
         _flush(file)
-    return np.concatenate(moments)
+    return np.concatenate(moments), content
 
 
 def _flush(file: BinaryIO) -> None:

@@ -167,6 +167,7 @@ RULES: dict[str, Callable[[Study, list[Record]], Judgement]] = {
     "Every removal is proven exact": rules.proof,
     "No missing point is filled in": rules.no_filling,
     "One version of the code": rules.one_code,
+    "One content of each dataset": rules.one_data,
     "One kind of hardware": rules.one_machine,
     "Every record is of the trial that its key names": rules.keys,
     "Every reduced network is measured": rules.reduced,

@@ -74,6 +74,15 @@ def one_code(study: Study, records: list[Record]) -> Judgement:
     return met, f"{_count(len(commits), 'commit')}: {names}; {dirty} records of a changed checkout; {versions}"
 
 
+def one_data(study: Study, records: list[Record]) -> Judgement:
+    """Records that note no contents are of data that a library brings, or were made before records noted them."""
+    found: dict[str, set[str]] = {}
+    for r in results(records):
+        found.setdefault(r.task.dataset, set()).add(r.provenance.get("data", "not noted"))
+    texts = [f"{name}: {' and '.join(sorted(contents))}" for name, contents in found.items()]
+    return all(len(contents) == 1 for contents in found.values()), "; ".join(texts) or "no record with a result"
+
+
 def one_machine(study: Study, records: list[Record]) -> Judgement:
     records = results(records)
     if not records:

@@ -18,7 +18,7 @@ class Conditions(Strict):
 
     A change is an option of the task, of the protocol, or a hyperparameter; one that names a method takes nothing over
     from the setting but the rest of the task and the protocol. An empty change is the setting itself. The two
-    factors in `crossed` are also combined, each level with each.
+    factors in `crossed`, which must change different things, are also combined, each level with each.
     """
 
     of: str
@@ -32,6 +32,11 @@ class Conditions(Strict):
                 raise ValueError(f"crossed names the factor {factor!r}, which is none of {', '.join(self.factors)}")
         if len(self.crossed) not in (0, 2):
             raise ValueError("crossed takes two factors")
+        if self.crossed:
+            one, other = (set().union(*self.factors[factor].values()) for factor in self.crossed)
+            both = sorted(one & other | {"method"} & (one | other))
+            if both:
+                raise ValueError(f"the crossed factors both change {both[0]!r}, or one changes the method")
         return self
 
     def label(self, **levels: str) -> str:

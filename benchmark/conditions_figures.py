@@ -21,18 +21,16 @@ from benchmark.tables import MEASURED
 Levels = dict[tuple[str, str], list[Record]]  # by factor and level
 Points = Callable[[Record], tuple[list[float], list[float]]]
 THRESHOLD = "1e-15"  # ξ, as records write it
-SMALLEST, LARGEST = (
-    -20.0,
-    2.0,
-)  # log₁₀ of the norms that the histograms tell apart; what lies outside is in the end bins
+SMALLEST, LARGEST = -20.0, 2.0  # log₁₀ of the norms that histograms tell apart; the end bins hold what lies outside
 BIN = 0.25
 COLUMNS = 3
-LINES = ("-", (0, (4, 1.5)), (0, (1, 1)))
+DASHES = ((4, 1.5), (1, 1), (6, 1.5, 1, 1.5), (8, 3), (3, 1, 1, 1, 1, 1), (1, 3), (5, 5))
+LINES = ("-", *((0, dashes) for dashes in DASHES))
 
 
 def draw_all(study: Study, records: list[Record], folder: Path) -> list[Path]:
     """Draws every figure of the study as PNG, PDF, SVG and CSV; returns the paths."""
-    levels = by_level(study, [r for r in records if r.status in MEASURED])
+    levels = by_level(study, records)
     single = {level: own for level, own in levels.items() if level[0] in study.conditions.factors}
     crossed = [own for level, own in levels.items() if level not in single]
     with mpl.rc_context(STYLE):
@@ -51,43 +49,62 @@ def draw_all(study: Study, records: list[Record], folder: Path) -> list[Path]:
 
 
 def draw_heatmap(records: list[list[Record]], study: Study) -> tuple[Figure, pd.DataFrame]:
-    """Channels with ‖w_k‖₂ < 1e-15 by the two crossed factors, with the test accuracy; means over seeds."""
+    """Channels with ‖w_k‖₂ < 1e-15 by the two crossed factors, with the test accuracy; means over seeds.
+
+    A cell says how many seeds it is of where that is not all, and how many trials failed.
+    """
     rows, columns = study.conditions.crossed
     row_names, column_names = (list(study.conditions.factors[factor]) for factor in (rows, columns))
     cells = iter(records)
     points = pd.DataFrame(
         {
-            rows: row, columns: column, "n": len(own),
+            rows: row, columns: column, "n": len(own), "failed": len(every) - len(own),
             "sparsity": _mean([100 * r.threshold_sweep[THRESHOLD] for r in own]),
             "accuracy": _mean([100 * r.test_accuracy for r in own]),
         }
-        for row in row_names for column in column_names for own in [next(cells)]
+        for row in row_names for column in column_names
+        for every in [next(cells)] for own in [_measured(every)]
     )  # fmt: skip
     shape = len(row_names), len(column_names)
-    sparsity, accuracy = (points[kind].to_numpy().reshape(shape) for kind in ("sparsity", "accuracy"))
-    texts = np.array([
-        "–" if np.isnan(s) else f"{s:.0f} %\n({a:.1f})" for s, a in zip(sparsity.flat, accuracy.flat, strict=True)
-    ]).reshape(shape)  # fmt: skip
+    sparsity = points.sparsity.to_numpy().reshape(shape)
     figure = Figure(figsize=(1.6 + 0.9 * shape[1], 1.2 + 0.5 * shape[0]), layout="constrained")
     panel = figure.subplots()
     sns.heatmap(
-        sparsity, annot=texts, fmt="", cmap="cividis", vmin=0, vmax=100, ax=panel, linewidths=0.5,
-        xticklabels=column_names, yticklabels=row_names, annot_kws={"fontsize": 7},
-        cbar_kws={"label": "channels with ‖w‖ < 1e-15 (%)"},
+        sparsity, cmap="cividis", vmin=0, vmax=100, ax=panel, linewidths=0.5,
+        xticklabels=column_names, yticklabels=row_names, cbar_kws={"label": "channels with ‖w‖ < 1e-15 (%)"},
     )  # fmt: skip
     panel.set_facecolor("0.9")
     panel.set(xlabel=columns, ylabel=rows)
-    counts = sorted(set(points.n))
-    note = f"In brackets: test accuracy (%). Means over n = {' or '.join(map(str, counts))} seeds; –: no record."
+    seeds = len(study.seeds)
+    for place, cell in enumerate(points.itertuples()):
+        y, x = divmod(place, shape[1])
+        color = "white" if cell.sparsity < 60 else "black"
+        panel.text(x + 0.5, y + 0.5, _cell(cell, seeds), ha="center", va="center", fontsize=6.5, color=color)
+    note = (
+        f"In brackets: test accuracy (%). Means over n = {seeds} seeds where no other n is given; grey: no result, "
+        "–: no record."
+    )
     figure.text(0.01, -0.01, note, fontsize=7, va="top", color="0.3")
     return figure, points
+
+
+def _cell(cell: tuple, seeds: int) -> str:
+    """What stands in a cell of the heat map."""
+    lines = [f"{cell.sparsity:.0f} %", f"({cell.accuracy:.1f})"] if cell.n else []
+    counts = [f"n = {cell.n}"] * (0 < cell.n < seeds) + [f"{cell.failed} failed"] * (cell.failed > 0)
+    return "\n".join([*lines, *counts]) or "–"
+
+
+def _measured(records: list[Record]) -> list[Record]:
+    return [r for r in records if r.status in MEASURED]
 
 
 def draw_histograms(levels: Levels) -> tuple[Figure, pd.DataFrame]:
     """log₁₀ ‖w_k‖₂ of all channels, all seeds together: a panel per factor, a row per level."""
     rows = [
         {"factor": factor, "level": level, "n": len(own), "log10 norm": edge, "share": share}
-        for (factor, level), own in levels.items()
+        for (factor, level), every in levels.items()
+        for own in [_measured(every)]
         for edge, share in zip(_edges(), _shares(own), strict=True)
     ]
     points = pd.DataFrame(rows)
@@ -98,13 +115,16 @@ def draw_histograms(levels: Levels) -> tuple[Figure, pd.DataFrame]:
         for place, name in enumerate(names):
             shares = own.share[own.level == name].to_numpy()
             height = place + 0.9 * shares / max(shares.max(), 1e-12)
-            panel.fill_between(_edges(), place, height, step="post", color=COLORS[0], alpha=0.7, lw=0)
+            panel.stairs(height, [*_edges(), LARGEST], baseline=place, fill=True, color=COLORS[0], alpha=0.7, lw=0)
         panel.set_yticks(np.arange(len(names)), names)
         panel.set_ylim(0, len(names))
         panel.set_xlim(SMALLEST, LARGEST)
 
     figure = _by_factor(levels, draw, "log₁₀ ‖w_k‖ of a hidden channel's incoming weights", None)
-    note = "Each row is scaled to its highest bin. The first bin holds zeros and all that is below 1e-20."
+    note = (
+        f"All channels of {_counts(levels)}. Each row is scaled to its highest bin. The first bin holds zeros and all "
+        "that is below 1e-20."
+    )
     figure.text(0.01, -0.01, note, fontsize=7, va="top", color="0.3")
     return figure, points
 
@@ -113,8 +133,8 @@ def draw_lines(levels: Levels, values: Points, x: str, y: str, log: bool) -> tup
     """Lines of the mean over seeds within bands from the least to the most of them: a panel per factor."""
     rows = [
         {"factor": factor, "level": level, "seed": record.seed, "x": at, "y": 100 * value}
-        for (factor, level), own in levels.items()
-        for record in own
+        for (factor, level), every in levels.items()
+        for record in _measured(every)
         for at, value in zip(*values(record), strict=True)
     ]
     points = pd.DataFrame(rows, columns=["factor", "level", "seed", "x", "y"])
@@ -133,8 +153,17 @@ def draw_lines(levels: Levels, values: Points, x: str, y: str, log: bool) -> tup
             panel.legend(fontsize=6, frameon=False, labelspacing=0.2)
 
     figure = _by_factor(levels, draw, x, y)
-    figure.text(0.01, -0.01, "Means over seeds, bands from the least to the most.", fontsize=7, va="top", color="0.3")
+    note = f"Means over {_counts(levels)}, bands from the least to the most."
+    figure.text(0.01, -0.01, note, fontsize=7, va="top", color="0.3")
     return figure, points
+
+
+def _counts(levels: Levels) -> str:
+    """Over how many seeds levels are, and how many of their trials failed."""
+    numbers = [len(_measured(own)) for own in levels.values()]
+    failed = sum(len({r.key for r in own if r.status not in MEASURED}) for own in levels.values())
+    text = f"n = {min(numbers)} to {max(numbers)} seeds" if min(numbers) < max(numbers) else f"n = {max(numbers)} seeds"
+    return text + (f" ({failed} trials failed)" if failed else "")
 
 
 def _by_factor(levels: Levels, draw: Callable[[Axes, str], None], x: str, y: str | None) -> Figure:

@@ -14,9 +14,10 @@ from benchmark.tables import MEASURED
 
 THRESHOLDS = ("1e-15", "1e-08", "1e-04", "1e-02", "1e-01")  # ξ, as records write it
 NOTE = (
-    "All in %. test accuracy: of the network after removal. ‖w‖ < ξ: share of the hidden channels whose incoming "
-    "weights have a norm below ξ after training. never active: share that no training image activates, whatever their "
-    "weights. ± is the 95 % t interval over n seeds. failed: trials without a result."
+    "All in %. test accuracy: of the network after removal. removed: share of the hidden channels that are gone, by "
+    "the method's own ξ. ‖w‖ < ξ: share whose incoming weights have a norm below ξ after training. never active: share "
+    "whose activation function no training image gives a positive input, whatever their weights; only a rectifier "
+    "passes no gradient there. ± is the 95 % t interval over n seeds. failed: trials without a result."
 )
 
 
@@ -44,6 +45,7 @@ def _row(factor: str, level: str, records: list[Record]) -> dict:
     measured = [r for r in records if r.status in MEASURED]
     row = {"factor": factor, "level": level, "n": len(measured), "failed": len(records) - len(measured)}
     row["test accuracy"] = mean_interval([r.test_accuracy for r in measured])
+    row["removed"] = mean_interval([r.channel_sparsity for r in measured])
     for threshold in THRESHOLDS:
         row[f"‖w‖ < {threshold.replace('e-0', 'e-')}"] = mean_interval([r.threshold_sweep[threshold] for r in measured])
     known = [r.never_active for r in measured if r.never_active is not None]

@@ -37,6 +37,12 @@ class Split:
         """The images of some samples (int64 indices)."""
         return self.pool.index_select(0, samples if self.rows is None else self.rows[samples])
 
+    def part(self, most: int) -> Split:
+        """At most so many of the samples, evenly spaced."""
+        count = len(self.labels)
+        places = torch.arange(min(most, count), device=self.labels.device) * count // min(most, count)
+        return Split(self.take(places), self.labels[places])
+
     def to(self, device: torch.device) -> Split:
         """The same samples on a device, without the rest of the pool."""
         return Split(self.images.to(device), self.labels.to(device))
@@ -58,6 +64,7 @@ class Dataset:
     mean: Tensor | None = None
     deviation: Tensor | None = None
     augmentation: str | None = None  # of the batches, by name
+    content: str | None = None  # a hash of all that lies in files; None for what a library brings
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -73,6 +80,11 @@ class Dataset:
         """The same data on a device."""
         moved = {field.name: getattr(self, field.name) for field in fields(self)}
         return Dataset(**{k: v.to(device) if isinstance(v, Split | Tensor) else v for k, v in moved.items()})
+
+    def inputs(self, split: Split, size: int) -> Iterator[Tensor]:
+        """A split's images as a network's input, in order and in batches, without a copy of all."""
+        for places in torch.arange(len(split.labels), device=split.labels.device).split(size):
+            yield self.pixels(split.take(places))
 
     def batch_count(self, size: int) -> int:
         """The number of batches that `batches` yields."""
@@ -136,7 +148,7 @@ def _stored(name: str, root: Path, validation_share: float, test_share: float, s
     pool = torch.from_numpy(found.images)
     splits = (Split(pool, torch.from_numpy(found.labels[i]), torch.from_numpy(i)) for i in (train, validation, test))
     normal = _normal(found.moments[train], pool[0, 0].numel()) if pool.shape[1] > 1 else (None, None)
-    return Dataset(name, found.classes, 255.0, *splits, *normal)
+    return Dataset(name, found.classes, 255.0, *splits, *normal, content=found.content)
 
 
 def _divide(indices: np.ndarray, labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

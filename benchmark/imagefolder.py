@@ -15,6 +15,11 @@ from benchmark.errors import UsageError
 from benchmark.vision import import_torchvision
 
 GRAY = {"1", "L"}
+# What Pillow raises for files that are no images, are cut, altered or claim a size that would fill the memory.
+UNREADABLE = (
+    OSError, ValueError, SyntaxError, EOFError, TypeError, OverflowError, MemoryError, Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)  # fmt: skip
 COLOUR = {"P", "RGB", "RGBA", "LA", "PA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"}  # 8 bits a channel: nothing is lost
 
 
@@ -42,7 +47,7 @@ class Images(Sequence):
         try:
             with Image.open(self.paths[index]) as image:
                 pixels = np.asarray(image.convert(self.mode))
-        except (OSError, ValueError, SyntaxError, EOFError) as error:
+        except UNREADABLE as error:
             raise _unreadable(self.paths[index], error) from None
         return pixels[None] if self.mode == "L" else pixels.transpose(2, 0, 1)
 
@@ -108,7 +113,7 @@ def _head(path: Path) -> tuple[str, tuple[int, int]]:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 mode, size = image.mode, image.size
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombWarning) as error:
+    except UNREADABLE as error:
         raise _unreadable(path, error) from None
     if mode not in GRAY | COLOUR:
         raise UsageError(f"{path} has pixels of mode {mode}: convert it to 8 bits a channel")

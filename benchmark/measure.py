@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -38,8 +38,8 @@ def accuracy(module: nn.Module, images: Tensor, labels: Tensor) -> float:
 
 
 @torch.no_grad()
-def never_active(module: nn.Module, images: Tensor) -> float | None:
-    """The share of the channels before an activation that are positive for no image and at no position.
+def never_active(module: nn.Module, inputs: Iterable[Tensor]) -> float | None:
+    """The share of the channels before an activation that are positive for no image of any batch, at no position.
 
     A rectifier passes no gradient through these (Yaguchi et al. 2018). None for a network without activation layers.
     """
@@ -48,7 +48,7 @@ def never_active(module: nn.Module, images: Tensor) -> float | None:
     hooks = [m.register_forward_pre_hook(lambda _, args: batches[-1].append(_positive(args[0]))) for m in layers]
     try:
         with evaluating(module):
-            for batch in images.split(EVALUATION_BATCH):
+            for batch in inputs:
                 batches.append([])
                 module(batch)
     finally:

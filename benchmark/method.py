@@ -116,4 +116,4 @@ class Method(ABC):
         """After the optimiser's step at learning rate `lr`: a proximal step, a mask, a schedule."""
 
     def silence(self, net: Net, images: Tensor, labels: Tensor) -> None:
-        """After training: set parameters of doomed channels to zero. The data is the training set."""
+        """After training: set parameters of doomed channels to zero, given at most 10,000 training samples."""

@@ -16,7 +16,7 @@ from benchmark.execute import BaseStore, Resources, run_in_process
 from benchmark.records import FINISHED, Record, Store
 from benchmark.spec import Trial
 from benchmark.study import Slot, Study
-from benchmark.trial import check_task
+from benchmark.trial import check_task, examples
 
 WIDTH = None if sys.stdout.isatty() else 150
 
@@ -56,7 +56,9 @@ def run_with_progress(
     terminal = Console(width=WIDTH, file=sys.stdout)  # this stream itself, whatever Ray's output is diverted to
     with terminal.status("checking networks and data"):
         for point in {point.task.name: point for point in todo}.values():
-            check_task(point if isinstance(point, Trial) else study.trial(point, study.setting(point.label, {})))
+            trial = point if isinstance(point, Trial) else study.trial(point, study.setting(point.label, {}))
+            check_task(trial)
+            _check_data(trial, store)
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[failed]} failed"),
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
@@ -80,6 +82,16 @@ def run_with_progress(
                 f"stopped; {done} trials done and kept, {len(todo) - done} left: run the same command to go on"
             )
             raise
+
+
+def _check_data(trial: Trial, store: Store) -> None:
+    """Raises UsageError where the store holds records of a dataset of the same name with other images or labels."""
+    content, name = examples(trial).content, trial.task.dataset
+    known = {r.provenance.get("data") for r in store.load() if r.task.dataset == name} - {None, content}
+    if known:
+        raise UsageError(
+            f"{store.path} was made when {name} held other images or labels; choose another --results or study name"
+        )
 
 
 def _run(

@@ -67,6 +67,8 @@ class Study(Strict):
                 raise ValueError(f"conditions are of {self.conditions.of!r}, which is none of its methods")
             if self.sampler != "grid":
                 raise ValueError("conditions need the sampler grid")
+            if len(self.tasks) > 1:
+                raise ValueError("conditions are of one task")
         return self
 
     @cached_property
@@ -95,8 +97,9 @@ class Study(Strict):
         """
         if self.sampler == "grid":
             points = {label: self._grid(label) for label in self.tables}
-            self._refuse_duplicates(points)
-            return [self.trial(slot, setting) for slot in self.slots() for setting in points[slot.label]]
+            made = [self.trial(slot, setting) for slot in self.slots() for setting in points[slot.label]]
+            self._refuse_duplicates(made[: sum(map(len, points.values()))])
+            return made
         for label in self.tables:
             self.space(label)
         draws = range(self.samples) if self.sampler == "random" else ()
@@ -221,6 +224,11 @@ class Study(Strict):
         points = list(get_method(name).space[knob].grid) if points is None else points
         if not points:
             raise UsageError(f"study {self.name!r}: [methods.{label}] has no point for its knob {knob!r}")
+        if self.conditions and len(points) > 1:
+            raise UsageError(
+                f"study {self.name!r}: [methods.{label}] has {len(points)} points for its knob {knob!r}; beside "
+                "conditions it has one"
+            )
         return [self.setting(label, {knob: point}) for point in points]
 
     def _draw(self, slot: Slot, index: int) -> dict[str, Any]:
@@ -240,18 +248,15 @@ class Study(Strict):
         except ValidationError as error:
             raise _explained(self.name, error) from None
 
-    def _refuse_duplicates(self, points: dict[str, list[MethodSetting]]) -> None:
-        """Raises UsageError where two labels, or two points of one, would be the same trials."""
-        seen: dict[str, str] = {}
-        for label, settings in points.items():
-            changes = [self.tables[label].get(kind) or {} for kind in ("task", "protocol")]
-            identities = [f"{setting.model_dump_json()} {changes}" for setting in settings]
-            for identity in identities:
-                other = seen.setdefault(identity, label)
-                if other != label:
-                    raise UsageError(f"[methods.{label}] repeats a point of [methods.{other}]")
-            if len(set(identities)) < len(identities):
-                raise UsageError(f"[methods.{label}] has a knob point twice")
+    def _refuse_duplicates(self, trials: list[Trial]) -> None:
+        """Raises UsageError where two of one slot's trials are the same under two labels, or twice under one."""
+        labels: dict[str, str] = {}
+        for trial in trials:
+            if labels.get(trial.key) == trial.label:
+                raise UsageError(f"[methods.{trial.label}] has a knob point twice")
+            if trial.key in labels:
+                raise UsageError(f"[methods.{trial.label}] repeats a point of [methods.{labels[trial.key]}]")
+            labels[trial.key] = trial.label
 
     def _base(self, name: str) -> MethodSetting:
         """The setting of a base network: what the study fixes for that method, else the method's defaults."""

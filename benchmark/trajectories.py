@@ -17,6 +17,7 @@ from benchmark.spec import Trial
 from benchmark.train import History
 from benchmark.trial import make_method, train_watched
 
+ALIVE = 1e-6
 State = dict[str, Tensor]  # one channel's incoming weights, as `weights`, and the optimiser's state of them
 
 
@@ -77,15 +78,20 @@ class Watch(Method):
 
 
 def follow(trial: Trial, count: int, progress: Callable[[str], None]) -> tuple[list[Path], History]:
-    """The paths of at most `count` channels that no batch of the last tenth of the steps activates.
+    """The paths of at most `count` channels that stop being activated while their weights are not small yet.
 
-    The run is made twice: once to see when each channel stops, once to take weights and optimiser state at that step.
-    Under the penalty alone the same optimiser goes on from there with a loss gradient of zero. Raises ValueError for a
-    network without exactly one hidden layer, a trial with a base network, or where no channel stops.
+    No batch of the last tenth of the steps activates them, and ‖w_k‖₂ at the last activation is above `ALIVE`: behind a
+    batch norm a channel whose weights have died may emit a constant for long. The run is made twice: once to see when
+    each channel stops, once to take weights and optimiser state at that step. Under the penalty alone the same
+    optimiser goes on from there with a loss gradient of zero. Raises ValueError for another penalty than L2 inside the
+    optimiser, a network without exactly one hidden layer, or where no channel stops so.
     """
+    if trial.setting.method != "implicit" or trial.setting.hyperparameters["optimizer"] == "adamw":
+        raise ValueError("its penalty is not L2 inside the optimiser, as that of the method implicit is")
     progress("training")
     first, _ = _watch(trial, {})
-    stops = _stops(torch.stack(first.active).numpy())
+    norms = torch.stack(first.norms).numpy()
+    stops = [(step, k) for step, k in _stops(torch.stack(first.active).numpy()) if norms[step, k] > ALIVE]
     if not stops:
         raise ValueError("no channel stops being activated")
     chosen = [stops[i] for i in np.linspace(0, len(stops) - 1, min(count, len(stops))).round().astype(int)]
@@ -94,7 +100,6 @@ def follow(trial: Trial, count: int, progress: Callable[[str], None]) -> tuple[l
         keep.setdefault(step, []).append(channel)
     progress("training again")
     second, history = _watch(trial, keep)
-    norms = torch.stack(second.norms).numpy()
     paths = []
     for step, channel in chosen:
         progress(f"simulating channel {channel}")

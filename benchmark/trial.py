@@ -25,7 +25,7 @@ from benchmark.datasets import data_root
 from benchmark.errors import UsageError
 from benchmark.groups import Net, check_removable, find_groups
 from benchmark.latency import in_turns
-from benchmark.measure import accuracy, macs, never_active, norm_histogram, parameters, zero_weights
+from benchmark.measure import EVALUATION_BATCH, accuracy, macs, never_active, norm_histogram, parameters, zero_weights
 from benchmark.method import Method
 from benchmark.records import Record, describe
 from benchmark.registry import get_method
@@ -34,6 +34,7 @@ from benchmark.spec import MethodSetting, Trial
 from benchmark.train import DivergedError, History, fine_tune, train
 
 EXAMPLES = 64  # validation images on which removal is proven
+SEEN = 10_000  # training samples that `silence` is given at most: all of them as floats would fill the memory
 THRESHOLDS = tuple(10.0**-power for power in range(16, -1, -1))
 
 Base = tuple[dict[str, Tensor], float]  # a trained network's state and its training seconds
@@ -58,13 +59,13 @@ def run_and_keep(
         status, error = "diverged", str(divergence)
     except Exception as failure:
         status, error = "failed", explain(failure)
-    history = asdict(result.pop("history"))
+    history, content = asdict(result.pop("history")), result.pop("content", None)
     result["train_seconds"] = history.pop("seconds")
     record = Record(
         **describe(trial), status=status, error=error, **result,
         history=history if status in ("ok", "collapsed") else _finite(history),
         base_seconds=base[1] if base else None, peak_memory=_peak_memory(device), created=_now(),
-        provenance={**(provenance or {}), **hardware(device)},
+        provenance={**(provenance or {}), **hardware(device), **({"data": content} if content else {})},
     )  # fmt: skip
     return record, module
 
@@ -93,12 +94,10 @@ def train_base(trial: Trial, device: str = "cpu") -> Base:
 
 
 def train_watched(trial: Trial, method: Method) -> History:
-    """Trains the trial's network as `run` does, on the CPU, with a method that does as the trial's own and watches.
+    """Trains the network of a trial without a base as `run` does, on the CPU, with a method that also watches.
 
-    Raises DivergedError; ValueError for a trial that starts from a base network.
+    Raises DivergedError.
     """
-    if trial.base is not None:
-        raise ValueError("it starts from a base network")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(trial.seed)
         data, history = examples(trial), History()
@@ -150,6 +149,7 @@ def _examples(data: Dataset) -> Tensor:
 def _run(trial: Trial, base: Base | None, device: torch.device, result: dict[str, Any]) -> tuple[str, nn.Module]:
     """Trains, silences, removes, fine-tunes and measures, filling `result`; returns the status and the network."""
     data, protocol, method = _data(trial, device), trial.protocol, make_method(trial.setting, trial.seed)
+    result["content"] = data.content
     net, history = _network(trial, data, device), result["history"]
     first, last = trial.stages
     if base is not None:
@@ -165,9 +165,9 @@ def _run(trial: Trial, base: Base | None, device: torch.device, result: dict[str
     norms = net.incoming_norms()
     result["threshold_sweep"] = {f"{xi:.0e}": (norms < xi).sum().item() / net.hidden_channels for xi in THRESHOLDS}
     result["norm_histogram"] = norm_histogram(norms)
-    images = data.pixels(data.train.images)
-    result["never_active"] = never_active(net.module, images)
-    method.silence(net, images, data.train.labels)
+    result["never_active"] = never_active(net.module, data.inputs(data.train, EVALUATION_BATCH))
+    seen = data.train.part(SEEN)
+    method.silence(net, data.pixels(seen.pool), seen.labels)
     stage("silenced", net.module)
     removal = remove_silent(net.module, _examples(data))
     stage("reduced", removal.module)

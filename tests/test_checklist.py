@@ -18,6 +18,7 @@ COMPLETE = "Every trial has a record, failures are counted"
 PROOF = "Every removal is proven exact"
 FILLED = "No missing point is filled in"
 CODE = "One version of the code"
+DATA = "One content of each dataset"
 MACHINE = "One kind of hardware"
 KEYS = "Every record is of the trial that its key names"
 REDUCED = "Every reduced network is measured"
@@ -53,7 +54,7 @@ def with_first(study, label, **fields):
 def test_a_study_that_meets_every_rule(study):
     found = findings(study, [result(trial) for trial in study.trials()])
     assert set(found) == {
-        CONTROL, SEEDS, EPOCHS, POINTS, VALIDATION, THREE, COMPLETE, PROOF, FILLED, CODE, MACHINE, KEYS, REDUCED,
+        CONTROL, SEEDS, EPOCHS, POINTS, VALIDATION, THREE, COMPLETE, PROOF, FILLED, CODE, DATA, MACHINE, KEYS, REDUCED,
     }  # fmt: skip
     assert {rule: f.met for rule, f in found.items()} == dict.fromkeys(found, "yes")
     assert "15 of 15 results took 4 epochs" in found[EPOCHS].evidence
@@ -100,6 +101,7 @@ def test_failures_are_counted_and_are_no_results(study):
         (CODE, "implicit", {"provenance": {**PROVENANCE, "commit": "b" * 40}}, "2 commits: aaaaaaaaaa (14 records)"),
         (CODE, "implicit", {"provenance": {**PROVENANCE, "dirty": True}}, "1 records of a changed checkout"),
         (CODE, "implicit", {"provenance": {**PROVENANCE, "torch": "3"}}, "torch 3"),
+        (DATA, "implicit", {"provenance": {**PROVENANCE, "data": "ab"}}, "simulated: ab and not noted"),
         (MACHINE, "implicit", {"provenance": {**PROVENANCE, "cpu": "Other"}}, "2 kinds of hardware"),
         (REDUCED, "implicit", {"latency": {}}, "dense one's in 14"),
         (REDUCED, "implicit", {"macs": None}, "counted on the reduced network in 14 of 15"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +17,7 @@ from benchmark.records import Store
 from benchmark.registry import get_method
 from benchmark.study import load_study
 from tests.conftest import TINY
+from tests.made_records import result
 
 CONDITIONS = """
 [conditions]
@@ -101,6 +104,111 @@ def test_what_a_method_leaves_to_the_library_is_never_sampled(tmp_path):
     plan = load(tmp_path, TINY.replace("seeds =", 'sampler = "random"\nsamples = 3\nseeds ='))
     assert plan.space("implicit").keys() == {"strength", "threshold", "optimizer", "learning_rate"}
     assert all("epsilon" not in t.setting.hyperparameters for t in plan.trials())
+
+
+def test_a_level_that_restates_the_setting_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"repeats a point of \[methods.steady\]"):
+        load(tmp_path, STUDY.replace("relu = {}", 'relu = {activation = "relu"}')).trials()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("strength = 0.1\n", "strength = [0.1, 0.2]\n", "has 2 points for its knob 'strength'"),
+        (
+            "widths = [8]\n",
+            'widths = [8]\n[[tasks]]\ndataset = "digits"\nnetwork = "mlp"\n',
+            "conditions are of one task",
+        ),
+        ("tanh = {activation", "tanh = {learning_rate = 0.2, activation", "both change 'learning_rate'"),
+        ('sgd = {optimizer = "sgd"', 'sgd = {method = "l1"', "one changes the method"),
+    ],
+)
+def test_what_could_pool_or_mislabel_conditions_is_refused(tmp_path, old, new, words):
+    assert old in STUDY
+    with pytest.raises(UsageError, match=words):
+        load(tmp_path, STUDY.replace(old, new, 1)).trials()
+
+
+def made_up(study):
+    """A record for every trial, whose numbers say which label it is of: the third has 3 % of everything, and so on."""
+    labels = list(study.tables)
+    records = []
+    for trial in study.trials():
+        share = labels.index(trial.label) / 100
+        sweep = {**dict.fromkeys(("1e-15", "1e-08", "1e-04", "1e-02"), share), "1e-01": 1.0}
+        histogram = {f"{-20 + labels.index(trial.label)}.00": 3, "1.75": 1}
+        own = {
+            "threshold_sweep": sweep,
+            "norm_histogram": histogram,
+            "weight_sparsity": 0.99,
+            "channel_sparsity": share,
+        }
+        records.append(result(trial, **own, test_accuracy=0.9 + share / 10, history={"silent": [0.5, share]}))
+    return records
+
+
+def test_every_mark_stands_where_its_label_says(tmp_path):
+    study = load(tmp_path)
+    records, labels = made_up(study), list(study.tables)
+    levels = conditions_table.by_level(study, records)
+    single = {level: own for level, own in levels.items() if level[0] in study.conditions.factors}
+    figure, _ = conditions_figures.draw_heatmap([own for level, own in levels.items() if level not in single], study)
+    panel = figure.axes[0]
+    rows, columns = (
+        [tick.get_text() for tick in ticks] for ticks in (panel.get_yticklabels(), panel.get_xticklabels())
+    )
+    colours = panel.collections[0].get_array().reshape(len(rows), len(columns))
+    texts = {text.get_position(): text.get_text() for text in panel.texts}
+    for (y, optimizer), (x, activation) in itertools.product(enumerate(rows), enumerate(columns)):
+        place = labels.index(study.conditions.label(optimizer=optimizer, activation=activation))
+        assert colours[y, x] == pytest.approx(place)
+        assert texts[x + 0.5, y + 0.5] == f"{place} %\n({90 + place / 10:.1f})"
+    figure, _ = conditions_figures.draw_lines(single, conditions_figures._by_epoch, "epoch", "%", log=False)
+    for panel in titled(figure):
+        for line, name in zip(panel.get_lines(), texts_of(panel.get_legend().get_texts()), strict=True):
+            place = labels.index(study.conditions.label(**{panel.get_title(): name}))
+            assert line.get_ydata().tolist() == pytest.approx([50, place])
+    figure, _ = conditions_figures.draw_histograms(single)
+    for panel in titled(figure):
+        for y, (name, patch) in enumerate(zip(texts_of(panel.get_yticklabels()), panel.patches, strict=True)):
+            values, edges, baseline = patch.get_data()
+            heights = values - baseline
+            assert baseline == y
+            place = labels.index(study.conditions.label(**{panel.get_title(): name}))
+            assert edges[np.argmax(heights)] == -20 + place
+            assert (edges[-1], heights[-1]) == (2.0, pytest.approx(0.3))  # a quarter of all is a third of the highest
+
+
+def titled(figure):
+    return [panel for panel in figure.axes if panel.get_title()]
+
+
+def texts_of(artists):
+    return [artist.get_text() for artist in artists]
+
+
+def test_cells_tell_failures_from_what_was_not_run(tmp_path):
+    study = load(tmp_path)
+    every = made_up(study)
+    lost, half, gone = "optimizer: sgd", "activation: tanh", "optimizer: sgd, activation: tanh"
+    records = [
+        failure_of(r) if r.label == lost or (r.label, r.seed) == (half, 1) else r for r in every if r.label != gone
+    ]
+    levels = conditions_table.by_level(study, records)
+    crossed = [own for level, own in levels.items() if level[0] not in study.conditions.factors]
+    figure, points = conditions_figures.draw_heatmap(crossed, study)
+    texts = texts_of(figure.axes[0].texts)
+    assert texts[1].endswith("n = 1\n1 failed")
+    assert texts[2:] == ["2 failed", "–"]
+    assert points.failed.tolist() == [0, 1, 2, 0]
+    single = {level: own for level, own in levels.items() if level[0] in study.conditions.factors}
+    figure, _ = conditions_figures.draw_histograms(single)
+    assert "n = 0 to 2 seeds (3 trials failed)" in figure.texts[-1].get_text()
+
+
+def failure_of(record):
+    return record.model_copy(update={"status": "failed", "test_accuracy": None, "threshold_sweep": {}})
 
 
 @pytest.fixture(scope="module")

@@ -124,6 +124,10 @@ def test_augmentation_depends_on_seed_and_epoch_alone_and_leaves_the_order():
     torch.rand(1)
     assert torch.equal(epoch(0, 0)[0], first[0])
     assert not torch.equal(epoch(0, 1)[0], first[0])
+    flat = replace(made(200), augmentation="crop-flip")
+    flat.train.pool.copy_(flat.train.pool[:1].expand_as(flat.train.pool))  # so that the order alone changes nothing
+    one, other = (next(flat.batches(64, seed, 0))[0] for seed in (0, 1))
+    assert not torch.equal(one, other)
     plain = torch.cat([labels for _, labels in made(200).batches(64, 0, 0)])
     assert torch.equal(first[1], plain)
 

@@ -3,9 +3,12 @@ import multiprocessing
 import os
 import pickle
 import shutil
+import struct
 import sys
 import threading
+import time
 import warnings
+import zlib
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -28,6 +31,13 @@ def loaded(name, root, validation=0.2, test=0.2, seed=0):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         return load.__wrapped__(name, validation, test, seed, root)
+
+
+def png_head(width, height):
+    """The start of a PNG that claims a size."""
+    chunks = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), b"IDAT" + zlib.compress(b"")
+    sized = (struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(sized)
 
 
 def problem(name, root):
@@ -148,6 +158,26 @@ def test_a_damaged_cache_is_made_again(tmp_path):
     assert torch.equal(loaded("mnist", tmp_path).train.images, before)
 
 
+@pytest.mark.parametrize("damage", [lambda content: content[:-100], lambda content: b"PK" + bytes(len(content))])
+def test_damaged_labels_of_a_cache_are_made_again(tmp_path, damage):
+    make_mnist(tmp_path)
+    before = loaded("mnist", tmp_path).train.labels
+    (file,) = tmp_path.glob("cache/mnist/*/samples.npz")
+    file.write_bytes(damage(file.read_bytes()))
+    assert torch.equal(loaded("mnist", tmp_path).train.labels, before)
+
+
+def test_contents_are_told_apart_whatever_the_files_are_called(tmp_path):
+    for name in ("one", "same", "other"):
+        make_mnist(tmp_path / name)
+    raw = next((tmp_path / "other").rglob("t10k-labels-idx1-ubyte"))
+    labels = bytearray(raw.read_bytes())
+    labels[-1] = (labels[-1] + 1) % 10
+    raw.write_bytes(bytes(labels))
+    one, same, other = (loaded("mnist", tmp_path / name).content for name in ("one", "same", "other"))
+    assert one == same != other
+
+
 def test_an_interrupted_build_leaves_nothing_that_is_taken_for_a_cache(tmp_path, monkeypatch):
     make_images(tmp_path / "own")
     original, calls = datasets.imagefolder.Images.__getitem__, []
@@ -176,11 +206,18 @@ def test_processes_that_start_together_make_one_cache(tmp_path, monkeypatch):
 
     def noted(*arguments, **options):
         (tmp_path / "decodings" / str(os.getpid())).touch()
+        time.sleep(0.5)  # so that the others come while this one decodes
         return original(*arguments, **options)
 
     monkeypatch.setattr(datasets, "_parts", noted)
     context = multiprocessing.get_context("fork")
-    started = [context.Process(target=loaded, args=("mnist", tmp_path)) for _ in range(4)]
+    together = context.Barrier(4)
+
+    def work():
+        together.wait(timeout=60)
+        loaded("mnist", tmp_path)
+
+    started = [context.Process(target=work) for _ in range(4)]
     for process in started:
         process.start()
     for process in started:
@@ -236,6 +273,7 @@ def test_a_bad_file_is_one_clear_line(tmp_path, file, content, words):
         (lambda own: (own / "cat" / "03.png").write_bytes(b"not an image"), "cannot read the image"),
         (lambda own: (own / "cat" / "03.png").write_bytes((own / "cat" / "03.png").read_bytes()[:150]), "03.png"),
         (lambda own: Image.new("RGB", (8, 8)).save(own / "dog" / "05.png"), "05.png has 8 × 8 pixels"),
+        (lambda own: (own / "dog" / "05.png").write_bytes(png_head(20_000, 20_000)), "05.png: Image size"),
         (lambda own: Image.new("I;16", (9, 8)).save(own / "dog" / "05.png"), "pixels of mode I;16"),
         (lambda own: (own / "train").mkdir(), "has train/ but not test/"),
         (lambda own: [path.unlink() for path in list((own / "dog").iterdir())[1:]], "cannot be split by class"),

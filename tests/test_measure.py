@@ -62,21 +62,21 @@ def test_a_channel_is_never_active_where_its_preactivation_is_positive_nowhere()
             norm.bias.fill_(1)
         module[10].bias[:10] = 0
     images = torch.randn(measure.EVALUATION_BATCH + 3, 1, 28, 28)
-    before = measure.never_active(module, images)
+    before = measure.never_active(module, images.split(measure.EVALUATION_BATCH))
     with torch.no_grad():
         module[1].weight[5], module[1].bias[5] = 0, -1
     assert before == pytest.approx(15 / 570)
-    assert measure.never_active(module, images) == pytest.approx(16 / 570)
-    assert measure.never_active(nn.Linear(3, 3), torch.randn(2, 3)) is None
+    assert measure.never_active(module, images.split(measure.EVALUATION_BATCH)) == pytest.approx(16 / 570)
+    assert measure.never_active(nn.Linear(3, 3), [torch.randn(2, 3)]) is None
 
 
 def test_one_activation_in_the_last_batch_makes_a_channel_active():
     module = nn.Sequential(nn.Linear(1, 1, bias=False), nn.ReLU())
     images = -torch.ones(measure.EVALUATION_BATCH + 1, 1)
     module[0].weight.data.fill_(1)
-    assert measure.never_active(module, images) == 1
+    assert measure.never_active(module, images.split(measure.EVALUATION_BATCH)) == 1
     images[-1] = 1
-    assert measure.never_active(module, images) == 0
+    assert measure.never_active(module, images.split(measure.EVALUATION_BATCH)) == 0
 
 
 def test_the_norm_histogram_has_a_bin_for_each_quarter_decade():

@@ -11,7 +11,7 @@ from benchmark.errors import UsageError
 from benchmark.records import Store
 from benchmark.spec import Trial
 from benchmark.study import load_study
-from benchmark.trajectories import _stops, follow
+from benchmark.trajectories import ALIVE, _stops, follow
 from benchmark.trial import run
 from tests.conftest import TINY
 
@@ -29,6 +29,7 @@ def test_after_its_last_activation_a_channel_moves_as_under_the_penalty_alone(tm
     assert history.loss == run(trial(tmp_path), None).history["loss"]
     for path in paths:
         assert 0 < path.last < len(path.run) - len(path.run) // 10
+        assert path.run[path.last] > ALIVE
         assert path.alone == pytest.approx(path.run[path.last :], rel=1e-5, abs=1e-30)
         assert path.alone[-1] < 0.5 * path.alone[0]
 
@@ -43,8 +44,10 @@ def test_a_channel_stops_where_no_later_batch_activates_it():
 @pytest.mark.parametrize(
     ("text", "label", "message"),
     [
-        (DYING, "magnitude_filter", "base network"),
+        (DYING, "magnitude_filter", "not L2 inside the optimiser"),
         (DYING.replace("[32]", "[8, 8]"), "implicit", "one hidden layer"),
+        (DYING.replace("[methods.implicit]", "[methods.l1]"), "l1", "not L2 inside the optimiser"),
+        (DYING.replace("[methods.implicit]", "[methods.implicit]\noptimizer = 'adamw'"), "implicit", "not L2 inside"),
         (DYING.replace("epochs = 40", "epochs = 1\nbatch_size = 512"), "implicit", "no channel stops"),
     ],
 )
