@@ -78,7 +78,7 @@ def draw_heatmap(records: list[list[Record]], study: Study) -> tuple[Figure, pd.
     seeds = len(study.seeds)
     for place, cell in enumerate(points.itertuples()):
         y, x = divmod(place, shape[1])
-        color = "white" if cell.sparsity < 60 else "black"
+        color = "white" if cell.sparsity < 50 else "black"
         panel.text(x + 0.5, y + 0.5, _cell(cell, seeds), ha="center", va="center", fontsize=6.5, color=color)
     note = (
         f"In brackets: test accuracy (%). Means over n = {seeds} seeds where no other n is given; grey: no result, "
@@ -150,7 +150,7 @@ def draw_lines(levels: Levels, values: Points, x: str, y: str, log: bool) -> tup
             panel.set_xscale("log")
         panel.set_ylim(-3, 103)
         if len(own):
-            panel.legend(fontsize=6, frameon=False, labelspacing=0.2)
+            panel.legend(fontsize=6, framealpha=0.7, edgecolor="none", labelspacing=0.2)
 
     figure = _by_factor(levels, draw, x, y)
     note = f"Means over {_counts(levels)}, bands from the least to the most."
