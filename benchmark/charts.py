@@ -104,7 +104,7 @@ def cost_bars(tidy: pd.DataFrame) -> dict[str, Any]:
                 "y": [bar.title], "x": [number(bar.median)], "marker": {"color": color(bar.label)},
                 "error_x": {
                     "symmetric": False, "array": [number(bar.high - bar.median)],
-                    "arrayminus": [number(bar.median - bar.low)], "thickness": 1, "width": 3,
+                    "arrayminus": [number(bar.median - bar.low)], "thickness": 1, "width": 3, "color": "#808080",
                 },
                 "hovertemplate": f"{_plain(bar.title)}: %{{x:.3g}} s a trial<extra></extra>",
             }
