@@ -60,7 +60,7 @@ def draw_heatmap(records: list[list[Record]], study: Study) -> tuple[Figure, pd.
         {
             rows: row, columns: column, "n": len(own), "failed": len(every) - len(own),
             "sparsity": _mean([100 * r.threshold_sweep[THRESHOLD] for r in own]),
-            "accuracy": _mean([100 * r.test_accuracy for r in own]),
+            "accuracy": _mean([100 * r.test_accuracy for r in own]), "keys": _keys(own),
         }
         for row in row_names for column in column_names
         for every in [next(cells)] for own in [_measured(every)]
@@ -95,6 +95,11 @@ def _cell(cell: tuple, seeds: int) -> str:
     return "\n".join([*lines, *counts]) or "–"
 
 
+def _keys(records: list[Record]) -> str:
+    """The records that a mark comes from, by as many digits of their keys as a page shows."""
+    return " ".join(r.key[:12] for r in records)
+
+
 def _measured(records: list[Record]) -> list[Record]:
     return [r for r in records if r.status in MEASURED]
 
@@ -102,9 +107,10 @@ def _measured(records: list[Record]) -> list[Record]:
 def draw_histograms(levels: Levels) -> tuple[Figure, pd.DataFrame]:
     """log₁₀ ‖w_k‖₂ of all channels, all seeds together: a panel per factor, a row per level."""
     rows = [
-        {"factor": factor, "level": level, "n": len(own), "log10 norm": edge, "share": share}
+        {"factor": factor, "level": level, "n": len(own), "log10 norm": edge, "share": share, "keys": keys}
         for (factor, level), every in levels.items()
         for own in [_measured(every)]
+        for keys in [_keys(own)]
         for edge, share in zip(_edges(), _shares(own), strict=True)
     ]
     points = pd.DataFrame(rows)
@@ -132,12 +138,12 @@ def draw_histograms(levels: Levels) -> tuple[Figure, pd.DataFrame]:
 def draw_lines(levels: Levels, values: Points, x: str, y: str, log: bool) -> tuple[Figure, pd.DataFrame]:
     """Lines of the mean over seeds within bands from the least to the most of them: a panel per factor."""
     rows = [
-        {"factor": factor, "level": level, "seed": record.seed, "x": at, "y": 100 * value}
+        {"factor": factor, "level": level, "seed": record.seed, "x": at, "y": 100 * value, "key": _keys([record])}
         for (factor, level), every in levels.items()
         for record in _measured(every)
         for at, value in zip(*values(record), strict=True)
     ]
-    points = pd.DataFrame(rows, columns=["factor", "level", "seed", "x", "y"])
+    points = pd.DataFrame(rows, columns=["factor", "level", "seed", "x", "y", "key"])
 
     def draw(panel: Axes, factor: str) -> None:
         own = points[points.factor == factor]

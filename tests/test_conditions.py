@@ -261,6 +261,7 @@ def test_every_figure_is_drawn_from_what_the_records_hold(made):
     }
     heat = pd.read_csv(figures / "conditions-heatmap.csv").set_index(["optimizer", "activation"])
     both = [r for r in records if r.label == "optimizer: sgd, activation: tanh"]
+    assert heat.loc[("sgd", "tanh"), "keys"] == " ".join(r.key[:12] for r in both)
     assert heat.loc[("sgd", "tanh"), "accuracy"] == pytest.approx(100 * np.mean([r.test_accuracy for r in both]))
     norms = pd.read_csv(figures / "conditions-norms.csv")
     assert norms.groupby(["factor", "level"]).share.sum().to_numpy() == pytest.approx(1)
@@ -269,6 +270,7 @@ def test_every_figure_is_drawn_from_what_the_records_hold(made):
     thresholds = pd.read_csv(figures / "conditions-thresholds.csv")
     one = thresholds[(thresholds.level == "sgd") & (thresholds.seed == 0)]
     mine = next(r for r in records if r.label == "optimizer: sgd" and r.seed == 0)
+    assert set(one.key) == {mine.key[:12]}
     assert one.y.to_numpy() == pytest.approx([100 * v for v in mine.threshold_sweep.values()])
 
 
