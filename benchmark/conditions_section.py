@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from benchmark import conditions_figures, conditions_table, tables
+from benchmark import conditions_figures, conditions_table, latex, references, tables
 from benchmark.layout import Image, Section, Source, Table, csv
 
 SHOWN = {
@@ -29,12 +29,18 @@ def conditions(source: Source) -> Section:
         for name, text in SHOWN.items()
         if f"figures/conditions-{name}.svg" in files
     ]
-    parts = [
-        Table(tables.texts(rows.drop(columns="factor")), factor, head="level")
-        for factor, rows in summary.groupby("factor", sort=False)
-    ]
+    shown = {
+        factor: tables.texts(rows.drop(columns="factor")) for factor, rows in summary.groupby("factor", sort=False)
+    }
+    parts = [Table(cells, factor, head="level") for factor, cells in shown.items()]
     files["data/conditions.csv"] = csv(tables.flatten(summary))
     note = conditions_table.NOTE + study.unfinished(records)
+    environments = [
+        latex.to_latex(cells, f"{study.title}: {factor}. {note}", f"tab:{study.name}-{place}")
+        for place, (factor, cells) in enumerate(shown.items(), start=1)
+    ]
+    files["paper/conditions.tex"] = "\n".join(environments).encode()
+    files["paper/references.bib"] = references.bibliography(r.setting.method for r in records).encode()
     texts = (f"Around the setting {study.legend(study.conditions.of)!r}. {note}",)
     return Section(
         "conditions", "Conditions of sparsity", texts, images=tuple(images), tables=tuple(parts), files=files

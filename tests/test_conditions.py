@@ -309,4 +309,8 @@ def test_a_conditions_study_has_a_page_that_its_records_verify(made, tmp_path):
         assert f"figures/conditions-{name}.svg" in page
         drawn = site / "conditioned" / "figures" / f"conditions-{name}.csv"
         assert drawn.read_bytes() == (results / "figures" / f"conditions-{name}.csv").read_bytes()
+    tables = (site / "conditioned" / "paper" / "conditions.tex").read_text()
+    assert tables.count(r"\begin{tabular}") == 5
+    assert "tanh" in tables
+    assert "yaguchi2018adam" in (site / "conditioned" / "paper" / "references.bib").read_text()
     assert "figures/conditions-heatmap.svg" in (site / "index.html").read_text()
