@@ -19,8 +19,8 @@ COLORS = sns.color_palette("colorblind")
 # The place of a name in this list is its colour and marker in every figure; other names get theirs from a hash.
 ORDER = (
     "implicit", "l1", "group_lasso", "magnitude_filter", "network_slimming", "random_filter", "sparse_group_lasso",
-    "cges", "ssl", "proximal_adam", "magnitude_weight", "gradual_magnitude", "taylor", "fpgm", "bn_scale",
-    "growing_reg", "group_norm_sparsity", "d_gating", "spred", "hard_concrete", "scratch", "implicit_scale", "l1_adam",
+    "cges", "ssl", "l1_adam", "magnitude_weight", "gradual_magnitude", "taylor", "fpgm", "bn_scale", "growing_reg",
+    "group_norm_sparsity", "d_gating", "spred", "hard_concrete", "scratch", "implicit_scale", "proximal_adam",
 )  # fmt: skip
 TIGHT = {
     "borderaxespad": 0.2, "borderpad": 0.2, "columnspacing": 0.6, "handlelength": 1.2, "handletextpad": 0.5,
