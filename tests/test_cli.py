@@ -1,14 +1,16 @@
 import os
+import shutil
 
 import pytest
 
+from benchmark import data
 from benchmark.datasets import ENVIRONMENT
 from benchmark.export import load
 from benchmark.measure import parameters
 from benchmark.records import Store
 from benchmark.running import locked
 from benchmark.study import load_study
-from tests.made_data import make_mnist
+from tests.made_data import make_images, make_mnist
 from tests.made_records import make_records
 
 
@@ -220,3 +222,17 @@ def test_two_runs_at_once_are_refused(deadweight, tiny, tmp_path):
         code, _, err = deadweight("run", tiny, "--in-process")
     assert code == 2
     assert "another run is writing" in err
+
+
+def test_a_changed_dataset_does_not_mix_with_its_records(deadweight, tiny, tmp_path):
+    make_images(tmp_path / "data" / "own")
+    tiny.write_text(tiny.read_text().replace('"simulated"', '"imagefolder:own"'))
+    assert deadweight("run", tiny, "--in-process")[0] == 0
+    records = (tmp_path / "results" / "tiny" / "records.jsonl").read_bytes()
+    shutil.rmtree(tmp_path / "data")
+    make_images(tmp_path / "data" / "own", mode="L")
+    data.load.cache_clear()
+    tiny.write_text(tiny.read_text().replace("[0.001, 0.1]", "[0.001, 0.1, 0.2]"))
+    code, _, err = deadweight("run", tiny, "--in-process")
+    assert (code, err.count("\n"), "imagefolder:own held other images or labels" in err) == (2, 1, True)
+    assert (tmp_path / "results" / "tiny" / "records.jsonl").read_bytes() == records

@@ -3,6 +3,7 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
@@ -163,6 +164,15 @@ def test_intervals_of_a_matrix_are_those_of_its_columns():
     for i in range(2):
         expected = vars(tables.mean_interval(values[:, i]))
         assert {k: found[k][i] for k in expected} == pytest.approx(expected, nan_ok=True)
+
+
+def test_a_seed_whose_channels_are_all_zero_counts_in_the_histogram(tmp_path):
+    made = source(*made_results(tmp_path, bad=0.0))
+    point = made.points[made.points.label == "m0"].iloc[0]
+    made.digest.norms[point.key] = np.array([[-np.inf], [1.0]])
+    tidy = series.norms(made.digest, made.points)
+    row = tidy[(tidy.label == "m0") & (tidy.place == point.place) & (tidy["lower edge"] == -np.inf)]
+    assert row.n.item() == 3
 
 
 def test_an_epoch_counts_from_the_end_of_a_history(tmp_path):
