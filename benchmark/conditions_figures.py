@@ -2,115 +2,65 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmark.conditions_table import by_level
-from benchmark.figures import COLORS, STYLE, write_figure
+from benchmark.conditions_heatmap import draw_heatmap
+from benchmark.conditions_table import NEAR_ZERO, Levels, by_level, measured, short_keys
 from benchmark.records import Record
 from benchmark.study import Study
+from benchmark.style import COLORS, SCREEN, STYLE, TIGHT, Page, write_figure
 from benchmark.tables import MEASURED
 
-Levels = dict[tuple[str, str], list[Record]]  # by factor and level
+Drawn = tuple[Figure, pd.DataFrame, str]
 Points = Callable[[Record], tuple[list[float], list[float]]]
-THRESHOLD = "1e-15"  # ξ, as records write it
 SMALLEST, LARGEST = -20.0, 2.0  # log₁₀ of the norms that histograms tell apart; the end bins hold what lies outside
 BIN = 0.25
-COLUMNS = 3
 DASHES = ((4, 1.5), (1, 1), (6, 1.5, 1, 1.5), (8, 3), (3, 1, 1, 1, 1, 1), (1, 3), (5, 5))
 LINES = ("-", *((0, dashes) for dashes in DASHES))
 
 
-def draw_all(study: Study, records: list[Record], folder: Path) -> list[Path]:
-    """Draws every figure of the study as PNG, PDF, SVG and CSV; returns the paths."""
+def draw(study: Study, records: list[Record], page: Page = SCREEN) -> dict[str, Drawn]:
+    """Every figure of the study by name, with the points drawn in it and what it shows in words."""
     levels = by_level(study, records)
     single = {level: own for level, own in levels.items() if level[0] in study.conditions.factors}
-    crossed = [own for level, own in levels.items() if level not in single]
+    crossed = {level: own for level, own in levels.items() if level not in single}
+    drawn = {
+        "norms": draw_histograms(single, page),
+        "epochs": draw_lines(single, _by_epoch, "epoch", f"channels with ‖w‖ < {NEAR_ZERO} (%)", page),
+        "thresholds": draw_lines(single, _by_threshold, "threshold ξ", "channels with ‖w‖ < ξ (%)", page),
+    }
+    if crossed:
+        drawn["heatmap"] = draw_heatmap(study, crossed, page)
+    lacking = study.unfinished(records)
+    return {f"conditions-{name}": (figure, points, text + lacking) for name, (figure, points, text) in drawn.items()}
+
+
+def draw_all(study: Study, records: list[Record], folder: Path) -> list[Path]:
+    """Writes every figure of the study as PNG, PDF, SVG and CSV, its title and caption around it; returns the paths."""
+    made = []
     with mpl.rc_context(STYLE):
-        drawn = {
-            "norms": draw_histograms(single),
-            "epochs": draw_lines(single, _by_epoch, "epoch", "channels with ‖w‖ < 1e-15 (%)", log=False),
-            "thresholds": draw_lines(single, _by_threshold, "threshold ξ", "channels with ‖w‖ < ξ (%)", log=True),
-        }
-        if crossed:
-            drawn["heatmap"] = draw_heatmap(crossed, study)
-        made = []
-        for name, (figure, points) in drawn.items():
-            figure.suptitle(study.title, x=0.01, ha="left", fontsize=9)
-            made += write_figure(figure, points, folder / f"conditions-{name}")
+        for name, (figure, points, text) in draw(study, records).items():
+            figure.suptitle(study.title, x=0.01, ha="left", fontsize=SCREEN.font)
+            figure.text(0.01, -0.01, textwrap.fill(text, 130), fontsize=SCREEN.small, va="top", color="0.3")
+            made += write_figure(figure, points, folder / name)
     return made
 
 
-def draw_heatmap(records: list[list[Record]], study: Study) -> tuple[Figure, pd.DataFrame]:
-    """Channels with ‖w_k‖₂ < 1e-15 by the two crossed factors, with the test accuracy; means over seeds.
-
-    A cell says how many seeds it is of where that is not all, and how many trials failed.
-    """
-    rows, columns = study.conditions.crossed
-    row_names, column_names = (list(study.conditions.factors[factor]) for factor in (rows, columns))
-    cells = iter(records)
-    points = pd.DataFrame(
-        {
-            rows: row, columns: column, "n": len(own), "failed": len(every) - len(own),
-            "sparsity": _mean([100 * r.threshold_sweep[THRESHOLD] for r in own]),
-            "accuracy": _mean([100 * r.test_accuracy for r in own]), "keys": _keys(own),
-        }
-        for row in row_names for column in column_names
-        for every in [next(cells)] for own in [_measured(every)]
-    )  # fmt: skip
-    shape = len(row_names), len(column_names)
-    sparsity = points.sparsity.to_numpy().reshape(shape)
-    figure = Figure(figsize=(1.6 + 0.9 * shape[1], 1.2 + 0.5 * shape[0]), layout="constrained")
-    panel = figure.subplots()
-    sns.heatmap(
-        sparsity, cmap="cividis", vmin=0, vmax=100, ax=panel, linewidths=0.5,
-        xticklabels=column_names, yticklabels=row_names, cbar_kws={"label": "channels with ‖w‖ < 1e-15 (%)"},
-    )  # fmt: skip
-    panel.set_facecolor("0.9")
-    panel.set(xlabel=columns, ylabel=rows)
-    seeds = len(study.seeds)
-    for place, cell in enumerate(points.itertuples()):
-        y, x = divmod(place, shape[1])
-        color = "white" if cell.sparsity < 50 else "black"
-        panel.text(x + 0.5, y + 0.5, _cell(cell, seeds), ha="center", va="center", fontsize=6.5, color=color)
-    note = (
-        f"In brackets: test accuracy (%). Means over n = {seeds} seeds where no other n is given; grey: no result, "
-        "–: no record."
-    )
-    figure.text(0.01, -0.01, note, fontsize=7, va="top", color="0.3")
-    return figure, points
-
-
-def _cell(cell: tuple, seeds: int) -> str:
-    """What stands in a cell of the heat map."""
-    lines = [f"{cell.sparsity:.0f} %", f"({cell.accuracy:.1f})"] if cell.n else []
-    counts = [f"n = {cell.n}"] * (0 < cell.n < seeds) + [f"{cell.failed} failed"] * (cell.failed > 0)
-    return "\n".join([*lines, *counts]) or "–"
-
-
-def _keys(records: list[Record]) -> str:
-    """The records that a mark comes from, by as many digits of their keys as a page shows."""
-    return " ".join(r.key[:12] for r in records)
-
-
-def _measured(records: list[Record]) -> list[Record]:
-    return [r for r in records if r.status in MEASURED]
-
-
-def draw_histograms(levels: Levels) -> tuple[Figure, pd.DataFrame]:
+def draw_histograms(levels: Levels, page: Page = SCREEN) -> Drawn:
     """log₁₀ ‖w_k‖₂ of all channels, all seeds together: a panel per factor, a row per level."""
     rows = [
         {"factor": factor, "level": level, "n": len(own), "log10 norm": edge, "share": share, "keys": keys}
         for (factor, level), every in levels.items()
-        for own in [_measured(every)]
-        for keys in [_keys(own)]
+        for own in [measured(every)]
+        for keys in [short_keys(own)]
         for edge, share in zip(_edges(), _shares(own), strict=True)
     ]
     points = pd.DataFrame(rows)
@@ -124,26 +74,27 @@ def draw_histograms(levels: Levels) -> tuple[Figure, pd.DataFrame]:
             panel.stairs(height, [*_edges(), LARGEST], baseline=place, fill=True, color=COLORS[0], alpha=0.7, lw=0)
         panel.set_yticks(np.arange(len(names)), names)
         panel.set_ylim(0, len(names))
-        panel.set_xlim(SMALLEST, LARGEST)
+        panel.set_xlim(SMALLEST - 1, LARGEST)  # the bin of zeros stands clear of the axis
 
-    figure = _by_factor(levels, draw, "log₁₀ ‖w_k‖ of a hidden channel's incoming weights", None)
-    note = (
-        f"All channels of {_counts(levels)}. Each row is scaled to its highest bin. The first bin holds zeros and all "
-        "that is below 1e-20."
+    figure = _by_factor(levels, draw, 3, page)
+    figure.supxlabel("log₁₀ ‖w_k‖ of a hidden channel's incoming weights", fontsize=page.font)
+    text = (
+        f"Norms of the incoming weights of all hidden channels after training, {_counts(levels)}. Each row is scaled "
+        "to its highest bin; the first bin holds zeros and all that is below 1e-20."
     )
-    figure.text(0.01, -0.01, note, fontsize=7, va="top", color="0.3")
-    return figure, points
+    return figure, points, text
 
 
-def draw_lines(levels: Levels, values: Points, x: str, y: str, log: bool) -> tuple[Figure, pd.DataFrame]:
+def draw_lines(levels: Levels, values: Points, x: str, y: str, page: Page = SCREEN) -> Drawn:
     """Lines of the mean over seeds within bands from the least to the most of them: a panel per factor."""
+    log = values is _by_threshold
     rows = [
-        {"factor": factor, "level": level, "seed": record.seed, "x": at, "y": 100 * value, "key": _keys([record])}
+        {"factor": factor, "level": level, "seed": record.seed, "x": at, "y": 100 * value, "keys": short_keys([record])}
         for (factor, level), every in levels.items()
-        for record in _measured(every)
+        for record in measured(every)
         for at, value in zip(*values(record), strict=True)
     ]
-    points = pd.DataFrame(rows, columns=["factor", "level", "seed", "x", "y", "key"])
+    points = pd.DataFrame(rows, columns=["factor", "level", "seed", "x", "y", "keys"])
 
     def draw(panel: Axes, factor: str) -> None:
         own = points[points.factor == factor]
@@ -156,36 +107,35 @@ def draw_lines(levels: Levels, values: Points, x: str, y: str, log: bool) -> tup
             panel.set_xscale("log")
         panel.set_ylim(-3, 103)
         if len(own):
-            panel.legend(fontsize=6, framealpha=0.7, edgecolor="none", labelspacing=0.2)
+            panel.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=page.small, frameon=False, **TIGHT)
 
-    figure = _by_factor(levels, draw, x, y)
-    note = f"Means over {_counts(levels)}, bands from the least to the most."
-    figure.text(0.01, -0.01, note, fontsize=7, va="top", color="0.3")
-    return figure, points
+    figure = _by_factor(levels, draw, 2, page)
+    figure.supxlabel(x, fontsize=page.font)
+    figure.supylabel(y, fontsize=page.font)
+    what, when = y.removesuffix(" (%)"), "after training" if log else "after each epoch"
+    text = f"Share of the hidden {what} {when}: means over {_counts(levels)}, bands from the least to the most."
+    return figure, points, text
 
 
 def _counts(levels: Levels) -> str:
     """Over how many seeds levels are, and how many of their trials failed."""
-    numbers = [len(_measured(own)) for own in levels.values()]
+    numbers = [len(measured(own)) for own in levels.values()]
     failed = sum(len({r.key for r in own if r.status not in MEASURED}) for own in levels.values())
     text = f"n = {min(numbers)} to {max(numbers)} seeds" if min(numbers) < max(numbers) else f"n = {max(numbers)} seeds"
     return text + (f" ({failed} trials failed)" if failed else "")
 
 
-def _by_factor(levels: Levels, draw: Callable[[Axes, str], None], x: str, y: str | None) -> Figure:
+def _by_factor(levels: Levels, draw: Callable[[Axes, str], None], columns: int, page: Page) -> Figure:
     factors = list(dict.fromkeys(factor for factor, _ in levels))
-    count = -(-len(factors) // COLUMNS)
-    figure = Figure(figsize=(7.2, 0.4 + 2.0 * count), layout="constrained")
-    panels = list(figure.subplots(count, min(COLUMNS, len(factors)), sharex=True, squeeze=False).flat)
+    rows = -(-len(factors) // columns)
+    figure = Figure(figsize=(page.many, 0.4 + rows * (1.6 if columns == 2 else 2.0)), layout="constrained")
+    panels = list(figure.subplots(rows, min(columns, len(factors)), sharex=True, squeeze=False).flat)
     for index, (factor, panel) in enumerate(zip(factors, panels, strict=False)):
         draw(panel, factor)
-        panel.set_title(factor, fontsize=8)
-        panel.tick_params(labelsize=7, labelbottom=index + COLUMNS >= len(factors))
+        panel.set_title(factor, fontsize=page.small)
+        panel.tick_params(labelsize=page.small, labelbottom=index + columns >= len(factors))
     for panel in panels[len(factors) :]:
         panel.set_axis_off()
-    figure.supxlabel(x, fontsize=9)
-    if y:
-        figure.supylabel(y, fontsize=9)
     return figure
 
 
@@ -210,7 +160,3 @@ def _shares(records: list[Record]) -> np.ndarray:
             place = (np.clip(float(edge), SMALLEST, LARGEST - BIN) - SMALLEST) / BIN
             counts[int(place)] += count
     return counts / max(counts.sum(), 1)
-
-
-def _mean(values: list[float]) -> float:
-    return float(np.mean(values)) if values else np.nan

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from benchmark import conditions_figures, conditions_table, latex, references, tables
+from benchmark import conditions_figures, conditions_table, tables
 from benchmark.layout import Image, Section, Source, Table, csv
 
 SHOWN = {
@@ -19,7 +19,6 @@ SHOWN = {
 def conditions(source: Source) -> Section:
     """One setting changed in one factor at a time: figures, and a table per factor."""
     study, records = source.digest.study, source.digest.records
-    summary = conditions_table.summarise(study, records)
     with tempfile.TemporaryDirectory() as place:
         made = conditions_figures.draw_all(study, records, Path(place))
         files = {f"figures/{path.name}": path.read_bytes() for path in sorted(made)}
@@ -29,18 +28,10 @@ def conditions(source: Source) -> Section:
         for name, text in SHOWN.items()
         if f"figures/conditions-{name}.svg" in files
     ]
-    shown = {
-        factor: tables.texts(rows.drop(columns="factor")) for factor, rows in summary.groupby("factor", sort=False)
-    }
-    parts = [Table(cells, factor, head="level") for factor, cells in shown.items()]
-    files["data/conditions.csv"] = csv(tables.flatten(summary))
+    shown = conditions_table.by_factor(study, records)
+    parts = [Table(tables.texts(rows), factor, head="level") for factor, rows in shown.items()]
+    files["data/conditions.csv"] = csv(tables.flatten(conditions_table.summarise(study, records)))
     note = conditions_table.NOTE + study.unfinished(records)
-    environments = [
-        latex.to_latex(cells, f"{study.title}: {factor}. {note}", f"tab:{study.name}-{place}")
-        for place, (factor, cells) in enumerate(shown.items(), start=1)
-    ]
-    files["paper/conditions.tex"] = "\n".join(environments).encode()
-    files["paper/references.bib"] = references.bibliography(r.setting.method for r in records).encode()
     texts = (f"Around the setting {study.legend(study.conditions.of)!r}. {note}",)
     return Section(
         "conditions", "Conditions of sparsity", texts, images=tuple(images), tables=tuple(parts), files=files

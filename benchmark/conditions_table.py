@@ -12,7 +12,9 @@ from benchmark.records import Record
 from benchmark.study import Study
 from benchmark.tables import MEASURED
 
+Levels = dict[tuple[str, str], list[Record]]  # by factor and level
 THRESHOLDS = ("1e-15", "1e-08", "1e-04", "1e-02", "1e-01")  # ξ, as records write it
+NEAR_ZERO = THRESHOLDS[0]
 NOTE = (
     "All in %. test accuracy: of the network after removal. removed: share of the hidden channels that are gone, by "
     "the method's own ξ. ‖w‖ < ξ: share whose incoming weights have a norm below ξ after training. never active: share "
@@ -21,7 +23,7 @@ NOTE = (
 )
 
 
-def by_level(study: Study, records: list[Record]) -> dict[tuple[str, str], list[Record]]:
+def by_level(study: Study, records: list[Record]) -> Levels:
     """The records of each level of each factor, and of each combination of the crossed factors."""
     made = defaultdict(list)
     for record in sorted(records, key=lambda r: r.seed):
@@ -36,18 +38,34 @@ def by_level(study: Study, records: list[Record]) -> dict[tuple[str, str], list[
     return levels
 
 
+def measured(records: list[Record]) -> list[Record]:
+    """Those that have a result."""
+    return [r for r in records if r.status in MEASURED]
+
+
+def short_keys(records: list[Record]) -> str:
+    """The records by as many digits of their keys as a page shows."""
+    return " ".join(r.key[:12] for r in records)
+
+
 def summarise(study: Study, records: list[Record]) -> pd.DataFrame:
     """One row per level of each factor; combinations of two factors come last."""
     return pd.DataFrame([_row(factor, level, own) for (factor, level), own in by_level(study, records).items()])
 
 
+def by_factor(study: Study, records: list[Record]) -> dict[str, pd.DataFrame]:
+    """The same, a table per factor."""
+    rows = summarise(study, records).groupby("factor", sort=False)
+    return {factor: own.drop(columns="factor") for factor, own in rows}
+
+
 def _row(factor: str, level: str, records: list[Record]) -> dict:
-    measured = [r for r in records if r.status in MEASURED]
-    row = {"factor": factor, "level": level, "n": len(measured), "failed": len(records) - len(measured)}
-    row["test accuracy"] = mean_interval([r.test_accuracy for r in measured])
-    row["removed"] = mean_interval([r.channel_sparsity for r in measured])
+    own = measured(records)
+    row = {"factor": factor, "level": level, "n": len(own), "failed": len(records) - len(own)}
+    row["test accuracy"] = mean_interval([r.test_accuracy for r in own])
+    row["removed"] = mean_interval([r.channel_sparsity for r in own])
     for threshold in THRESHOLDS:
-        row[f"‖w‖ < {threshold.replace('e-0', 'e-')}"] = mean_interval([r.threshold_sweep[threshold] for r in measured])
-    known = [r.never_active for r in measured if r.never_active is not None]
+        row[f"‖w‖ < {threshold.replace('e-0', 'e-')}"] = mean_interval([r.threshold_sweep[threshold] for r in own])
+    known = [r.never_active for r in own if r.never_active is not None]
     row["never active"] = mean_interval(known)
     return row

@@ -9,7 +9,15 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from benchmark import figures, latex, references, tables, threshold_figures
+from benchmark import (
+    conditions_figures,
+    conditions_table,
+    figures,
+    latex,
+    references,
+    tables,
+    threshold_figures,
+)
 from benchmark.files import write_whole
 from benchmark.records import Record
 from benchmark.study import Study
@@ -19,24 +27,24 @@ from benchmark.style import PRINT, PRINT_STYLE, write_figure
 def write_paper(study: Study, records: list[Record], frame: pd.DataFrame, folder: Path) -> list[Path]:
     """Writes everything for a paper about the study's own records, `frame` of them; returns the paths.
 
-    Figures as PDF, SVG, PNG and CSV, the environments that include them in figures.tex, a table per task as LaTeX and
-    Markdown, references.bib, and figures.json. The same records give the same bytes. Raises UsageError.
+    Figures as PDF, SVG, PNG and CSV, the environments that include them in figures.tex, tables as LaTeX and Markdown,
+    references.bib, and figures.json. The same records give the same bytes. Raises UsageError.
     """
+    lacking = study.unfinished(records)
     made, sources, environments = [], {}, []
     with mpl.rc_context(PRINT_STYLE):
-        lacking = study.unfinished(records)
-        drawn = [*_pareto_figures(frame, lacking), *_threshold_figures(study, records)]
+        if study.conditions:
+            drawn = _conditions_figures(study, records)
+        else:
+            drawn = [*_pareto_figures(frame, lacking), *_threshold_figures(study, records)]
         for name, figure, points, source in drawn:
             made += write_figure(figure, points, folder / name, crop=False)
             sources[name] = source
             wide = figure.get_figwidth() > PRINT.one
             caption = f"{study.title}, {source['task']}. {source['caption']}"
             environments.append(latex.to_figure(f"{name}.pdf", caption, f"fig:{study.name}-{name}", wide))
-    texts = {
-        "figures.tex": "\n".join(environments),
-        "figures.json": _to_json(sources),
-        **_tables(study, frame, lacking),
-    }
+    texts = {"figures.tex": "\n".join(environments), "figures.json": _to_json(sources)}
+    texts |= _conditions_tables(study, records) if study.conditions else _tables(study, frame, lacking)
     texts["references.bib"] = references.bibliography(record.setting.method for record in records)
     for name, text in texts.items():
         write_whole(folder / name, text.encode())
@@ -88,6 +96,27 @@ def _threshold_figures(study: Study, records: list[Record]) -> list[tuple]:
     return drawn
 
 
+def _conditions_figures(study: Study, records: list[Record]) -> list[tuple]:
+    """The same of the figures of a conditions study, whose marks are cells, rows of bins and seeds' curves."""
+    keys = {conditions_table.short_keys([record]): record.key for record in records}
+    drawn = []
+    for name, (figure, points, caption) in conditions_figures.draw(study, records, PRINT).items():
+        marks = [{**mark, "keys": [keys[key] for key in mark["keys"].split()]} for mark in _conditions_marks(points)]
+        drawn.append((name, figure, points, {"task": study.tasks[0].name, "caption": caption, "marks": marks}))
+    return drawn
+
+
+def _conditions_marks(points: pd.DataFrame) -> list[dict]:
+    if "factor" not in points:
+        return points.to_dict("records")
+    names = [column for column in ("factor", "level", "seed", "n", "keys") if column in points]
+    values = points.columns.difference(names)
+    return [
+        {name: group[name].tolist()[0] for name in names} | {value: group[value].tolist() for value in values}
+        for _, group in points.groupby(names, sort=False)
+    ]
+
+
 def _to_json(sources: dict) -> str:
     """Canonical JSON, a number that is not known as null."""
 
@@ -110,3 +139,13 @@ def _tables(study: Study, frame: pd.DataFrame, lacking: str) -> dict[str, str]:
         made[f"table-{task}.tex"] = latex.to_latex(tables.texts(shown), caption, f"tab:{study.name}-{task}")
         made[f"table-{task}.md"] = f"{tables.to_markdown(shown)}\n{caption}\n"
     return made
+
+
+def _conditions_tables(study: Study, records: list[Record]) -> dict[str, str]:
+    """A table per factor, all in one file as LaTeX and in one as Markdown."""
+    environments, texts = [], []
+    for place, (factor, rows) in enumerate(conditions_table.by_factor(study, records).items(), start=1):
+        caption = f"{study.title}: {factor}. {conditions_table.NOTE}{study.unfinished(records)}"
+        environments.append(latex.to_latex(tables.texts(rows), caption, f"tab:{study.name}-{place}"))
+        texts.append(f"{tables.to_markdown(rows)}\n{caption}\n")
+    return {"tables.tex": "\n".join(environments), "tables.md": "\n".join(texts)}

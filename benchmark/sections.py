@@ -239,5 +239,6 @@ CONDITIONS_SECTIONS: tuple[Callable[[Source], Section | None], ...] = (
     fairness,
     failures,
     methods,
+    paper,
     origin,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import numpy as np
 import pandas as pd
@@ -10,15 +11,18 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from benchmark import conditions_figures, conditions_table
+from benchmark import conditions_figures, conditions_table, tables
 from benchmark.cli import app
+from benchmark.conditions_heatmap import draw_heatmap
 from benchmark.errors import UsageError
+from benchmark.paper import write_paper
 from benchmark.records import Store
 from benchmark.registry import get_method
 from benchmark.study import load_study
 from tests.conftest import TINY
 from tests.made_records import result
 
+FIGURES = ("heatmap", "norms", "epochs", "thresholds")
 CONDITIONS = """
 [conditions]
 of = "steady"
@@ -151,9 +155,8 @@ def made_up(study):
 def test_every_mark_stands_where_its_label_says(tmp_path):
     study = load(tmp_path)
     records, labels = made_up(study), list(study.tables)
-    levels = conditions_table.by_level(study, records)
-    single = {level: own for level, own in levels.items() if level[0] in study.conditions.factors}
-    figure, _ = conditions_figures.draw_heatmap([own for level, own in levels.items() if level not in single], study)
+    single, crossed = levels_of(study, records)
+    figure, _, _ = draw_heatmap(study, crossed)
     panel = figure.axes[0]
     rows, columns = (
         [tick.get_text() for tick in ticks] for ticks in (panel.get_yticklabels(), panel.get_xticklabels())
@@ -164,12 +167,12 @@ def test_every_mark_stands_where_its_label_says(tmp_path):
         place = labels.index(study.conditions.label(optimizer=optimizer, activation=activation))
         assert colours[y, x] == pytest.approx(place)
         assert texts[x + 0.5, y + 0.5] == f"{place} %\n({90 + place / 10:.1f})"
-    figure, _ = conditions_figures.draw_lines(single, conditions_figures._by_epoch, "epoch", "%", log=False)
+    figure, _, _ = conditions_figures.draw_lines(single, conditions_figures._by_epoch, "epoch", "%")
     for panel in titled(figure):
         for line, name in zip(panel.get_lines(), texts_of(panel.get_legend().get_texts()), strict=True):
             place = labels.index(study.conditions.label(**{panel.get_title(): name}))
             assert line.get_ydata().tolist() == pytest.approx([50, place])
-    figure, _ = conditions_figures.draw_histograms(single)
+    figure, _, _ = conditions_figures.draw_histograms(single)
     for panel in titled(figure):
         for y, (name, patch) in enumerate(zip(texts_of(panel.get_yticklabels()), panel.patches, strict=True)):
             values, edges, baseline = patch.get_data()
@@ -178,6 +181,13 @@ def test_every_mark_stands_where_its_label_says(tmp_path):
             place = labels.index(study.conditions.label(**{panel.get_title(): name}))
             assert edges[np.argmax(heights)] == -20 + place
             assert (edges[-1], heights[-1]) == (2.0, pytest.approx(0.3))  # a quarter of all is a third of the highest
+
+
+def levels_of(study, records):
+    """The records by level of one factor, and by levels of both crossed ones."""
+    levels = conditions_table.by_level(study, records)
+    single = {level: own for level, own in levels.items() if level[0] in study.conditions.factors}
+    return single, {level: own for level, own in levels.items() if level not in single}
 
 
 def titled(figure):
@@ -195,16 +205,14 @@ def test_cells_tell_failures_from_what_was_not_run(tmp_path):
     records = [
         failure_of(r) if r.label == lost or (r.label, r.seed) == (half, 1) else r for r in every if r.label != gone
     ]
-    levels = conditions_table.by_level(study, records)
-    crossed = [own for level, own in levels.items() if level[0] not in study.conditions.factors]
-    figure, points = conditions_figures.draw_heatmap(crossed, study)
+    single, crossed = levels_of(study, records)
+    figure, points, _ = draw_heatmap(study, crossed)
     texts = texts_of(figure.axes[0].texts)
     assert texts[1].endswith("n = 1\n1 failed")
     assert texts[2:] == ["2 failed", "–"]
     assert points.failed.tolist() == [0, 1, 2, 0]
-    single = {level: own for level, own in levels.items() if level[0] in study.conditions.factors}
-    figure, _ = conditions_figures.draw_histograms(single)
-    assert "n = 0 to 2 seeds (3 trials failed)" in figure.texts[-1].get_text()
+    _, _, text = conditions_figures.draw_histograms(single)
+    assert "n = 0 to 2 seeds (3 trials failed)" in text
 
 
 def failure_of(record):
@@ -270,7 +278,7 @@ def test_every_figure_is_drawn_from_what_the_records_hold(made):
     thresholds = pd.read_csv(figures / "conditions-thresholds.csv")
     one = thresholds[(thresholds.level == "sgd") & (thresholds.seed == 0)]
     mine = next(r for r in records if r.label == "optimizer: sgd" and r.seed == 0)
-    assert set(one.key) == {mine.key[:12]}
+    assert set(one["keys"]) == {mine.key[:12]}
     assert one.y.to_numpy() == pytest.approx([100 * v for v in mine.threshold_sweep.values()])
 
 
@@ -309,8 +317,48 @@ def test_a_conditions_study_has_a_page_that_its_records_verify(made, tmp_path):
         assert f"figures/conditions-{name}.svg" in page
         drawn = site / "conditioned" / "figures" / f"conditions-{name}.csv"
         assert drawn.read_bytes() == (results / "figures" / f"conditions-{name}.csv").read_bytes()
-    tables = (site / "conditioned" / "paper" / "conditions.tex").read_text()
-    assert tables.count(r"\begin{tabular}") == 5
-    assert "tanh" in tables
-    assert "yaguchi2018adam" in (site / "conditioned" / "paper" / "references.bib").read_text()
     assert "figures/conditions-heatmap.svg" in (site / "index.html").read_text()
+
+
+@pytest.fixture
+def paper(made, tmp_path):
+    """What is written for a paper, by name."""
+    study, records, _ = made
+    frame = tables.frame(records, {label: study.legend(label) for label in study.tables})
+    return {path.name: path for path in write_paper(study, records, frame, tmp_path)}
+
+
+def test_a_paper_takes_figures_tables_and_references(paper):
+    figures = {f"conditions-{name}.{suffix}" for name in FIGURES for suffix in ("png", "pdf", "svg", "csv")}
+    assert set(paper) == figures | {"figures.tex", "figures.json", "tables.tex", "tables.md", "references.bib"}
+    latex = paper["tables.tex"].read_text()
+    assert latex.count(r"\begin{tabular}") == latex.count("n seeds") == 5
+    assert "tanh" in latex
+    assert "yaguchi2018adam" in paper["references.bib"].read_text()
+    environments = paper["figures.tex"].read_text()
+    assert [f"{{conditions-{name}.pdf}}" in environments for name in FIGURES] == [True] * 4
+    assert environments.count("n = 2 seeds") == 4
+
+
+def test_every_mark_names_the_records_that_it_can_be_recomputed_from(made, paper):
+    by_key = {record.key: record for record in made[1]}
+    told = json.loads(paper["figures.json"].read_text())
+    marks = {name: told[f"conditions-{name}"]["marks"] for name in FIGURES}
+    assert [len(marks[name]) for name in FIGURES] == [4, 7, 14, 14]
+    for mark in marks["heatmap"]:
+        mine = [by_key[key] for key in mark["keys"]]
+        assert len(mine) == mark["n"] == 2
+        assert mark["sparsity"] == pytest.approx(100 * np.mean([r.threshold_sweep["1e-15"] for r in mine]))
+        assert {r.task.activation for r in mine} == {mark["activation"]}
+    for mark in marks["norms"]:
+        counts = sum(sum(by_key[key].norm_histogram.values()) for key in mark["keys"])
+        assert mark["n"] == len(mark["keys"])
+        assert np.array(mark["share"]) * counts == pytest.approx(np.round(np.array(mark["share"]) * counts))
+    for name, values in (
+        ("epochs", lambda r: r.history["silent"]),
+        ("thresholds", lambda r: r.threshold_sweep.values()),
+    ):
+        for mark in marks[name]:
+            (record,) = (by_key[key] for key in mark["keys"])
+            assert record.seed == mark["seed"]
+            assert mark["y"] == pytest.approx([100 * float(value) for value in values(record)], abs=1e-4)
