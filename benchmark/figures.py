@@ -151,9 +151,11 @@ def _methods(records: pd.DataFrame) -> list[str]:
 def caption(records: pd.DataFrame, lacking: str = "") -> str:
     """What a Pareto figure of these records shows, with n and how intervals are made."""
     seeds = records.seed.nunique()
+    bad = _failures(records[records.label == CONTROL])
     return (
         f"Points: trials, n = {seeds} seeds. Lines: attained by at least half of the seeds, bands from all to one of "
-        "them; fronts chosen on validation, drawn on test.\nGrey band: dense control, mean and 95 % t interval."
+        "them; fronts chosen on validation, drawn on test.\nGrey band: dense control, mean and 95 % t interval"
+        + (f" ({bad})." if bad else ".")
         + (" Grey lines: the other methods. ▼: trials below the axis." if records.label.nunique() > MANY else "")
         + "\n".join(["", *textwrap.wrap(lacking.strip(), 140)])
     )
@@ -203,7 +205,13 @@ def _all_staircases(lines: pd.DataFrame) -> np.ndarray:
 def _legend(records: pd.DataFrame, label: str, page: Page) -> str:
     """The method's title, with how many of its trials did not end well."""
     mine = records[records.label == label]
-    bad = Counter(mine.status[mine.status != "ok"])
-    counts = ", ".join(f"{count} {status}" for status, count in sorted(bad.items()))
-    lines = [mine.title.iloc[0], *([f"({counts} of {len(mine)})"] if counts else [])]
+    bad = _failures(mine)
+    lines = [mine.title.iloc[0], *([f"({bad})"] if bad else [])]
     return "\n".join(textwrap.fill(line, page.wrap) for line in lines)
+
+
+def _failures(records: pd.DataFrame) -> str:
+    """How many of one method's trials did not end well; empty if all did."""
+    bad = Counter(records.status[records.status != "ok"])
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(bad.items()))
+    return f"{counts} of {len(records)}" if counts else ""

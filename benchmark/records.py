@@ -61,7 +61,7 @@ class Record(BaseModel):
 
     train_seconds: float | None = None  # this trial's own training, fine-tuning included
     base_seconds: float | None = None  # training of the shared base network
-    peak_memory: int | None = None  # bytes, of the process or the GPU
+    peak_memory: int | None = None  # bytes, of the GPU or the process, earlier trials in it included
     created: str = ""
     provenance: dict[str, Any] = {}
 

@@ -41,6 +41,14 @@ def test_failures_are_counted_in_the_legend():
     assert any(text.startswith("Dense") for text in texts)
 
 
+def test_failures_of_the_dense_control_are_in_the_caption():
+    assert "95 % t interval." in figures.caption(frame(DENSE, METHOD))
+    lost = rows("dense", [(0, NAN, NAN, NAN)], status="failed")
+    assert "95 % t interval (1 failed of 1)." in figures.caption(frame(lost, METHOD))
+    both = frame(DENSE, lost, METHOD)
+    assert f"95 % t interval (1 failed of {len(DENSE) + 1})." in figures.caption(both)
+
+
 def test_axes_have_labels_with_units():
     for kind, label in figures.AXES.items():
         figure, _ = draw(frame(DENSE, METHOD), kind)
