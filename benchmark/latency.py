@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.benchmark import Timer
 
 from benchmark.measure import evaluating
 
@@ -21,6 +20,8 @@ BATCHES = (1, 64)
 
 def latency(module: nn.Module, images: Tensor, threads: int, seconds: float = 1.0) -> float:
     """Median seconds of a forward pass on the batch `images` in evaluation mode, warm, over at least `seconds`."""
+    from torch.utils.benchmark import Timer  # imported late: it warns where CUDA's compiler is and a GPU is not
+
     timer = Timer("module(images)", globals={"module": module, "images": images}, num_threads=threads)
     with evaluating(module), torch.inference_mode():
         timer.timeit(3)

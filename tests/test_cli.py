@@ -1,5 +1,7 @@
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -65,6 +67,20 @@ def test_lists(deadweight):
     assert "arXiv:1812.08119" in out
     code, out, _ = deadweight("list", "studies")
     assert "digits" in out
+
+
+def test_a_run_does_not_look_for_cudas_compiler(tiny):
+    """torch warns on stderr of every command where it finds the compiler and no GPU."""
+    code = (
+        "import sys; from benchmark import cli\n"
+        f"sys.argv = ['deadweight', 'run', {str(tiny)!r}, '--in-process']\n"
+        "try: cli.main()\n"
+        "finally: print('torch.utils.cpp_extension' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tiny.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "ran 10 trials" in done.stdout
+    assert done.stdout.splitlines()[-1] == "False"
 
 
 def test_every_command_has_help_with_an_example(deadweight):
