@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 
-import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
 from benchmark.conditions_table import NEAR_ZERO, Levels, measured, short_keys
+from benchmark.pareto import mean_interval
 from benchmark.records import Record
 from benchmark.study import Study
 from benchmark.style import SCREEN, Page
@@ -51,8 +51,8 @@ def _cell(records: list[Record]) -> dict:
     return {
         "n": len(own),
         "failed": len(records) - len(own),
-        "sparsity": _mean([100 * r.threshold_sweep[NEAR_ZERO] for r in own]),
-        "accuracy": _mean([100 * r.test_accuracy for r in own]),
+        "sparsity": 100 * mean_interval([r.threshold_sweep[NEAR_ZERO] for r in own]).mean,
+        "accuracy": 100 * mean_interval([r.test_accuracy for r in own]).mean,
         "keys": short_keys(own),
     }
 
@@ -62,7 +62,3 @@ def _text(cell: tuple, seeds: int) -> str:
     lines = [f"{cell.sparsity:.0f} %", f"({cell.accuracy:.1f})"] if cell.n else []
     counts = [f"n = {cell.n}"] * (0 < cell.n < seeds) + [f"{cell.failed} failed"] * (cell.failed > 0)
     return "\n".join([*lines, *counts]) or "–"
-
-
-def _mean(values: list[float]) -> float:
-    return float(np.mean(values)) if values else np.nan

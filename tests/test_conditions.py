@@ -190,6 +190,18 @@ def levels_of(study, records):
     return single, {level: own for level, own in levels.items() if level not in single}
 
 
+def test_the_heat_map_and_the_table_round_alike(tmp_path):
+    """Both show the same digits, also where a mean lies between two of them."""
+    study = load(tmp_path)
+    accuracies = {0: 0.9, 1: 0.903}  # 100 × their mean is a little less than the mean of 100 × them
+    records = [r.model_copy(update={"test_accuracy": accuracies[r.seed]}) for r in made_up(study)]
+    _, crossed = levels_of(study, records)
+    _, cells, _ = draw_heatmap(study, crossed)
+    table = conditions_table.summarise(study, records)
+    expected = table[table.factor == "optimizer × activation"]["test accuracy"]
+    assert cells.accuracy.tolist() == [100 * interval.mean for interval in expected]
+
+
 def titled(figure):
     return [panel for panel in figure.axes if panel.get_title()]
 
