@@ -76,7 +76,7 @@ def draw_histograms(levels: Levels, page: Page = SCREEN) -> Drawn:
         panel.set_ylim(0, len(names))
         panel.set_xlim(SMALLEST - 1, LARGEST)  # the bin of zeros stands clear of the axis
 
-    figure = _by_factor(levels, draw, 3, page)
+    figure = _by_factor(levels, draw, 3, 2.0, page)
     figure.supxlabel("log₁₀ ‖w_k‖ of a hidden channel's incoming weights", fontsize=page.font)
     text = (
         f"Norms of the incoming weights of all hidden channels after training, {_counts(levels)}. Each row is scaled "
@@ -109,7 +109,7 @@ def draw_lines(levels: Levels, values: Points, x: str, y: str, page: Page = SCRE
         if len(own):
             panel.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=page.small, frameon=False, **TIGHT)
 
-    figure = _by_factor(levels, draw, 2, page)
+    figure = _by_factor(levels, draw, 2, 1.6, page)
     figure.supxlabel(x, fontsize=page.font)
     figure.supylabel(y, fontsize=page.font)
     what, when = y.removesuffix(" (%)"), "after training" if log else "after each epoch"
@@ -125,10 +125,10 @@ def _counts(levels: Levels) -> str:
     return text + (f" ({failed} trials failed)" if failed else "")
 
 
-def _by_factor(levels: Levels, draw: Callable[[Axes, str], None], columns: int, page: Page) -> Figure:
+def _by_factor(levels: Levels, draw: Callable[[Axes, str], None], columns: int, height: float, page: Page) -> Figure:
     factors = list(dict.fromkeys(factor for factor, _ in levels))
     rows = -(-len(factors) // columns)
-    figure = Figure(figsize=(page.many, 0.4 + rows * (1.6 if columns == 2 else 2.0)), layout="constrained")
+    figure = Figure(figsize=(page.many, 0.4 + height * rows), layout="constrained")
     panels = list(figure.subplots(rows, min(columns, len(factors)), sharex=True, squeeze=False).flat)
     for index, (factor, panel) in enumerate(zip(factors, panels, strict=False)):
         draw(panel, factor)

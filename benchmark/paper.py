@@ -107,6 +107,7 @@ def _conditions_figures(study: Study, records: list[Record]) -> list[tuple]:
 
 
 def _conditions_marks(points: pd.DataFrame) -> list[dict]:
+    """The cells of a heat map, or per row of bins and per curve what names it and lists of its values."""
     if "factor" not in points:
         return points.to_dict("records")
     names = [column for column in ("factor", "level", "seed", "n", "keys") if column in points]

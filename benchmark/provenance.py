@@ -16,9 +16,11 @@ def summary(digest: Digest) -> list[str]:
     statuses = Counter(digest.frame.status)
     counts = ", ".join(f"{count:,} {status}" for status, count in statuses.most_common())
     study, total = digest.study, len(digest.records) + digest.missing
+    labels, tasks, seeds = (digest.frame[column].nunique() for column in ("label", "task", "seed"))
+    compared = f"Settings: {labels}" if study.conditions else f"Methods: {labels}, tasks: {tasks}"
     texts = [
-        f"{len(digest.records):,} of {total:,} trials ({counts}), {study.protocol.epochs} epochs each. Methods: "
-        f"{digest.frame.label.nunique()}, tasks: {digest.frame.task.nunique()}, seeds: {digest.frame.seed.nunique()}."
+        f"{len(digest.records):,} of {total:,} trials ({counts}), {study.protocol.epochs} epochs each. "
+        f"{compared}, seeds: {seeds}."
     ]
     if digest.missing:
         texts.append(f"{digest.missing:,} trials have no record yet.")

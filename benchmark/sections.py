@@ -192,11 +192,14 @@ def failures(source: Source) -> Section:
 
 
 def methods(source: Source) -> Section:
-    """The method cards."""
-    cards = []
+    """The method cards, one for all labels of a method."""
+    study, titles = source.digest.study, {}
     for label, title in source.frame.drop_duplicates("label")[["label", "title"]].itertuples(index=False):
-        name = source.digest.study.method_name(label)
+        titles.setdefault(study.method_name(label), []).append(title)
+    cards = []
+    for name, shown in titles.items():
         method = get_method(name)
+        title = method.title if study.conditions else ", ".join(shown)
         cards.append({"title": title, "name": name, "version": method.version, "reference": method.reference,
                       "knob": method.knob or "none", "text": card(method)})  # fmt: skip
     return Section("methods", "The methods", template="methods.html", content={"cards": cards})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -324,6 +325,8 @@ def test_a_conditions_study_has_a_page_that_its_records_verify(made, tmp_path):
         assert result.exit_code == 0, result.output
     page = (site / "conditioned" / "index.html").read_text()
     assert "Conditions of sparsity" in page
+    assert "Settings: 8, seeds: 2." in page
+    assert page.count('<details class="card">') == 3  # dense, implicit and l1, not one for each setting
     assert "optimizer × activation" in page
     for name in ("heatmap", "norms", "epochs", "thresholds"):
         assert f"figures/conditions-{name}.svg" in page
@@ -363,14 +366,23 @@ def test_every_mark_names_the_records_that_it_can_be_recomputed_from(made, paper
         assert mark["sparsity"] == pytest.approx(100 * np.mean([r.threshold_sweep["1e-15"] for r in mine]))
         assert {r.task.activation for r in mine} == {mark["activation"]}
     for mark in marks["norms"]:
-        counts = sum(sum(by_key[key].norm_histogram.values()) for key in mark["keys"])
-        assert mark["n"] == len(mark["keys"])
-        assert np.array(mark["share"]) * counts == pytest.approx(np.round(np.array(mark["share"]) * counts))
+        mine = [by_key[key] for key in mark["keys"]]
+        assert mark["n"] == len(mine) == len({r.seed for r in mine}) == 2
+        assert {r.label for r in mine} == {label_of(made[0], mark)}
+        found = {edge: share for edge, share in zip(mark["log10 norm"], mark["share"], strict=True) if share}
+        counts = Counter()
+        for edge, count in (pair for record in mine for pair in record.norm_histogram.items()):
+            counts[max(float(edge), -20.0)] += count
+        assert found == {edge: pytest.approx(count / counts.total()) for edge, count in counts.items()}
     for name, values in (
         ("epochs", lambda r: r.history["silent"]),
         ("thresholds", lambda r: r.threshold_sweep.values()),
     ):
         for mark in marks[name]:
             (record,) = (by_key[key] for key in mark["keys"])
-            assert record.seed == mark["seed"]
+            assert (record.seed, record.label) == (mark["seed"], label_of(made[0], mark))
             assert mark["y"] == pytest.approx([100 * float(value) for value in values(record)], abs=1e-4)
+
+
+def label_of(study, mark):
+    return study.conditions.label(**{mark["factor"]: mark["level"]})
