@@ -1,6 +1,6 @@
 """What a user of reduced networks needs: `deadweight.load` and the exact removal itself."""
 
-from benchmark.export import load
-from benchmark.removal import Removal, remove_silent
+from benchmark.networks.export import load
+from benchmark.removal.exact import Removal, remove_silent
 
 __all__ = ["Removal", "load", "remove_silent"]

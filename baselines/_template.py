@@ -23,7 +23,7 @@ class Template(Method):
     base = "dense"  # start from its trained network; None trains from scratch
     fine_tunes = True  # spend the protocol's fine-tuning epochs on the reduced network
 
-    # Override what the paper changes; see benchmark/method.py for all hooks. While training:
+    # Override what the paper changes; see benchmark/method/interface.py for all hooks. While training:
     #   prepare(net, steps)       initialise               configure_optimizer(net)  another optimiser
     #   penalty(net)              a term of the loss       after_backward(net)       its gradient, in closed form
     #   after_step(net, lr)       a proximal step, a mask

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmark import cli
-from benchmark import registry as registry_module
+from benchmark.cli import main
+from benchmark.method import registry as registry_module
 
 FAULTY = Path(__file__).parent / "faulty"
 TINY = """
@@ -55,7 +55,7 @@ def deadweight(monkeypatch, capsys, tmp_path):
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["deadweight", *map(str, arguments)])
         try:
-            cli.main()
+            main.main()
             code = 0
         except SystemExit as ending:
             code = ending.code or 0

@@ -15,14 +15,14 @@ from torch import nn
 from torch.utils import data as torch_data
 
 from baselines.dense import Dense
-from benchmark import models
-from benchmark.data import Dataset, Split, load
-from benchmark.groups import find_groups
-from benchmark.measure import accuracy
-from benchmark.spec import Protocol
-from benchmark.train import History, train
-from benchmark.vision import import_torchvision
-from tests.made_data import make_mnist
+from benchmark.data.load import Dataset, Split, load
+from benchmark.experiment.trial import Protocol
+from benchmark.networks.build import build
+from benchmark.networks.measure import accuracy
+from benchmark.removal.groups import find_groups
+from benchmark.runner.train import History, train
+from benchmark.torchvision_import import import_torchvision
+from tests.support.made_data import make_mnist
 
 PROTOCOL = Protocol(epochs=1)
 
@@ -44,7 +44,7 @@ def made(tmp_path_factory):
 
 
 def network(data):
-    return find_groups(models.build("mlp", data.shape, 10, seed=0, widths=(1000,)), data.pixels(data.test.images[:2]))
+    return find_groups(build("mlp", data.shape, 10, seed=0, widths=(1000,)), data.pixels(data.test.images[:2]))
 
 
 def dense():

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from tests.made_study import made_results
+from tests.support.made_study import made_results
 
 CHROMIUM = shutil.which("chromium")
 COMMAND = "import sys; from benchmark.cli import main; sys.argv[0] = 'deadweight'; main()"

@@ -8,16 +8,17 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmark import measure, models
-from benchmark.groups import find_groups
-from benchmark.latency import latency
-from benchmark.removal import remove_silent
+from benchmark.networks import measure
+from benchmark.networks.build import build
+from benchmark.networks.latency import latency
+from benchmark.removal.exact import remove_silent
+from benchmark.removal.groups import find_groups
 
 BATCH = 64
 
 
 def half_silent(network: str, shape: tuple[int, ...], **options):
-    module = models.build(network, shape, 10, seed=0, **options).eval()
+    module = build(network, shape, 10, seed=0, **options).eval()
     images = torch.randn(BATCH, *shape, generator=torch.Generator().manual_seed(0))
     for group in find_groups(module, images[:2]).groups:
         group.zero_incoming(torch.arange(group.size) % 2 == 0)

@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from baselines.dense import Dense
-from benchmark.groups import Net, find_groups
-from benchmark.registry import registry
+from benchmark.method.registry import registry
+from benchmark.removal.groups import Net, find_groups
 
 BATCH = 64
 WIDTHS = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512)

@@ -1,0 +1,71 @@
+"""The table of a conditions study: what each level of each factor does to accuracy and sparsity."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+
+import pandas as pd
+
+from benchmark.analysis.pareto import mean_interval
+from benchmark.analysis.tables import MEASURED
+from benchmark.experiment.record import Record
+from benchmark.experiment.study import Study
+
+Levels = dict[tuple[str, str], list[Record]]  # by factor and level
+THRESHOLDS = ("1e-15", "1e-08", "1e-04", "1e-02", "1e-01")  # ξ, as records write it
+NEAR_ZERO = THRESHOLDS[0]
+NOTE = (
+    "All in %. test accuracy: of the network after removal. removed: share of the hidden channels that are gone, by "
+    "the method's own ξ. ‖w‖ < ξ: share whose incoming weights have a norm below ξ after training. never active: share "
+    "whose activation function no training image gives a positive input, whatever their weights; only a rectifier "
+    "passes no gradient there. ± is the 95 % t interval over n seeds. failed: trials without a result."
+)
+
+
+def by_level(study: Study, records: list[Record]) -> Levels:
+    """The records of each level of each factor, and of each combination of the crossed factors."""
+    made = defaultdict(list)
+    for record in sorted(records, key=lambda r: r.seed):
+        made[record.label].append(record)
+    conditions = study.conditions
+    levels = {(f, level): made[conditions.label(**{f: level})] for f, of in conditions.factors.items() for level in of}
+    if conditions.crossed:
+        name = " × ".join(conditions.crossed)
+        for pair in itertools.product(*(conditions.factors[factor] for factor in conditions.crossed)):
+            label = conditions.label(**dict(zip(conditions.crossed, pair, strict=True)))
+            levels[name, ", ".join(pair)] = made[label]
+    return levels
+
+
+def measured(records: list[Record]) -> list[Record]:
+    """Those that have a result."""
+    return [r for r in records if r.status in MEASURED]
+
+
+def short_keys(records: list[Record]) -> str:
+    """The records by as many digits of their keys as a page shows."""
+    return " ".join(r.key[:12] for r in records)
+
+
+def summarise(study: Study, records: list[Record]) -> pd.DataFrame:
+    """One row per level of each factor; combinations of two factors come last."""
+    return pd.DataFrame([_row(factor, level, own) for (factor, level), own in by_level(study, records).items()])
+
+
+def by_factor(study: Study, records: list[Record]) -> dict[str, pd.DataFrame]:
+    """The same, a table per factor."""
+    rows = summarise(study, records).groupby("factor", sort=False)
+    return {factor: own.drop(columns="factor") for factor, own in rows}
+
+
+def _row(factor: str, level: str, records: list[Record]) -> dict:
+    own = measured(records)
+    row = {"factor": factor, "level": level, "n": len(own), "failed": len(records) - len(own)}
+    row["test accuracy"] = mean_interval([r.test_accuracy for r in own])
+    row["removed"] = mean_interval([r.channel_sparsity for r in own])
+    for threshold in THRESHOLDS:
+        row[f"‖w‖ < {threshold.replace('e-0', 'e-')}"] = mean_interval([r.threshold_sweep[threshold] for r in own])
+    known = [r.never_active for r in own if r.never_active is not None]
+    row["never active"] = mean_interval(known)
+    return row

@@ -1,0 +1,174 @@
+"""The rules of a fair comparison, each judged from a study and its records, with the numbers it was judged by."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benchmark.analysis import fairness_records as rules
+from benchmark.analysis.fairness_records import NO_RESULT, Judgement, point, results, some
+from benchmark.analysis.tables import CONTROL
+from benchmark.experiment.record import FINISHED, Record
+from benchmark.experiment.study import NOT_HYPERPARAMETERS, Study
+from benchmark.experiment.trial import Trial
+from benchmark.method.registry import get_method
+
+LEAST_SEEDS = 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A rule, whether it is met (yes, no, n.a.), and what it was judged by."""
+
+    rule: str
+    met: str
+    evidence: str
+
+
+def check(study: Study, records: list[Record]) -> list[Finding]:
+    """Every rule, judged on the records that are shown: the study's own (`Study.own`), failed ones included."""
+    found = []
+    for rule, judge in RULES.items():
+        met, evidence = judge(study, records) if records else (None, "no records")
+        found.append(Finding(rule, {True: "yes", False: "no", None: "n.a."}[met], evidence))
+    return found
+
+
+def _control(study: Study, records: list[Record]) -> Judgement:
+    dense = [r for r in results(records) if r.label == CONTROL and r.setting.method == CONTROL]
+    have = {(r.task.name, r.seed) for r in dense}
+    wanted = [(task.name, seed) for task in study.tasks for seed in study.seeds]
+    lacking = [f"{task}, seed {seed}" for task, seed in wanted if (task, seed) not in have]
+    evidence = f"{len(wanted) - len(lacking)} of {len(wanted)} pairs of task and seed have a dense network"
+    return not lacking, evidence + (f"; none for {some(lacking)}" if lacking else "")
+
+
+def _seeds(study: Study, records: list[Record]) -> Judgement:
+    have = defaultdict(set)
+    for r in records:
+        have[r.task.name, r.label].add(r.seed)
+    wanted = list(dict.fromkeys((slot.task.name, slot.label) for slot in study.slots()))
+    lacking = [
+        f"{label} on {task} has no seed {', '.join(map(str, sorted(set(study.seeds) - have[task, label])))}"
+        for task, label in wanted
+        if not set(study.seeds) <= have[task, label]
+    ]
+    listed = ", ".join(map(str, study.seeds))
+    evidence = (
+        f"{len(wanted) - len(lacking)} of {len(wanted)} pairs of task and method have seeds {listed}; "
+        "initial weights and data order are drawn from the seed alone"
+    )
+    return not lacking, evidence + (f"; {some(lacking)}" if lacking else "")
+
+
+def _epochs(study: Study, records: list[Record]) -> Judgement:
+    records = results(records)
+    if not records:
+        return NO_RESULT
+    in_base = {r.key: Trial(**{name: getattr(r, name) for name in Trial.model_fields}).stages[0] for r in records}
+    total = {r.key: in_base[r.key] + len(r.history.get("loss", ())) for r in records}
+    wrong = [f"{point(r)}: {total[r.key]} epochs" for r in records if total[r.key] != study.protocol.epochs]
+    protocols = study.protocols
+    other = [f"{point(r)}: another protocol" for r in records if r.protocol not in protocols]
+    evidence = (
+        f"{len(records) - len(wrong)} of {len(records)} results took {study.protocol.epochs} epochs, counted from "
+        f"their histories; {sum(epochs > 0 for epochs in in_base.values())} of them spent a part in a base network "
+        "that several trials share"
+    )
+    return not wrong + other, evidence + (f"; {some(wrong + other)}" if wrong + other else "")
+
+
+def _points(study: Study, records: list[Record]) -> Judgement:
+    kind = "knob points" if study.sampler == "grid" else f"samples ({study.sampler})"
+    labels = [label for label in study.tables if label != CONTROL]
+    if not labels:
+        return None, "no method but the control"
+    had = Counter((r.label, r.task.name, r.seed) for r in records)
+    slots = [(slot.label, slot.task.name, slot.seed) for slot in study.slots() if slot.label != CONTROL]
+    counts = Counter(had[slot] for slot in slots)
+    usual = counts.most_common(1)[0][0]
+    if not any(counts):
+        return None, "no method but the control has a record"
+    if len(counts) == 1:
+        evidence = f"{usual} {kind} for each of {len(labels)} methods, on every task and with every seed"
+        return True, evidence + study.unfinished(records)
+    odd = [f"{label} on {task}, seed {seed}: {had[label, task, seed]}" for label, task, seed in slots]
+    others = [text for text, slot in zip(odd, slots, strict=True) if had[slot] != usual]
+    return False, f"{usual} {kind} for {counts[usual]} of {len(slots)} method, task and seed; {some(others)}"
+
+
+def _validation(study: Study, records: list[Record]) -> Judgement:
+    records = results(records)
+    if not records:
+        return NO_RESULT
+    seen = [
+        f"{point(r)}: test in {', '.join(names)}"
+        for r in records
+        if (names := [name for name in (*r.history, *r.stage_accuracy) if "test" in name])
+    ]
+    picked = [
+        f"{point(r)}: not the last epoch's network"
+        for r in records
+        if not r.stage_accuracy or r.val_accuracy != list(r.stage_accuracy.values())[-1] or not _at_last_epoch(r)
+    ]
+    fixed = {label: _fixed(study, label) for label in study.tables if label != CONTROL}
+    by_hand = [f"{label}: {', '.join(names)}" for label, names in fixed.items() if names]
+    evidence = (
+        f"{len(records) - len(picked)} of {len(records)} results are of the last epoch's network: no epoch was picked; "
+        f"{len(records) - len(seen)} hold validation accuracies only, but for one test accuracy of the final network. "
+        f"The sampler ({study.sampler}), fronts and best points see validation only. "
+        "Fixed by the study's file beside the knob, in a way no record shows: " + ("; ".join(by_hand) or "nothing")
+    )
+    return not seen + picked, evidence + (f"; {some(seen + picked)}" if seen + picked else "")
+
+
+def _at_last_epoch(r: Record) -> bool:
+    """Whether the network after the last stage of training validates as the last epoch's did."""
+    curve = r.history.get("val_accuracy", ())
+    trained = r.stage_accuracy.get("fine_tuned", r.stage_accuracy.get("trained"))
+    return not len(curve) or math.isclose(curve[-1], trained, abs_tol=1e-6)  # histories may be in single precision
+
+
+def _fixed(study: Study, label: str) -> list[str]:
+    """The hyperparameters that a study's file sets for a method, its knob's points aside."""
+    table = study.tables[label]
+    knob = get_method(table.get("method", label)).knob
+    return [key for key in table if key not in (*NOT_HYPERPARAMETERS, knob)]
+
+
+def _enough_seeds(study: Study, records: list[Record]) -> Judgement:
+    have = {(slot.task.name, slot.label): set() for slot in study.slots()}
+    for r in results(records):
+        have[r.task.name, r.label].add(r.seed)
+    few = {place: len(seeds) for place, seeds in have.items() if len(seeds) < LEAST_SEEDS}
+    evidence = f"the study has {len(study.seeds)}; fewest with a result: {min(map(len, have.values()))}"
+    names = [f"{label} on {task} has {count}" for (task, label), count in few.items()]
+    return not few, evidence + (f"; {some(names)}" if few else "")
+
+
+def _complete(study: Study, records: list[Record]) -> Judgement:
+    have = len({r.key for r in records})
+    statuses = ", ".join(f"{count} {status}" for status, count in Counter(r.status for r in records).most_common())
+    broken = [f"{r.status}: {point(r)}" for r in records if r.status not in FINISHED]
+    evidence = f"{have} of {study.size} trials have a record: {statuses}"
+    return have == study.size, evidence + (f" ({some(broken)})" if broken else "")
+
+
+RULES: dict[str, Callable[[Study, list[Record]], Judgement]] = {
+    "A dense control for every task and seed": _control,
+    "The same seeds for every method": _seeds,
+    "The same total epochs for every method": _epochs,
+    "As many points for every method": _points,
+    "λ, learning rate, ξ and epoch chosen on validation only": _validation,
+    "At least three seeds with a result": _enough_seeds,
+    "Every trial has a record, failures are counted": _complete,
+    "Every removal is proven exact": rules.proof,
+    "No missing point is filled in": rules.no_filling,
+    "One version of the code": rules.one_code,
+    "One content of each dataset": rules.one_data,
+    "One kind of hardware": rules.one_machine,
+    "Every record is of the trial that its key names": rules.keys,
+    "Every reduced network is measured": rules.reduced,
+}

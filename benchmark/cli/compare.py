@@ -1,0 +1,52 @@
+"""The command that compares two sets of records of one study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from benchmark.errors import UsageError, unknown
+from benchmark.experiment.record import Record, Store
+from benchmark.runner.run import WIDTH
+
+FILE = "records.jsonl"
+console = Console(width=WIDTH, soft_wrap=True, markup=False, highlight=False)
+
+
+def compare_records(
+    a: Annotated[Path, typer.Argument(metavar="A", help="Before: a study's results folder, or a file of records.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="After: the same of another run, version or machine.")],
+) -> None:
+    """Compare two runs of a study: trials lost and new, results that differ, and regressions beyond the seeds' noise.
+
+    Exit code 0: no regression, whatever else differs. 1: a regression, that is a knob point with less test accuracy or
+    fewer parameters removed (t test over seeds, Holm's correction, 0.05), or a trial that no longer has a result. 2: A
+    or B cannot be compared.
+
+    Example: deadweight compare results/digits mine/digits
+    """
+    from benchmark.analysis.changes import match
+    from benchmark.cli.compare_report import show
+
+    before, after = _load(a), _load(b)
+    found = match(before, after)
+    if not found.pairs:
+        raise UsageError(f"{a} and {b} have no trial in common: no key, and no task, method, knob point and seed")
+    if show(before, after, found, console):
+        raise typer.Exit(1)
+
+
+def _load(path: Path) -> list[Record]:
+    file = path / FILE if path.is_dir() else path
+    if not file.is_file():
+        roots = (path.parent, path, Path("results"))
+        raise unknown("results", str(path), {str(found.parent) for root in roots for found in root.glob(f"*/{FILE}")})
+    store = Store(file.parent)
+    store.path = file  # a file of records may have any name
+    records = store.load()
+    if not records:
+        raise UsageError(f"{file} has no records")
+    return records

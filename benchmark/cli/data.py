@@ -1,0 +1,52 @@
+"""The command that gets datasets, and the option that says where they lie."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from benchmark.data import stored
+from benchmark.data.load import check_name
+
+DataRoot = Annotated[
+    Path | None,
+    typer.Option("--data-root", help=f"The folder of datasets; by default ${stored.ENVIRONMENT}, else data/."),
+]
+console = Console()
+
+
+def use_data_root(root: Path | None) -> None:
+    """Makes a folder this process's data root; None leaves it as it is."""
+    if root is not None:
+        os.environ[stored.ENVIRONMENT] = str(root.expanduser().absolute())
+
+
+def get_data(
+    name: Annotated[str, typer.Argument(help="A dataset: mnist, cifar10, … or imagefolder:PATH.")],
+    data_root: DataRoot = None,
+) -> None:
+    """Download a dataset, check it, and decode it for all later runs. What is there already is not downloaded again.
+
+    Example: deadweight data mnist --data-root data
+    """
+    if not stored.is_stored(check_name(name)):
+        console.print(f"{name} needs no files; deadweight run uses it as it is")
+        return
+    use_data_root(data_root)
+    root = stored.data_root()
+    stored.download(name, root)
+    with console.status(f"decoding {name}"):
+        found = stored.read(name, root)
+    count = len(found.labels)
+    train = count if found.own_test is None else found.own_test
+    shape = " × ".join(map(str, found.images.shape[1:]))
+    console.print(
+        f"{name} is ready in {root}: {train} images to train and validate on, "
+        f"{count - train or 'by split_seed some of them'} to test on, {shape}, {found.classes} classes",
+        markup=False,
+        soft_wrap=True,
+    )

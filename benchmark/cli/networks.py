@@ -1,0 +1,129 @@
+"""The commands that write reduced networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from benchmark.cli.data import DataRoot, use_data_root
+from benchmark.errors import UsageError, unknown
+from benchmark.experiment.record import Record, Store
+from benchmark.experiment.study import load_study
+from benchmark.experiment.trial import Trial
+from benchmark.networks.build import build
+from benchmark.networks.export import export
+from benchmark.networks.latency import BATCHES, latencies, peak_activation_memory
+from benchmark.networks.reduce import build_network, reduce_network
+from benchmark.runner.trial import examples, run_and_keep, train_base
+
+Format = Annotated[str, typer.Option("--format", help="state_dict, torch (torch.export) or onnx.")]
+REPRODUCED = ("status", "val_accuracy", "test_accuracy", "channels_left", "params", "macs")
+console = Console()
+
+
+def export_network(
+    study: Annotated[str, typer.Argument(help="A study's name or .toml file.")],
+    key: Annotated[str, typer.Argument(help="The record's key, or its first digits.")],
+    form: Format = "state_dict",
+    out: Annotated[Path | None, typer.Option(help="What to write; by default METHOD-KEY in this folder.")] = None,
+    results: Annotated[Path, typer.Option(help="The folder that holds a folder of results per study.")] = Path(
+        "results"
+    ),
+    data_root: DataRoot = None,
+) -> None:
+    """Write a record's reduced network: train it again, compare it with the record, and check the written copy.
+
+    Example: deadweight export digits 0a1b2c --format onnx
+    """
+    use_data_root(data_root)
+    record = find(Store(results / load_study(study).name), key)
+    trial = Trial(**{name: getattr(record, name) for name in Trial.model_fields})
+    target = out or Path(f"{record.label}-{record.key[:8]}" + {"torch": ".pt2", "onnx": ".onnx"}.get(form, ""))
+    data, task = examples(trial), trial.task
+    with console.status(f"training {record.label} again, {record.protocol.epochs} epochs"):
+        again, module = run_and_keep(trial, train_base(trial) if trial.base else None)
+    for name in REPRODUCED:
+        if getattr(again, name) != getattr(record, name):
+            raise UsageError(f"here the trial gives {name} {getattr(again, name)}, its record {getattr(record, name)}")
+    network = {
+        "network": task.network, "shape": data.shape, "classes": data.classes, "seed": trial.seed,
+        "widths": task.widths, "activation": task.activation, "norm": task.norm,
+    }  # fmt: skip
+    made = export(module, target, form, data.pixels(data.test.images), data.test.labels, network)
+    if made.accuracy != record.test_accuracy:
+        raise UsageError(f"{made.path} has accuracy {made.accuracy}, its record {record.test_accuracy}")
+    _show_costs(build(**network), module, data.shape)
+    console.print(
+        f"wrote {made.path}: {record.params} of {record.params_dense} parameters, test accuracy {made.accuracy:.4f} as "
+        f"in the record, logits within {made.deviation:.1e}"
+    )
+
+
+def _show_costs(before: nn.Module, after: nn.Module, shape: tuple[int, ...]) -> None:
+    """Prints what a forward pass costs before and after, measured now, with nothing else of ours running."""
+    table = Table("", "before", "after", "ratio", box=None)
+    with console.status("timing both networks"):
+        old, new = (latencies(module, shape, seconds=0.3) for module in (before, after))
+    for name, seconds in old.items():
+        values = (f"{1e3 * seconds:.3f} ms", f"{1e3 * new[name]:.3f} ms", f"{seconds / new[name]:.2f}")
+        table.add_row(f"latency, {name}", *values)
+    images = torch.zeros(BATCHES[-1], *shape)
+    peaks = [peak_activation_memory(module, images) for module in (before, after)]
+    memory = [f"{peak / 2**20:.2f} MiB" for peak in peaks]
+    table.add_row(f"peak activations, batch {BATCHES[-1]}", *memory, f"{peaks[0] / peaks[1]:.2f}")
+    console.print(table)
+
+
+def find(store: Store, key: str) -> Record:
+    """The measured record whose key begins with these digits. Raises UsageError where there is none, or several."""
+    records = [r for r in store.load() if r.params is not None]
+    found = [r for r in records if r.key.startswith(key)]
+    if len(found) > 1:
+        raise UsageError(f"{len(found)} records have a key that begins with {key!r}: give more digits")
+    if not found:
+        raise unknown("record", key, [r.key[: max(8, len(key))] for r in records])
+    return found[0]
+
+
+def reduce_own(
+    factory: Annotated[str, typer.Argument(help="MODULE:FUNCTION that returns your network.")],
+    threshold: Annotated[float, typer.Option(min=0, help="ξ: channels with a smaller incoming 2-norm go.")],
+    shape: Annotated[str, typer.Option(help="One input's shape, for example 3,32,32.")],
+    checkpoint: Annotated[Path | None, typer.Option(help="A file of weights: a state dict.")] = None,
+    form: Format = "state_dict",
+    out: Annotated[Path, typer.Option(help="What to write.")] = Path("reduced"),
+) -> None:
+    """Remove the channels of your own network whose incoming weights are below a threshold, prove it, write the rest.
+
+    Example: deadweight reduce my_nets:vgg --checkpoint vgg.pt --threshold 1e-6 --shape 3,32,32
+    """
+    network = build_network(factory, checkpoint)
+    images = torch.randn(16, *_shape(shape), generator=torch.Generator().manual_seed(0))
+    done = reduce_network(network, threshold, images)
+    made = export(done.removal.module, out, form, images)
+    before, after = done.removal.channels, done.removal.channels_left
+    for name in before:
+        note = f", kept whole: {done.removal.kept_whole[name]}" if name in done.removal.kept_whole else ""
+        console.print(f"  {name}: {after[name]} of {before[name]} channels{note}", markup=False)
+    _show_costs(network, done.removal.module, _shape(shape))
+    console.print(
+        f"wrote {made.path}: {done.parameters[1]} of {done.parameters[0]} parameters, {done.macs[1]} of {done.macs[0]} "
+        f"multiply-accumulates; silencing changed logits by {done.change:.1e}, removal by {done.removal.deviation:.1e} "
+        f"(float64), writing by {made.deviation:.1e}"
+    )
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    try:
+        shape = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        shape = ()
+    if not shape or min(shape) < 1:
+        raise UsageError(f"--shape {text!r} is no list of sizes such as 3,32,32")
+    return shape

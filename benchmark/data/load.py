@@ -1,0 +1,198 @@
+"""Datasets as tensors, with fixed splits."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmark.data import stored
+from benchmark.data.augment import augment
+from benchmark.errors import UsageError, unknown
+
+
+@dataclass(frozen=True)
+class Split:
+    """N samples: labels (int64, N), and images that lie in a pool (uint8, M × C × H × W), which splits may share.
+
+    `rows` (int64, N) says where in the pool; None: there are no others in it, in the labels' order.
+    """
+
+    pool: Tensor
+    labels: Tensor
+    rows: Tensor | None = None
+
+    @property
+    def images(self) -> Tensor:
+        """All images, N × C × H × W; a copy where the pool holds others too."""
+        return self.pool if self.rows is None else self.pool.index_select(0, self.rows)
+
+    def take(self, samples: Tensor) -> Tensor:
+        """The images of some samples (int64 indices)."""
+        return self.pool.index_select(0, samples if self.rows is None else self.rows[samples])
+
+    def part(self, most: int) -> Split:
+        """At most so many of the samples, evenly spaced."""
+        count = len(self.labels)
+        places = torch.arange(min(most, count), device=self.labels.device) * count // min(most, count)
+        return Split(self.take(places), self.labels[places])
+
+    def to(self, device: torch.device) -> Split:
+        """The same samples on a device, without the rest of the pool."""
+        return Split(self.images.to(device), self.labels.to(device))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Three disjoint splits; a network sees pixels divided by `scale`, and in colour standardised by channel.
+
+    `mean` and `deviation` (C × 1 × 1) are the training pixels', divided by `scale`; None: not standardised.
+    """
+
+    name: str
+    classes: int
+    scale: float
+    train: Split
+    validation: Split
+    test: Split
+    mean: Tensor | None = None
+    deviation: Tensor | None = None
+    augmentation: str | None = None  # of the batches, by name
+    content: str | None = None  # a hash of all that lies in files; None for what a library brings
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """C, H, W."""
+        return tuple(self.train.pool.shape[1:])
+
+    def pixels(self, images: Tensor) -> Tensor:
+        """Images as a network's input: float32."""
+        pixels = images.float().div_(self.scale)
+        return pixels if self.mean is None else pixels.sub_(self.mean).div_(self.deviation)
+
+    def to(self, device: torch.device) -> Dataset:
+        """The same data on a device."""
+        moved = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Dataset(**{k: v.to(device) if isinstance(v, Split | Tensor) else v for k, v in moved.items()})
+
+    def inputs(self, split: Split, size: int) -> Iterator[Tensor]:
+        """A split's images as a network's input, in order and in batches, without a copy of all."""
+        for places in torch.arange(len(split.labels), device=split.labels.device).split(size):
+            yield self.pixels(split.take(places))
+
+    def batch_count(self, size: int) -> int:
+        """The number of batches that `batches` yields."""
+        full, rest = divmod(len(self.train.labels), size)
+        return full + (rest > 1 or full == 0)
+
+    def batches(self, size: int, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The training set as shuffled batches; order and augmentation depend on seed and epoch alone.
+
+        A last batch of a single sample, which no batch norm can use, joins the one before.
+        """
+        order = torch.randperm(len(self.train.labels), generator=_generator(seed, epoch))
+        generator = _generator(seed, epoch, 1)
+        parts = list(order.to(self.train.labels.device).split(size))
+        if len(parts) > 1 and len(parts[-1]) == 1:
+            parts[-2:] = [torch.cat(parts[-2:])]
+        for part in parts:
+            images = self.train.take(part)
+            if self.augmentation is not None:
+                images = augment(images, self.augmentation, generator)
+            yield self.pixels(images), self.train.labels[part]
+
+
+def _generator(*entropy: int) -> torch.Generator:
+    state = np.random.SeedSequence(entropy).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0] >> 1))
+
+
+def check_name(name: str) -> str:
+    """The name of a dataset, itself. Raises UsageError for an unknown one."""
+    if name not in LOADERS and not stored.is_stored(name):
+        raise unknown("dataset", name, [*LOADERS, *stored.TORCHVISION, "imagefolder:PATH"])
+    return name
+
+
+@cache
+def load(name: str, validation_share: float, test_share: float, split_seed: int, root: Path | None = None) -> Dataset:
+    """A dataset by name, loaded once per process; classes keep their proportions in every split.
+
+    Stored ones lie under `root`, by default `datasets.data_root()`. A dataset with a test set of its own keeps that,
+    and its validation set is a share of the rest. Raises UsageError where it is missing, bad or cannot be split.
+    """
+    if check_name(name) in LOADERS:
+        return LOADERS[name](validation_share, test_share, split_seed)
+    return _stored(name, root or stored.data_root(), validation_share, test_share, split_seed)
+
+
+def _stored(name: str, root: Path, validation_share: float, test_share: float, split_seed: int) -> Dataset:
+    """A dataset that lies in files, over the mapped file of its cache; pixels 0 to 255."""
+    found = stored.read(name, root)
+    indices = np.arange(len(found.labels))
+    try:
+        if found.own_test is None:
+            rest, test = _divide(indices, found.labels, test_share, split_seed)
+            validation_share /= 1 - test_share
+        else:
+            rest, test = indices[: found.own_test], indices[found.own_test :]
+        train, validation = _divide(rest, found.labels, validation_share, split_seed)
+    except ValueError as error:
+        raise UsageError(f"{name} cannot be split by class: {error}") from None
+    pool = torch.from_numpy(found.images)
+    splits = (Split(pool, torch.from_numpy(found.labels[i]), torch.from_numpy(i)) for i in (train, validation, test))
+    normal = _normal(found.moments[train], pool[0, 0].numel()) if pool.shape[1] > 1 else (None, None)
+    return Dataset(name, found.classes, 255.0, *splits, *normal, content=found.content)
+
+
+def _divide(indices: np.ndarray, labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A random rest and share of the samples, by class, each in increasing order."""
+    from sklearn.model_selection import train_test_split
+
+    parts = train_test_split(indices, test_size=share, random_state=seed, stratify=labels[indices])
+    return tuple(np.sort(part) for part in parts)
+
+
+def _normal(moments: np.ndarray, pixels: int) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation by channel (C × 1 × 1) of images with these moments, pixels divided by 255."""
+    first, second = moments.sum(axis=0) / (len(moments) * pixels)
+    deviation = np.sqrt(np.maximum(second - first**2, 0))
+    deviation[deviation == 0] = 255.0  # a constant channel has nothing to standardise
+    return tuple(torch.tensor(x / 255, dtype=torch.float32).view(-1, 1, 1) for x in (first, deviation))
+
+
+def _digits(validation_share: float, test_share: float, split_seed: int) -> Dataset:
+    """scikit-learn's 1,797 handwritten digits, 8 × 8, pixels 0 to 16."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    images, labels = load_digits(return_X_y=True)
+    indices = np.arange(len(labels))
+    rest, test = train_test_split(indices, test_size=test_share, random_state=split_seed, stratify=labels)
+    share = validation_share / (1 - test_share)
+    train, validation = train_test_split(rest, test_size=share, random_state=split_seed, stratify=labels[rest])
+    pixels = torch.from_numpy(images.astype(np.uint8)).view(-1, 1, 8, 8)
+    targets = torch.from_numpy(labels.astype(np.int64))
+    splits = (Split(pixels[i], targets[i]) for i in map(torch.from_numpy, (train, validation, test)))
+    return Dataset("digits", 10, 16.0, *splits)
+
+
+def _simulated(validation_share: float, test_share: float, split_seed: int) -> Dataset:
+    """Four Gaussian clouds around random 4 × 4 images, 100 samples each: a task that every method learns."""
+    generator = torch.Generator().manual_seed(split_seed)
+    centres = torch.rand(4, 16, generator=generator)
+    labels = torch.arange(400) % 4
+    noise = 0.15 * torch.randn(400, 16, generator=generator)
+    images = ((centres[labels] + noise).clamp(0, 1) * 255).to(torch.uint8).view(-1, 1, 4, 4)
+    bounds = [0, round(400 * (1 - validation_share - test_share)), round(400 * (1 - test_share)), 400]
+    splits = (Split(images[a:b], labels[a:b]) for a, b in itertools.pairwise(bounds))
+    return Dataset("simulated", 4, 255.0, *splits)
+
+
+LOADERS: dict[str, Callable[[float, float, int], Dataset]] = {"digits": _digits, "simulated": _simulated}

@@ -1,0 +1,307 @@
+"""A study: a TOML file that becomes a validated, deterministic list of trials."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections import Counter
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import numpy as np
+from pydantic import Field, ValidationError, model_validator
+
+from benchmark.errors import UsageError, unknown
+from benchmark.experiment.conditions import Conditions, expand
+from benchmark.experiment.record import FINISHED, Record
+from benchmark.experiment.trial import MethodSetting, Protocol, Strict, Task, Trial
+from benchmark.method.domains import Domain, Real
+from benchmark.method.registry import get_method
+
+STUDIES = Path(__file__).parents[1] / "studies"
+NAMED = 5  # methods that a sentence names
+NOT_HYPERPARAMETERS = ("method", "title", "task", "protocol")
+T = TypeVar("T", Task, Protocol)
+
+
+class Slot(Strict):
+    """Where a method is tuned by itself: on one task with one seed."""
+
+    label: str
+    task: Task
+    seed: int
+
+
+class Study(Strict):
+    """Tasks × methods × seeds under one protocol; each method at its knob points, or at samples of its whole space.
+
+    With the sampler `grid` a method's knob takes the listed points. With `random` and `optuna` every method gets the
+    same number of samples for each task and seed, of all hyperparameters that its table does not fix; a list for the
+    knob is then its range.
+    """
+
+    name: str
+    title: str
+    protocol: Protocol
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    tasks: Annotated[list[Task], Field(min_length=1)]
+    methods: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+    conditions: Conditions | None = None
+    sampler: Literal["grid", "random", "optuna"] = "grid"
+    samples: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Study:
+        for kind, items in {"seed": self.seeds, "task": [t.name for t in self.tasks]}.items():
+            twice = [item for item in items if items.count(item) > 1]
+            if twice:
+                raise ValueError(f"{kind} {twice[0]!r} is there twice")
+        if (self.sampler == "grid") != (self.samples is None):
+            raise ValueError("samplers random and optuna need the key 'samples', and grid has none")
+        for label, table in self.methods.items():
+            if table.keys() & {"task", "protocol"}:
+                raise ValueError(f"[methods.{label}] changes task or protocol, which all methods share; see conditions")
+        if self.conditions is not None:
+            if self.conditions.of not in self.methods:
+                raise ValueError(f"conditions are of {self.conditions.of!r}, which is none of its methods")
+            if self.sampler != "grid":
+                raise ValueError("conditions need the sampler grid")
+            if len(self.tasks) > 1:
+                raise ValueError("conditions are of one task")
+        return self
+
+    @cached_property
+    def tables(self) -> dict[str, dict[str, Any]]:
+        """By label what the study says of it: of each method, and of each condition."""
+        return expand(self.conditions, self.methods) if self.conditions else self.methods
+
+    @property
+    def protocols(self) -> list[Protocol]:
+        """The study's protocol, and what its conditions make of it."""
+        return [self.protocol, *(self._changed(self.protocol, label, "protocol") for label in self.tables)]
+
+    def slots(self) -> list[Slot]:
+        """Every method's place on every task with every seed."""
+        return [
+            Slot(label=label, task=self._changed(task, label, "task"), seed=seed)
+            for task in self.tasks
+            for seed in self.seeds
+            for label in self.tables
+        ]
+
+    def trials(self) -> list[Trial]:
+        """Every trial that is known beforehand, in a fixed order; none with the sampler `optuna`.
+
+        Raises UsageError for what no method accepts.
+        """
+        if self.sampler == "grid":
+            points = {label: self._grid(label) for label in self.tables}
+            made = [self.trial(slot, setting) for slot in self.slots() for setting in points[slot.label]]
+            self._refuse_duplicates(made[: sum(map(len, points.values()))])
+            return made
+        for label in self.tables:
+            self.space(label)
+        draws = range(self.samples) if self.sampler == "random" else ()
+        return [self.trial(slot, self.setting(slot.label, self._draw(slot, i))) for slot in self.slots() for i in draws]
+
+    @property
+    def size(self) -> int:
+        """The number of trials, those included that the sampler has yet to choose."""
+        return sum(self._planned().values())
+
+    def _planned(self) -> dict[str, int]:
+        """By label the number of its trials."""
+        points = {x: len(self._grid(x)) if self.sampler == "grid" else self.samples for x in self.tables}
+        return {label: count * len(self.tasks) * len(self.seeds) for label, count in points.items()}
+
+    def unfinished(self, records: list[Record]) -> str:
+        """A sentence that says which trials the study's own records lack; empty if none."""
+        had = Counter(record.label for record in records)
+        lacking = {label: count - had[label] for label, count in self._planned().items() if count > had[label]}
+        if not lacking:
+            return ""
+        most = sorted(lacking, key=lacking.get, reverse=True)
+        names = ", ".join(f"{self.legend(label)} {lacking[label]}" for label in most[:NAMED])
+        more = f" and {len(most) - NAMED} more" if len(most) > NAMED else ""
+        return f" Unfinished: {sum(lacking.values())} of {self.size} trials have no record yet ({names}{more})."
+
+    def trial(self, slot: Slot, setting: MethodSetting) -> Trial:
+        """The trial of a method's setting in its slot."""
+        base = get_method(setting.method).base
+        return Trial(
+            study=self.name, label=slot.label, task=slot.task, setting=setting,
+            base=self._base(base) if base else None,
+            protocol=self._changed(self.protocol, slot.label, "protocol"), seed=slot.seed,
+        )  # fmt: skip
+
+    def setting(self, label: str, values: dict[str, Any]) -> MethodSetting:
+        """A label's method with these hyperparameters and those that its table fixes. Raises UsageError."""
+        name, fixed, _ = self._table(label)
+        method = get_method(name)
+        try:
+            hyperparameters = method.validate({**fixed, **values})
+        except ValueError as error:
+            raise UsageError(f"study {self.name!r}: [methods.{label}]: {error}") from None
+        return MethodSetting(method=name, version=method.version, hyperparameters=hyperparameters)
+
+    def space(self, label: str) -> dict[str, Domain]:
+        """What a sampler chooses for a label: the method's hyperparameters without those that its table fixes."""
+        name, fixed, points = self._table(label)
+        method = get_method(name)
+        for point in points or [None]:
+            self.setting(label, {} if point is None else {method.knob: point})
+        free = {k: domain for k, domain in method.space.items() if k not in fixed and domain.default is not None}
+        if points and isinstance(free[method.knob], Real):
+            free[method.knob] = free[method.knob].within(tuple(map(float, points)))
+        return free
+
+    def legend(self, label: str) -> str:
+        """What a legend calls a label: what its table says, else its method's title."""
+        name = self.method_name(label)
+        default = get_method(name).title + ("" if label == name else f" ({label})")
+        return str(self.tables[label].get("title", default))
+
+    def method_name(self, label: str) -> str:
+        """The name of a label's method."""
+        return self._table(label)[0]
+
+    def own(self, records: list[Record]) -> list[Record]:
+        """The records of the study's own trials, under its own labels."""
+        if self.sampler != "optuna":
+            labels = {trial.key: trial.label for trial in self.trials()}
+            own = ((r, labels[r.key]) for r in records if r.key in labels)
+            return [r if r.label == label else r.model_copy(update={"label": label}) for r, label in own]
+        left = Counter(dict.fromkeys(self.slots(), self.samples))
+        own = []
+        for record in filter(self._fits, records):
+            slot = Slot(label=record.label, task=record.task, seed=record.seed)
+            if left[slot] > 0:
+                left[slot] -= 1
+                own.append(record)
+        return own
+
+    def _fits(self, record: Record) -> bool:
+        """Whether a sample is of the label's method as it is now, under the study's protocol and fixed values."""
+        if record.label not in self.tables:
+            return False
+        name, fixed, _ = self._table(record.label)
+        method, setting = get_method(name), record.setting
+        return (
+            (setting.method, setting.version) == (name, method.version)
+            and record.base == (self._base(method.base) if method.base else None)
+            and record.protocol == self._changed(self.protocol, record.label, "protocol")
+            and all(setting.hyperparameters.get(key) == value for key, value in fixed.items())
+        )
+
+    def remaining(self, records: list[Record], retry_failed: bool) -> list[Trial | Slot]:
+        """What is still to run: trials without a record, or for the sampler `optuna` a slot for each missing sample.
+
+        With `retry_failed` a record that is no result counts as none.
+        """
+        done = [r for r in self.own(records) if not retry_failed or r.status in FINISHED]
+        if self.sampler != "optuna":
+            keys = {record.key for record in done}
+            return [trial for trial in self.trials() if trial.key not in keys]
+        self.trials()
+        had = Counter(Slot(label=r.label, task=r.task, seed=r.seed) for r in done)
+        slots = self.slots()
+        return [slot for i in range(self.samples) for slot in slots if had[slot] <= i]
+
+    def _table(self, label: str) -> tuple[str, dict[str, Any], list | None]:
+        """A label's method, the hyperparameters that its table fixes, and the list it gives for the knob."""
+        fixed = {key: value for key, value in self.tables[label].items() if key not in NOT_HYPERPARAMETERS}
+        name = self.tables[label].get("method", label)
+        knob = get_method(name).knob
+        points = fixed.pop(knob) if isinstance(fixed.get(knob), list) else None
+        return name, fixed, points
+
+    def _grid(self, label: str) -> list[MethodSetting]:
+        name, fixed, points = self._table(label)
+        knob = get_method(name).knob
+        if knob is None or knob in fixed:
+            return [self.setting(label, {})]
+        points = list(get_method(name).space[knob].grid) if points is None else points
+        if not points:
+            raise UsageError(f"study {self.name!r}: [methods.{label}] has no point for its knob {knob!r}")
+        if self.conditions and len(points) > 1:
+            raise UsageError(
+                f"study {self.name!r}: [methods.{label}] has {len(points)} points for its knob {knob!r}; beside "
+                "conditions it has one"
+            )
+        return [self.setting(label, {knob: point}) for point in points]
+
+    def _draw(self, slot: Slot, index: int) -> dict[str, Any]:
+        """The values of one sample: they depend on slot and index alone, so more samples keep the earlier ones."""
+        name = hashlib.sha256(f"{slot.task.name}/{slot.label}".encode()).digest()
+        entropy = [slot.seed, index, int.from_bytes(name[:8])]
+        generator = np.random.default_rng(np.random.SeedSequence(entropy))
+        return {key: domain.sample(generator) for key, domain in self.space(slot.label).items()}
+
+    def _changed(self, options: T, label: str, kind: str) -> T:
+        """A task or the protocol with what a condition changes of it. Raises UsageError."""
+        change = self.tables[label].get(kind)
+        if not change:
+            return options
+        try:
+            return type(options).model_validate({**options.model_dump(), **change})
+        except ValidationError as error:
+            raise _explained(self.name, error) from None
+
+    def _refuse_duplicates(self, trials: list[Trial]) -> None:
+        """Raises UsageError where two of one slot's trials are the same under two labels, or twice under one."""
+        labels: dict[str, str] = {}
+        for trial in trials:
+            if labels.get(trial.key) == trial.label:
+                raise UsageError(f"[methods.{trial.label}] has a knob point twice")
+            if trial.key in labels:
+                raise UsageError(f"[methods.{trial.label}] repeats a point of [methods.{labels[trial.key]}]")
+            labels[trial.key] = trial.label
+
+    def _base(self, name: str) -> MethodSetting:
+        """The setting of a base network: what the study fixes for that method, else the method's defaults."""
+        if name in self.methods and self._table(name)[0] == name:
+            return self.setting(name, {})
+        method = get_method(name)
+        return MethodSetting(method=name, version=method.version, hyperparameters=method.validate({}))
+
+
+def study_names() -> list[str]:
+    """The studies that come with the suite."""
+    return sorted(path.stem for path in STUDIES.glob("*.toml"))
+
+
+def study_path(name: str) -> Path:
+    """The file of a study by name, or the path itself. Raises UsageError for an unknown name."""
+    if not name.endswith(".toml") and name not in study_names():
+        raise unknown("study", name, study_names())
+    return Path(name) if name.endswith(".toml") else STUDIES / f"{name}.toml"
+
+
+def load_study(name: str) -> Study:
+    """A study by name, or from a path that ends in .toml. Raises UsageError where it is not valid."""
+    path = study_path(name)
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"study file {name} does not exist") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"study file {name} cannot be read: {error}") from None
+    try:
+        if "name" in table:  # it names a folder: the file's own name is the only one
+            raise UsageError(f"study {name!r}: unknown key 'name'; a study is called as its file is")
+        return Study.model_validate({"name": path.stem, **table})
+    except ValidationError as error:
+        raise _explained(name, error) from None
+
+
+def _explained(name: str, error: ValidationError) -> UsageError:
+    """The first problem of a study file; a misspelt key comes before the key that it leaves missing."""
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        level = {"protocol": Protocol, "tasks": Task}.get(str(first["loc"][0]) if len(first["loc"]) > 1 else "", Study)
+        return UsageError(f"study {name!r}: {unknown('key', first['loc'][-1], level.model_fields)} (at {place})")
+    if first["type"] == "missing":
+        return UsageError(f"study {name!r}: the key {place!r} is missing")
+    return UsageError(f"study {name!r}: {place}: {first['msg']}, not {first.get('input')!r}")

@@ -1,0 +1,157 @@
+"""What determines a trial's result, and the key made of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cache
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from benchmark.data import augment
+from benchmark.data.load import check_name
+from benchmark.data.stored import slug
+from benchmark.errors import UsageError
+from benchmark.method.registry import get_method
+from benchmark.networks.build import check as check_network
+
+SCHEMA = 1  # raised when the suite itself would compute other results, or records get another layout
+
+
+class Strict(BaseModel):
+    """Fixed fields, no coercion between types, immutable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Task(Strict):
+    """A dataset and a network."""
+
+    dataset: str
+    network: str
+    widths: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)] = ()
+    activation: str = "relu"
+    norm: str = "batch"
+    augment: str | None = None  # of the training images; None, and so no part of the key: as they are
+
+    @model_validator(mode="after")
+    def _known(self) -> Task:
+        check_name(self.dataset)
+        if self.augment is not None:
+            augment.check(self.augment)
+        try:
+            check_network(self.network, self.widths, self.activation, self.norm)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        return self
+
+    @property
+    def name(self) -> str:
+        """What identifies the task to a reader, for example `digits-mlp-256`."""
+        parts = [slug(self.dataset), self.network, *map(str, self.widths)]
+        defaults = {"activation": "relu", "norm": "batch", "augment": None}
+        parts += [getattr(self, k) for k, v in defaults.items() if getattr(self, k) != v]
+        return "-".join(parts)
+
+
+class Protocol(Strict):
+    """The budget that all methods of a study share."""
+
+    epochs: Annotated[int, Field(ge=1)]
+    fine_tune_share: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    batch_size: Annotated[int, Field(ge=2)] = 64
+    decay: Annotated[float, Field(gt=0, le=1)] = 0.5
+    decays: Annotated[int, Field(ge=0)] = 3
+    validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    split_seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _leaves_training_data(self) -> Protocol:
+        if self.validation_share + self.test_share >= 1:
+            raise ValueError("validation_share and test_share leave nothing to train on")
+        return self
+
+    @property
+    def fine_tune_epochs(self) -> int:
+        """Epochs after removal, for methods that fine-tune; the others train through them."""
+        return round(self.epochs * self.fine_tune_share)
+
+    def learning_rate_factor(self, epoch: int) -> float:
+        """The schedule: × `decay` at `decays` evenly spaced epochs."""
+        return self.decay ** (epoch * (self.decays + 1) // self.epochs)
+
+
+class MethodSetting(Strict):
+    """A method with all its hyperparameters."""
+
+    method: str
+    version: int
+    hyperparameters: dict[str, float | str]
+
+
+class Trial(Strict):
+    """One point of a study. `label` is the study's name for the method with these settings, the legend's entry."""
+
+    study: str
+    label: str
+    task: Task
+    setting: MethodSetting
+    base: MethodSetting | None
+    protocol: Protocol
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """SHA-256 over exactly what determines the result."""
+        return trial_key(SCHEMA, self.task, self.setting, self.base, self.protocol, self.seed)
+
+    @property
+    def stages(self) -> tuple[int, int]:
+        """The epochs at which the base's training and the method's own end; fine-tuning, if any, fills the rest.
+
+        A base that is only pruned takes all epochs but the fine-tuning ones, a base that is trained on half of them.
+        """
+        method = get_method(self.setting.method)
+        tuned = self.protocol.epochs - (self.protocol.fine_tune_epochs if method.fine_tunes else 0)
+        if self.base is None:
+            return 0, tuned
+        return (tuned // 2 if method.trains_base else tuned), tuned
+
+    @property
+    def base_trial(self) -> Trial | None:
+        """The trial whose first `stages[0]` epochs this one starts from."""
+        if self.base is None:
+            return None
+        return self.model_copy(update={"label": self.base.method, "setting": self.base, "base": None})
+
+    @property
+    def base_key(self) -> str | None:
+        """What identifies the base network: its trial's key and how long it was trained."""
+        return f"{self.base_trial.key}-{self.stages[0]}" if self.base else None
+
+
+@cache
+def _plain(part: Task | Protocol) -> dict[str, Any]:
+    """What its key is made of; few parts make many keys."""
+    return part.model_dump(mode="json", exclude_none=True)
+
+
+def trial_key(
+    schema: int, task: Task, setting: MethodSetting, base: MethodSetting | None, protocol: Protocol, seed: int
+) -> str:
+    """SHA-256 over the canonical JSON of its arguments, as 64 hexadecimal digits.
+
+    Options of task and protocol that are None are left out, so a new option changes no key that was made before it.
+    """
+    parts = {
+        "schema": schema,
+        "task": _plain(task),
+        "setting": setting.model_dump(mode="json"),
+        "base": base and base.model_dump(mode="json"),
+        "protocol": _plain(protocol),
+        "seed": seed,
+    }
+    canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,64 @@
+"""The heat map of a conditions study: sparsity by the two factors that it crosses."""
+
+from __future__ import annotations
+
+import itertools
+
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from benchmark.analysis.conditions import NEAR_ZERO, Levels, measured, short_keys
+from benchmark.analysis.pareto import mean_interval
+from benchmark.experiment.record import Record
+from benchmark.experiment.study import Study
+from benchmark.figures.style import SCREEN, Page
+
+
+def draw_heatmap(study: Study, levels: Levels, page: Page = SCREEN) -> tuple[Figure, pd.DataFrame, str]:
+    """Channels with ‖w_k‖₂ < 1e-15 by the two crossed factors, with the test accuracy; means over seeds.
+
+    `levels` are the combinations, in the factors' order. A cell says how many seeds it is of where that is not all, and
+    how many trials failed. Returns the figure, its cells in %, and what it shows in words.
+    """
+    factors = study.conditions.crossed
+    names = [list(study.conditions.factors[factor]) for factor in factors]
+    pairs = zip(itertools.product(*names), levels.values(), strict=True)
+    cells = pd.DataFrame([dict(zip(factors, pair, strict=True)) | _cell(records) for pair, records in pairs])
+    shape = len(names[0]), len(names[1])
+    figure = Figure(figsize=(min(1.6 + 0.9 * shape[1], page.many), 1.2 + 0.5 * shape[0]), layout="constrained")
+    panel = figure.subplots()
+    sns.heatmap(
+        cells.sparsity.to_numpy().reshape(shape), cmap="cividis", vmin=0, vmax=100, ax=panel, linewidths=0.5,
+        xticklabels=names[1], yticklabels=names[0], cbar_kws={"label": f"channels with ‖w‖ < {NEAR_ZERO} (%)"},
+    )  # fmt: skip
+    panel.set_facecolor("0.9")
+    panel.set(xlabel=factors[1], ylabel=factors[0])
+    seeds = len(study.seeds)
+    for place, cell in enumerate(cells.itertuples()):
+        y, x = divmod(place, shape[1])
+        color = "white" if cell.sparsity < 50 else "black"
+        panel.text(x + 0.5, y + 0.5, _text(cell, seeds), ha="center", va="center", fontsize=page.small, color=color)
+    text = (
+        f"Hidden channels with ‖w‖ < {NEAR_ZERO} after training, by {factors[0]} and {factors[1]}; in brackets the "
+        f"test accuracy (%). Means over n = {seeds} seeds where no other n is given; grey: no result, –: no record."
+    )
+    return figure, cells, text
+
+
+def _cell(records: list[Record]) -> dict:
+    own = measured(records)
+    return {
+        "n": len(own),
+        "failed": len(records) - len(own),
+        "sparsity": 100 * mean_interval([r.threshold_sweep[NEAR_ZERO] for r in own]).mean,
+        "accuracy": 100 * mean_interval([r.test_accuracy for r in own]).mean,
+        "keys": short_keys(own),
+    }
+
+
+def _text(cell: tuple, seeds: int) -> str:
+    """What stands in a cell."""
+    lines = [f"{cell.sparsity:.0f} %", f"({cell.accuracy:.1f})"] if cell.n else []
+    counts = [f"n = {cell.n}"] * (0 < cell.n < seeds) + [f"{cell.failed} failed"] * (cell.failed > 0)
+    return "\n".join([*lines, *counts]) or "–"

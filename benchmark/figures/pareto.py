@@ -1,0 +1,217 @@
+"""Records to Pareto figures."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from benchmark.analysis.pareto import Interval, attained, mean_interval
+from benchmark.analysis.tables import CONTROL, controls
+from benchmark.figures.marks import collect_marks
+from benchmark.figures.style import COLORS, SCREEN, STYLE, TIGHT, Page, style, write_figure
+
+AXES = {
+    "param_sparsity": "parameters removed (%)",
+    "mac_sparsity": "multiply-accumulates removed (%)",
+    "channel_sparsity": "hidden channels removed (%)",
+    "weight_sparsity": "weights that are zero or removed (%)",
+}
+ZOOM = 10.0  # accuracy points below dense that the main panel shows; what is lower has a panel of its own
+VECTORS = 500  # trials of a method beyond which its points are an image, also in PDF and SVG
+MANY = 10  # labels beyond which each gets a panel of its own
+
+
+def draw_all(records: pd.DataFrame, title: str, folder: Path, lacking: str = "") -> list[Path]:
+    """Draws one Pareto figure per task and kind of sparsity, as PNG, PDF, SVG and CSV; returns the paths.
+
+    `lacking` says what the study lacks, for the captions.
+    """
+    made = []
+    with mpl.rc_context(STYLE):
+        for task, group in records.groupby("task", sort=False):
+            for kind in AXES:
+                figure, points = draw_pareto(group, kind, f"{title}: {task}", lacking=lacking)
+                made += write_figure(figure, points, folder / f"pareto-{task}-{kind.removesuffix('_sparsity')}")
+    return made
+
+
+def draw_pareto(
+    records: pd.DataFrame, kind: str, title: str, page: Page = SCREEN, lacking: str = ""
+) -> tuple[Figure, pd.DataFrame]:
+    """The Pareto figure of one task, and every point drawn in it: all methods in one, or many in a panel each."""
+    marks = collect_marks(records, kind)
+    band = dense_band(records)
+    floor = (band.mean if band.n else 100 * records.test_accuracy.max()) - ZOOM
+    one = records.label.nunique() <= MANY
+    figure = (_draw_one if one else _draw_many)(records, marks, band, floor, page)
+    for panel in figure.axes:
+        panel.set_xlim(-2, 102)
+    figure.supxlabel(AXES[kind], fontsize=page.font)
+    label = figure.axes[0].set_ylabel if one and page.print else figure.supylabel  # not beside a legend on top
+    label("test accuracy (%)", fontsize=page.font)
+    if not page.print:
+        figure.suptitle("\n".join(textwrap.wrap(title, 72)), x=0.01, ha="left", fontsize=page.font)
+        figure.text(0.01, -0.01, caption(records, lacking), fontsize=page.small, va="top", color="0.3")
+    return figure, marks
+
+
+def dense_band(records: pd.DataFrame) -> Interval:
+    """The test accuracy of one task's dense control in %, with its interval over seeds."""
+    return mean_interval(controls(records).test_accuracy * 100)
+
+
+def _draw_one(records: pd.DataFrame, marks: pd.DataFrame, band: Interval, floor: float, page: Page) -> Figure:
+    lowest = 100 * records.test_accuracy.min()
+    broken = lowest < floor
+    lines = sum(1 + _legend(records, label, page).count("\n") for label in records.label.unique())
+    height = 2.7 + 0.075 * lines if page.print else 4.6  # the legend, in two columns, stands over the panels
+    figure = Figure(figsize=(page.one, height), layout="constrained")
+    panels = figure.subplots(2 if broken else 1, 1, sharex=True, squeeze=False, height_ratios=[5, 1][: 1 + broken])[
+        :, 0
+    ]
+    size = 9 if page.print else 22
+    for panel in panels:
+        _draw_band(panel, band, _legend(records, CONTROL, page) if band.n else None)
+        for label in _methods(records):
+            _draw_method(panel, marks[marks.label == label], style(label), _legend(records, label, page), page, size)
+    panels[0].set_ylim(top=_top(records))
+    if broken:
+        panels[0].set_ylim(bottom=floor)
+        panels[1].set_ylim(min(0, lowest), floor)
+    entries = panels[0].get_legend_handles_labels()
+    if page.print:
+        figure.legend(*entries, loc="outside upper left", frameon=False, ncols=2, **TIGHT, title=_key(records))
+    else:
+        figure.legend(*entries, loc="outside right upper", frameon=False)
+    return figure
+
+
+def _key(records: pd.DataFrame) -> str:
+    return (
+        f"points: trials; lines: what at least half of {records.seed.nunique()} seeds\n"
+        "attain; bands: all to one; grey: dense, 95 % t interval"
+    )
+
+
+def _draw_many(records: pd.DataFrame, marks: pd.DataFrame, band: Interval, floor: float, page: Page) -> Figure:
+    """One panel per method in its colour, over the lines of all others in grey; triangles are points below the axis."""
+    labels = _methods(records)
+    rows = -(-len(labels) // page.columns)
+    figure = Figure(figsize=(page.many, page.row * rows), layout="constrained")
+    panels = figure.subplots(rows, page.columns, sharex=True, sharey=True).flat
+    others = _all_staircases(marks[marks.mark == "attained by half"])
+    for label, panel in zip(labels, panels, strict=False):
+        _draw_band(panel, band, None)
+        panel.step(*others, where="pre", color="0.8", lw=0.6)
+        mine = marks[marks.label == label]
+        _draw_method(panel, mine, style(label), None, page, size=9)
+        below = mine[(mine.mark == "trial") & (mine.y < floor)]
+        panel.scatter(below.x, [floor + 0.4] * len(below), marker="v", s=12, color=style(label)[0])
+        panel.set_title(_legend(records, label, page), fontsize=page.small, pad=2)
+        panel.tick_params(labelsize=page.small)
+        panel.set_ylim(floor, _top(records))
+    for panel in list(panels):
+        panel.set_axis_off()
+    if page.print:
+        _draw_key(figure, records.seed.nunique(), page)
+    return figure
+
+
+def _draw_key(figure: Figure, seeds: int, page: Page) -> None:
+    """What the marks of small panels mean, over all of them."""
+    marks = {
+        f"attained by at least half of {seeds} seeds": Line2D([], [], color=COLORS[0], lw=page.line),
+        "from all to one of them": Patch(color=COLORS[0], alpha=0.25, lw=0),
+        "dense, 95 % t interval": (Patch(color="0.5", alpha=0.25, lw=0), Line2D([], [], color="0.3", ls="--")),
+        "other methods": Line2D([], [], color="0.8", lw=0.8),
+        "trials": Line2D([], [], color=COLORS[0], ls="none", marker="o", markersize=3, alpha=0.35),
+        "trials below the axis": Line2D([], [], color=COLORS[0], ls="none", marker="v", markersize=4),
+    }
+    figure.legend(marks.values(), marks, loc="outside upper left", ncols=3, frameon=False, **TIGHT)
+
+
+def _top(records: pd.DataFrame) -> float:
+    return min(100.2, 100 * records.test_accuracy.max() + 0.7)
+
+
+def _methods(records: pd.DataFrame) -> list[str]:
+    return [label for label in records.label.unique() if label != CONTROL]
+
+
+def caption(records: pd.DataFrame, lacking: str = "") -> str:
+    """What a Pareto figure of these records shows, with n and how intervals are made."""
+    seeds = records.seed.nunique()
+    bad = _failures(records[records.label == CONTROL])
+    return (
+        f"Points: trials, n = {seeds} seeds. Lines: attained by at least half of the seeds, bands from all to one of "
+        "them; fronts chosen on validation, drawn on test.\nGrey band: dense control, mean and 95 % t interval"
+        + (f" ({bad})." if bad else ".")
+        + (" Grey lines: the other methods. ▼: trials below the axis." if records.label.nunique() > MANY else "")
+        + "\n".join(["", *textwrap.wrap(lacking.strip(), 140)])
+    )
+
+
+def _draw_band(panel: Axes, band: Interval, name: str | None) -> None:
+    if band.n:
+        low, high = (band.low, band.high) if band.n > 1 else (band.mean, band.mean)
+        panel.axhspan(low, high, color="0.5", alpha=0.25, lw=0)
+        panel.axhline(band.mean, color="0.3", lw=1, ls="--", label=name)
+
+
+def _draw_method(panel: Axes, marks: pd.DataFrame, look: tuple, name: str | None, page: Page, size: float) -> None:
+    """A method's trials as faint points, and what half of its seeds attain as a line within a band."""
+    color, marker = look
+    trials = marks[marks.mark == "trial"]
+    sns.scatterplot(
+        x=trials.x, y=trials.y, color=color, marker=marker, s=size, alpha=0.35, lw=0, ax=panel, legend=False,
+        rasterized=len(trials) > VECTORS,
+    )  # fmt: skip
+    panel.set(xlabel=None, ylabel=None)
+    one, half, everyone = (
+        marks[marks.mark == f"attained by {m}"][["x", "y"]].to_numpy() for m in ("one", "half", "all")
+    )
+    grid = np.unique(np.concatenate([[0.0], one[:, 0], everyone[:, 0]]))
+    panel.fill_between(grid, attained(everyone, grid), attained(one, grid), step="pre", color=color, alpha=0.12, lw=0)
+    panel.step(
+        *_staircase(half), where="pre", color=color, lw=page.line, marker=marker, markersize=size**0.5 - 0.7,
+        markevery=slice(1, None), label=name,
+    )  # fmt: skip
+
+
+def _staircase(surface: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The corners of a surface, from sparsity 0 on."""
+    if not len(surface):
+        return np.array([0.0]), np.array([np.nan])
+    return np.concatenate([[0.0], surface[:, 0]]), np.concatenate([surface[:1, 1], surface[:, 1]])
+
+
+def _all_staircases(lines: pd.DataFrame) -> np.ndarray:
+    """The staircases of all methods as one line with gaps, 2 × corners."""
+    steps = [_staircase(line[["x", "y"]].to_numpy(float)) for _, line in lines.groupby("label", sort=False)]
+    gap = np.full((2, 1), np.nan)
+    return np.concatenate([part for step in steps for part in (np.array(step), gap)] or [gap], axis=1)
+
+
+def _legend(records: pd.DataFrame, label: str, page: Page) -> str:
+    """The method's title, with how many of its trials did not end well."""
+    mine = records[records.label == label]
+    bad = _failures(mine)
+    lines = [mine.title.iloc[0], *([f"({bad})"] if bad else [])]
+    return "\n".join(textwrap.fill(line, page.wrap) for line in lines)
+
+
+def _failures(records: pd.DataFrame) -> str:
+    """How many of one method's trials did not end well; empty if all did."""
+    bad = Counter(records.status[records.status != "ok"])
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(bad.items()))
+    return f"{counts} of {len(records)}" if counts else ""

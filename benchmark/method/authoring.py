@@ -1,0 +1,69 @@
+"""Writes the starting point of a new method: a file in this checkout, or a package of its own."""
+
+from __future__ import annotations
+
+import keyword
+from pathlib import Path
+
+import baselines
+from benchmark.errors import UsageError
+from benchmark.files import write_whole
+from benchmark.method.registry import ENTRY_POINTS, registry
+
+PYPROJECT = """\
+[build-system]
+requires = ["setuptools>=77"]
+build-backend = "setuptools.build_meta"
+
+[project]
+name = "{distribution}"
+version = "0.1.0"
+dependencies = ["deadweight"]
+
+[project.entry-points."{group}"]
+{name} = "{name}:{class_name}"
+
+[tool.setuptools]
+py-modules = ["{name}"]
+"""
+
+
+def new_method(name: str, folder: Path) -> Path:
+    """Writes `folder`/NAME.py from the template. Raises UsageError for a name that is no module's, or is taken."""
+    _check_name(name)
+    target = folder / f"{name}.py"
+    if target.exists():
+        raise UsageError(f"{target} is there already; choose another name")
+    template = (Path(baselines.__file__).parent / "_template.py").read_text(encoding="utf-8")
+    text = template.replace("class Template(", f"class {_class_name(name)}(").replace('"Template"', f'"{_title(name)}"')
+    write_whole(target, text.encode())
+    return target
+
+
+def new_package(name: str, folder: Path) -> Path:
+    """Writes an installable package `folder`/NAME with one method and its entry point. Raises UsageError likewise."""
+    _check_name(name)
+    target = folder / name
+    if target.exists():
+        raise UsageError(f"{target} is there already; choose another name")
+    new_method(name, target)
+    fields = {"distribution": f"deadweight-{name.replace('_', '-')}", "group": ENTRY_POINTS}
+    pyproject = PYPROJECT.format(name=name, class_name=_class_name(name), **fields)
+    write_whole(target / "pyproject.toml", pyproject.encode())
+    return target
+
+
+def _check_name(name: str) -> None:
+    if not name.isidentifier() or keyword.iskeyword(name) or name != name.lower() or name.startswith("_"):
+        raise UsageError(f"{name!r} cannot name a method: use lower-case letters, digits and _, as in my_method")
+    found = registry()
+    if name in found.methods or name in found.broken:
+        raise UsageError(f"there is a method {name!r} already; choose another name")
+
+
+def _class_name(name: str) -> str:
+    return name.title().replace("_", "")
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").capitalize()

@@ -1,0 +1,102 @@
+"""The interface that every method implements: it silences channels, and does nothing else."""
+
+from __future__ import annotations
+
+from abc import ABC
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from benchmark.errors import unknown
+from benchmark.method.domains import Choice, Domain, Real
+
+if TYPE_CHECKING:
+    from benchmark.removal.groups import Net
+
+OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
+    "adadelta": (torch.optim.Adadelta, {}),
+    "adagrad": (torch.optim.Adagrad, {}),
+    "adam": (torch.optim.Adam, {"fused": True}),
+    "adamw": (torch.optim.AdamW, {"fused": True}),
+    "amsgrad": (torch.optim.Adam, {"amsgrad": True, "fused": True}),
+    "momentum": (torch.optim.SGD, {"momentum": 0.9, "fused": True}),
+    "nesterov": (torch.optim.SGD, {"momentum": 0.9, "nesterov": True, "fused": True}),
+    "rmsprop": (torch.optim.RMSprop, {}),
+    "sgd": (torch.optim.SGD, {"fused": True}),
+}
+
+
+def training(optimizer: str, learning_rate: float) -> dict[str, Domain]:
+    """The two hyperparameters that every trained method has, with its own defaults."""
+    return {
+        "optimizer": Choice(optimizer, tuple(OPTIMIZERS)),
+        "learning_rate": Real(learning_rate, 1e-5, 10.0, log=True),
+    }
+
+
+class Method(ABC):
+    """One way to make channels of a network silent. The benchmark trains, removes and measures.
+
+    A method sets parameters to zero; it never measures itself, never reshapes a layer, never sees test data.
+    Hyperparameters arrive validated, as attributes named like the keys of `space`.
+    """
+
+    title: ClassVar[str]  # as the legend shows it
+    reference: ClassVar[str]  # paper, year, arXiv id or DOI
+    knob: ClassVar[str | None]  # the key of `space` that trades size for accuracy; None for a control without one
+    space: ClassVar[dict[str, Domain]]  # every hyperparameter
+    base: ClassVar[str | None] = None  # the method whose trained network this one starts from, trained once and shared
+    trains_base: ClassVar[bool] = False  # whether it trains its base network on before it silences channels
+    fine_tunes: ClassVar[bool] = False  # spends the protocol's fine-tune share on the reduced network
+    version: ClassVar[int] = 1  # raised when results would change; part of the trial's key
+
+    def __init__(self, generator: torch.Generator, **hyperparameters: Any):
+        self.generator = generator  # for every random choice a method makes; seeded by the trial
+        values = self.validate(hyperparameters)
+        for name in self.space:
+            setattr(self, name, values.get(name))
+
+    @classmethod
+    def validate(cls, hyperparameters: dict[str, Any]) -> dict[str, Any]:
+        """All of `space`, given values checked and the others at their defaults; without those whose default is None.
+
+        Raises ValueError.
+        """
+        surplus = set(hyperparameters) - set(cls.space)
+        if surplus:
+            raise ValueError(unknown("hyperparameter", min(surplus), cls.space))
+        values = {}
+        for name, domain in cls.space.items():
+            if name not in hyperparameters and domain.default is None:
+                continue
+            try:
+                values[name] = domain.validate(hyperparameters.get(name, domain.default))
+            except ValueError as error:
+                raise ValueError(f"{name} = {error}") from None
+        return values
+
+    def prepare(self, net: Net, steps: int) -> None:
+        """Before training for `steps` optimiser steps: initialise or reparametrise."""
+
+    def configure_optimizer(self, net: Net) -> torch.optim.Optimizer:
+        """The optimiser of the network's parameters, by default the one that the hyperparameters name."""
+        return self.build_optimizer(net.module.parameters())
+
+    def build_optimizer(self, parameters: Any, **options: Any) -> torch.optim.Optimizer:
+        """The optimiser that the hyperparameters name, over `parameters`, with further torch options."""
+        kind, defaults = OPTIMIZERS[self.optimizer]
+        return kind(parameters, lr=self.learning_rate, **defaults, **options)
+
+    def penalty(self, net: Net) -> Tensor | None:
+        """A scalar added to the loss of every batch, or None."""
+        return None
+
+    def after_backward(self, net: Net) -> None:
+        """After the loss's gradients are there: add a penalty's gradient in closed form."""
+
+    def after_step(self, net: Net, lr: float) -> None:
+        """After the optimiser's step at learning rate `lr`: a proximal step, a mask, a schedule."""
+
+    def silence(self, net: Net, images: Tensor, labels: Tensor) -> None:
+        """After training: set parameters of doomed channels to zero, given at most 10,000 training samples."""

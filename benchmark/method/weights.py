@@ -1,0 +1,53 @@
+"""What several methods do to weights: proximal steps, rankings, sums over the layers of a group."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from benchmark.removal.groups import ChannelGroup, Net, Site
+
+
+@torch.no_grad()
+def soft_threshold(weights: list[Tensor], amount: float) -> None:
+    """w ← sign(w) (|w| − amount)₊ for every weight: the proximal step of amount · ‖W‖₁."""
+    torch._foreach_sub_(weights, [weight.clamp(-amount, amount) for weight in weights])
+
+
+@torch.no_grad()
+def shrink(group: ChannelGroup, amount: float) -> None:
+    """w_k ← w_k (1 − amount / ‖w_k‖₂)₊ for every channel k: the proximal step of amount · Σ_k ‖w_k‖₂."""
+    group.scale_incoming((1 - amount / group.incoming_norms().clamp_min_(1e-30)).clamp_min_(0))
+
+
+def lowest(scores: Tensor, ratio: float) -> Tensor:
+    """Which `ratio` of the scores (N,) are the lowest, the earlier of equal ones first; bool (N,)."""
+    doomed = torch.zeros_like(scores, dtype=torch.bool)
+    doomed[scores.argsort(stable=True)[: int(ratio * len(scores))]] = True
+    return doomed
+
+
+def silence_lowest(net: Net, scores: list[Tensor], ratio: float) -> None:
+    """Silences the `ratio` of all channels with the lowest scores over all groups; one tensor (size,) a group."""
+    doomed = lowest(torch.cat(scores), ratio)
+    for group, part in zip(net.groups, doomed.split([group.size for group in net.groups]), strict=True):
+        group.silence(part)
+
+
+def channel_sum(group: ChannelGroup, parts: list[tuple[Site, Tensor]]) -> Tensor:
+    """By channel the sum of what its rows in several layers hold: one value a row and site; shape (size,)."""
+    total = parts[0][1].new_zeros(group.size)
+    for site, values in parts:
+        total.index_add_(0, site.channels, values[site.positions])
+    return total
+
+
+def rows(site: Site, values: Tensor, otherwise: float) -> Tensor:
+    """A value for each of the layer's outputs, shaped to multiply its weight, from one for each channel (size,)."""
+    weight = site.layer.weight
+    spread = values.new_full((weight.shape[0],), otherwise)
+    spread[site.positions] = values[site.channels]
+    return spread.view(-1, *[1] * (weight.dim() - 1))

@@ -1,0 +1,117 @@
+"""Reduces a network of the user's own: silences the channels below a threshold and removes them exactly."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.errors import UsageError
+from benchmark.networks.measure import logits, macs, parameters
+from benchmark.removal.exact import Removal, remove_silent
+from benchmark.removal.groups import Net, check_removable, find_groups
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """A reduced network of the user's, and what the reduction did."""
+
+    removal: Removal
+    change: float  # largest relative |Δlogit| that silencing itself caused, before anything was removed
+    parameters: tuple[int, int]  # before and after
+    macs: tuple[int, int]
+
+
+def build_network(factory: str, checkpoint: str | Path | None = None) -> nn.Module:
+    """What `MODULE:FUNCTION`, called without arguments, returns, with the weights of a checkpoint (a state dict).
+
+    MODULE is imported from the working directory or the environment. Raises UsageError if there is no such function, it
+    returns no module, or the checkpoint does not fit.
+    """
+    location, _, name = factory.partition(":")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        function = getattr(importlib.import_module(location), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageError(f"{factory!r} is no MODULE:FUNCTION that can be imported: {error}") from None
+    network = function()
+    if not isinstance(network, nn.Module):
+        raise UsageError(f"{factory} returns a {type(network).__name__}, not a torch.nn.Module")
+    if checkpoint is not None:
+        _load_checkpoint(network, Path(checkpoint))
+    return network
+
+
+def reduce_network(network: nn.Module, threshold: float, images: Tensor) -> Reduction:
+    """Removes every channel whose incoming weights have a 2-norm below `threshold` (ξ); leaves `network` as it is.
+
+    `images` (N × C × H × W) are what the removal is proven on. Raises UsageError if nothing can be removed exactly, no
+    channel is below the threshold, or all channels of a group are.
+    """
+    try:
+        silenced = copy.deepcopy(network).eval()
+        net = find_groups(silenced, images)
+        check_removable(net)
+        _silence(net, threshold)
+        removal = remove_silent(silenced, images)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    before, after = logits(network, images), logits(silenced, images)
+    return Reduction(
+        removal,
+        change=(after - before).abs().max().item() / (before.abs().max().item() or 1.0),
+        parameters=(parameters(network), parameters(removal.module)),
+        macs=(macs(network, images), macs(removal.module, images)),
+    )
+
+
+def _silence(net: Net, threshold: float) -> None:
+    norms = {group.name: group.incoming_norms() for group in net.groups}
+    least = min(n.min().item() for n in norms.values())
+    if not any((n < threshold).any() for n in norms.values()):
+        raise UsageError(f"no channel has an incoming norm below {threshold:g}; the smallest is {least:.3g}")
+    for group in net.groups:
+        doomed = norms[group.name] < threshold
+        if doomed.all():
+            largest = norms[group.name].max().item()
+            raise UsageError(
+                f"all {group.size} channels of {group.name} are below {threshold:g}; its largest norm is {largest:.3g}"
+            )
+        group.zero_incoming(doomed)
+
+
+def _load_checkpoint(network: nn.Module, checkpoint: Path) -> None:
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UsageError(f"checkpoint {checkpoint} does not exist") from None
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UsageError(f"checkpoint {checkpoint} is no file of plain weights: {reason}") from None
+    for key in ("state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict):
+        raise UsageError(f"checkpoint {checkpoint} holds a {type(state).__name__}, not a state dict")
+    _check_fit(network, checkpoint, state)
+    network.load_state_dict(state)
+
+
+def _check_fit(network: nn.Module, checkpoint: Path, state: dict[str, Tensor]) -> None:
+    own = network.state_dict()
+    faults = [f"{name} is missing" for name in own if name not in state]
+    faults += [f"{name} is not in the network" for name in state if name not in own]
+    faults += [
+        f"{name} has shape {tuple(state[name].shape)}, not {tuple(tensor.shape)}"
+        for name, tensor in own.items()
+        if name in state and getattr(state[name], "shape", None) != tensor.shape
+    ]
+    if faults:
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        raise UsageError(f"checkpoint {checkpoint} does not fit {type(network).__name__}: {faults[0]}{more}")

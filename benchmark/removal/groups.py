@@ -1,0 +1,205 @@
+"""Channel groups: the hidden channels that live and die together, with the weights that make and use them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmark.removal.labels import Trace, UntraceableError
+from benchmark.removal.operations import NORMS, convolution_groups
+from benchmark.removal.trace import trace
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a group's channels sit among a layer's outputs (`dim` 0) or inputs (1): `channels[i]` at `positions[i]`."""
+
+    name: str
+    layer: nn.Module
+    dim: int
+    channels: Tensor
+    positions: Tensor
+
+    def weights(self) -> Tensor:
+        """The layer's weight as positions × everything else, a view where the layout allows."""
+        if self.dim == 0:
+            return self.layer.weight.flatten(1)
+        by_group = self.layer.weight.unflatten(0, (convolution_groups(self.layer), -1))
+        return by_group.transpose(1, 2).flatten(0, 1).flatten(1)
+
+
+@dataclass(frozen=True)
+class ChannelGroup:
+    """Hidden channels of one width: one layer's outputs, or a residual stream's."""
+
+    name: str
+    size: int
+    writers: tuple[Site, ...]  # layers that produce the channels: their incoming weights
+    norms: tuple[Site, ...]  # batch norms on them
+    readers: tuple[Site, ...]  # layers that consume them: their outgoing weights
+
+    @property
+    def fan_in(self) -> int:
+        """Incoming weights per channel, |g| in the group lasso."""
+        return sum(site.weights().shape[1] for site in self.writers)
+
+    @property
+    def fan_out(self) -> int:
+        """Outgoing weights per channel."""
+        return sum(site.weights().shape[1] * len(site.positions) // self.size for site in self.readers)
+
+    @torch.no_grad()
+    def incoming_norms(self, p: float = 2) -> Tensor:
+        """‖w_k‖_p of every channel's incoming weights, without biases; shape (size,)."""
+        return self._norms(self.writers, p)
+
+    @torch.no_grad()
+    def outgoing_norms(self, p: float = 2) -> Tensor:
+        """‖·‖_p of every channel's outgoing weights; shape (size,)."""
+        return self._norms(self.readers, p)
+
+    @torch.no_grad()
+    def scales(self) -> Tensor:
+        """|γ| of every channel, summed over the norms on it; shape (size,). Raises ValueError without a norm."""
+        if not self.norms:
+            raise ValueError(f"group {self.name} has no batch norm, so its channels have no scale")
+        total = self.norms[0].layer.weight.new_zeros(self.size)
+        for site in self.norms:
+            total.index_add_(0, site.channels, site.layer.weight.abs()[site.positions])
+        return total
+
+    def _norms(self, sites: tuple[Site, ...], p: float) -> Tensor:
+        parts = [(site, torch.linalg.vector_norm(site.weights(), ord=p, dim=1)) for site in sites]
+        if len(parts) == 1 and len(parts[0][0].positions) == self.size:
+            site, norms = parts[0]
+            return torch.empty_like(norms[: self.size]).index_copy_(0, site.channels, norms[site.positions])
+        total = torch.zeros(self.size, dtype=parts[0][1].dtype, device=parts[0][1].device)
+        for site, norms in parts:
+            total.index_add_(0, site.channels, norms[site.positions] ** p)
+        return total ** (1 / p)
+
+    @torch.no_grad()
+    def scale_incoming(self, factors: Tensor) -> None:
+        """Multiplies each channel's incoming weights by its factor, in place; `factors` has shape (size,)."""
+        for site in self.writers:
+            scale = torch.ones(site.layer.weight.shape[0], dtype=factors.dtype, device=factors.device)
+            scale[site.positions] = factors[site.channels]
+            site.layer.weight.mul_(scale.view(-1, *[1] * (site.layer.weight.dim() - 1)))
+
+    @torch.no_grad()
+    def scale_outgoing(self, factors: Tensor) -> None:
+        """Multiplies each channel's outgoing weights by its factor, in place; `factors` has shape (size,)."""
+        for site in self.readers:
+            by_group = site.layer.weight.unflatten(0, (convolution_groups(site.layer), -1))
+            scale = factors.new_ones(by_group.shape[0] * by_group.shape[2])
+            scale[site.positions] = factors[site.channels]
+            by_group.mul_(scale.view(by_group.shape[0], 1, by_group.shape[2], *[1] * (by_group.dim() - 3)))
+
+    @torch.no_grad()
+    def zero_incoming(self, doomed: Tensor) -> None:
+        """Sets the incoming weights of the doomed channels (bool, shape (size,)) to zero, leaving what they emit."""
+        for site in self.writers:
+            site.layer.weight[site.positions[doomed[site.channels]]] = 0
+
+    @torch.no_grad()
+    def silence(self, doomed: Tensor) -> None:
+        """Sets all that makes the doomed channels to zero: incoming weights, biases, γ, β; they emit f(0)."""
+        self.zero_incoming(doomed)
+        for site in (*self.writers, *self.norms):
+            positions = site.positions[doomed[site.channels]]
+            for parameter in (site.layer.bias, site.layer.weight if site in self.norms else None):
+                if parameter is not None:
+                    parameter[positions] = 0
+
+
+@dataclass
+class Net:
+    """A network as methods see it: the module, its channel groups, and its layers' weights."""
+
+    module: nn.Module
+    groups: list[ChannelGroup]
+    kept_whole: dict[str, str] = field(default_factory=dict)  # hidden groups that cannot be removed from, and why
+    hidden_channels: int = 0
+
+    @property
+    def weights(self) -> list[nn.Parameter]:
+        """The weights of all linear and convolutional layers, the output layer's too; no biases, no norms."""
+        return [p for n, p in self.module.named_parameters() if n.endswith("weight") and p.dim() > 1]
+
+    @torch.no_grad()
+    def incoming_norms(self) -> Tensor:
+        """‖w_k‖₂ of every channel of every group, in order."""
+        return torch.cat([group.incoming_norms() for group in self.groups])
+
+
+def find_groups(module: nn.Module, example: Tensor) -> Net:
+    """The network's channel groups, found by tracing it on a batch; raises UntraceableError where that fails."""
+    return net_from_trace(module, trace(module, example))
+
+
+def net_from_trace(module: nn.Module, followed: Trace) -> Net:
+    """The network with its hidden channel groups; groups with a pinned channel are kept whole."""
+    groups = hidden_groups(followed)
+    kept_whole = reasons_to_keep(followed, groups)
+    removable = [_group(module, followed, name, ids) for name, ids in groups.items() if name not in kept_whole]
+    return Net(module, removable, kept_whole, sum(len(ids) for ids in groups.values()))
+
+
+def check_removable(net: Net) -> None:
+    """Raises UntraceableError, with the first layer's name and the reason, if no channel can be removed exactly."""
+    if net.groups:
+        return
+    kind = type(net.module).__name__
+    for name, reason in net.kept_whole.items():
+        raise UntraceableError(f"no channel of {kind} can be removed exactly: {name} is kept whole, because {reason}")
+    raise UntraceableError(f"no channel of {kind} can be removed: it has no hidden linear or convolutional layer")
+
+
+def reasons_to_keep(followed: Trace, groups: dict[str, np.ndarray]) -> dict[str, str]:
+    """By name the groups that cannot be removed from, and why."""
+    pinned = followed.pinned
+    reasons = {name: next((pinned[i] for i in ids.tolist() if i in pinned), None) for name, ids in groups.items()}
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def hidden_groups(followed: Trace) -> dict[str, np.ndarray]:
+    """The labels of every hidden group's channels, by the name of its first writer."""
+    groups: dict[str, np.ndarray] = {}
+    owner = np.full(followed.size, -1)
+    names: list[str] = []
+    for name in followed.reads:
+        ids = followed.writes[name]
+        if followed.outputs.issuperset(ids.tolist()):
+            continue
+        overlapping = [names[i] for i in np.unique(owner[ids]) if i >= 0]
+        joined = np.concatenate([*(groups[other] for other in overlapping), ids])
+        first, *others = overlapping or [name]
+        if not overlapping:
+            names.append(name)
+        for other in others:
+            del groups[other]
+        groups[first] = joined[np.sort(np.unique(joined, return_index=True)[1])]
+        owner[joined] = names.index(first)
+    return groups
+
+
+def _group(module: nn.Module, followed: Trace, name: str, ids: np.ndarray) -> ChannelGroup:
+    device = next(module.parameters()).device
+    place = {label: index for index, label in enumerate(ids.tolist())}
+
+    def sites(arrays: dict[str, np.ndarray], dim: int) -> list[Site]:
+        found = []
+        for layer, labels in arrays.items():
+            pairs = [(place[label], i) for i, label in enumerate(labels.tolist()) if label in place]
+            if pairs:
+                channels, positions = torch.tensor(pairs, device=device).T.contiguous()
+                found.append(Site(layer, module.get_submodule(layer), dim, channels, positions))
+        return found
+
+    written = sites(followed.writes, 0)
+    norms = tuple(site for site in written if isinstance(site.layer, NORMS))
+    writers = tuple(site for site in written if not isinstance(site.layer, NORMS))
+    return ChannelGroup(name, len(ids), writers, norms, tuple(sites(followed.reads, 1)))

@@ -1,0 +1,221 @@
+"""What every method must keep to, as checks that explain a failure in terms of the interface.
+
+They run whole trials on a simulated task, so a method passes only if the benchmark can use it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+
+from benchmark.data.load import Dataset, load
+from benchmark.experiment.record import Record
+from benchmark.experiment.trial import MethodSetting, Protocol, Task, Trial
+from benchmark.method.interface import Method, Real
+from benchmark.method.registry import check_metadata, get_method
+from benchmark.networks.build import build
+from benchmark.removal.groups import Net, find_groups
+from benchmark.runner.train import History, train
+from benchmark.runner.trial import explain, make_method, run, train_base
+
+TASK = Task(dataset="simulated", network="mlp", widths=(32,))
+PROTOCOL = Protocol(epochs=150, batch_size=8)
+LEARNS = 0.9  # validation accuracy at the weak end of the knob; chance is 0.25
+
+
+class ViolationError(AssertionError):
+    """A method breaks a rule of the interface; the message says which and how to keep it."""
+
+
+def check(name: str) -> dict[str, str | None]:
+    """What is wrong with a method, or None, by rule. Raises UsageError for an unknown method."""
+    get_method(name)
+    return {rule: check_rule(name, rule) for rule in CHECKS}
+
+
+def check_rule(name: str, rule: str) -> str | None:
+    """How a method breaks one of the `CHECKS`, or None."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        CHECKS[rule](name)
+    except ViolationError as violation:
+        return str(violation)
+    except Exception as error:  # the method's own code
+        return explain(error)
+    finally:
+        torch.set_num_threads(threads)
+    return None
+
+
+def simulated_trial(name: str, **hyperparameters: Any) -> Trial:
+    """A trial of the method on the simulated task."""
+
+    def setting(method: str, values: dict[str, Any]) -> MethodSetting:
+        kind = get_method(method)
+        return MethodSetting(method=method, version=kind.version, hyperparameters=kind.validate(values))
+
+    base = get_method(name).base
+    return Trial(
+        study="conformance", label=name, task=TASK, setting=setting(name, hyperparameters),
+        base=setting(base, {}) if base else None, protocol=PROTOCOL, seed=0,
+    )  # fmt: skip
+
+
+def _ends(name: str) -> tuple[float | None, float | None]:
+    """The knob's weakest default point, and the strongest value it accepts; None without a knob."""
+    method = get_method(name)
+    if method.knob is None:
+        return None, None
+    domain = method.space[method.knob]
+    return min(domain.grid), domain.high
+
+
+def _trial(name: str, knob: float | None) -> Trial:
+    return simulated_trial(name, **({} if knob is None else {get_method(name).knob: knob}))
+
+
+@cache
+def _base(name: str) -> Any:
+    trial = simulated_trial(name)
+    return train_base(trial) if trial.base else None
+
+
+def _fresh_run(name: str, knob: float | None) -> Record:
+    record = run(_trial(name, knob), _base(name))
+    if record.status not in ("ok", "collapsed"):
+        raise ViolationError(f"a trial with its knob at {knob} ended as {record.status}: {record.error}")
+    return record
+
+
+_run = cache(_fresh_run)
+
+
+def complete_metadata(name: str) -> None:
+    """Title, reference, knob and space are there and fit together, and a docstring card says what the method does."""
+    method = get_method(name)
+    try:
+        check_metadata(method)
+    except ValueError as error:
+        raise ViolationError(str(error)) from None
+    if method.knob is not None and len(getattr(method.space[method.knob], "grid", ())) < 2:
+        raise ViolationError(f"space[{method.knob!r}] needs a grid of at least two points: the knob's default sweep")
+
+
+def validated_hyperparameters(name: str) -> None:
+    """Unknown names and values out of range are refused with a ValueError."""
+    method = get_method(name)
+    wrong: list[dict[str, Any]] = [{"no_such_hyperparameter": 1}]
+    for key, domain in method.space.items():
+        wrong.append({key: domain.high * 2 + 1 if isinstance(domain, Real) else "no such option"})
+        wrong.append({key: None})
+    for values in wrong:
+        try:
+            method.validate(values)
+        except ValueError:
+            continue
+        raise ViolationError(f"validate accepted {values}: keep Method.validate, and bounds on every Real")
+
+
+def learns(name: str) -> None:
+    """At the weak end of its knob it learns the simulated task."""
+    weak, _ = _ends(name)
+    found = _run(name, weak).val_accuracy
+    if found < LEARNS:
+        raise ViolationError(
+            f"validation accuracy {found:.2f} with its knob at {weak}: under {LEARNS}, it does not learn"
+        )
+
+
+def knob_removes(name: str) -> None:
+    """The strong end of the knob removes more than the weak end; a method without a knob removes nothing."""
+    method = get_method(name)
+    weak, strong = (_run(name, end).weight_sparsity for end in _ends(name))
+    if method.knob is None and weak > 0:
+        raise ViolationError(f"it has no knob and yet removed {weak:.1%} of the weights")
+    if method.knob is not None and not strong > weak:
+        raise ViolationError(
+            f"{method.knob} at its strong end removed {strong:.1%} of the weights, at its weak end {weak:.1%}: "
+            "after training, `silence` must leave more zeros the stronger the knob"
+        )
+
+
+def same_seed_same_result(name: str) -> None:
+    """Two runs with equal seeds give equal records, whatever happens to global random state in between."""
+    first = _run(name, _ends(name)[0])
+    with torch.random.fork_rng(devices=[]):
+        torch.rand(1)
+        second = _fresh_run(name, _ends(name)[0])
+    for field in ("val_accuracy", "test_accuracy", "history", "channels_left", "threshold_sweep", "weight_sparsity"):
+        if getattr(first, field) != getattr(second, field):
+            raise ViolationError(f"{field} differs between two runs of one seed: draw from self.generator alone")
+
+
+def silence_keeps(name: str) -> None:
+    """`silence` keeps the network's shape and statistics and the data."""
+    method, net, data = _trained(name)
+    state = {key: tensor.clone() for key, tensor in net.module.state_dict().items()}
+    images, labels = data.pixels(data.train.images), data.train.labels.clone()
+    seen = images.clone()
+    method.silence(net, seen, labels)
+    if not torch.equal(seen, images) or not torch.equal(labels, data.train.labels):
+        raise ViolationError("`silence` changed the data it was given")
+    after = net.module.state_dict()
+    if {k: v.shape for k, v in after.items()} != {k: v.shape for k, v in state.items()}:
+        raise ViolationError(
+            "`silence` changed the network's shape: set parameters to zero, the benchmark removes them"
+        )
+    buffers = {key for key, _ in net.module.named_buffers()}
+    for key, before in state.items():
+        if key in buffers and not torch.equal(before, after[key]):
+            raise ViolationError(f"`silence` changed the statistic {key}: evaluate without training mode")
+
+
+def gradients_stay_finite(name: str) -> None:
+    """After training at the strong end every parameter and gradient is finite."""
+    _, net, _ = _trained(name)
+    for key, parameter in net.module.named_parameters():
+        for kind, tensor in (("parameter", parameter), ("gradient", parameter.grad)):
+            if tensor is not None and not torch.isfinite(tensor).all():
+                raise ViolationError(
+                    f"the {kind} of {key} is not finite after training: guard divisions by a norm of zero"
+                )
+
+
+def survives_zero_strength(name: str) -> None:
+    """With the knob at zero, where its domain has it, a trial runs and learns."""
+    method = get_method(name)
+    domain = method.space.get(method.knob)
+    if isinstance(domain, Real) and domain.low == 0:
+        found = _run(name, 0.0).val_accuracy
+        if found < LEARNS:
+            raise ViolationError(f"with {method.knob} = 0 validation accuracy is {found:.2f}: zero must mean no effect")
+
+
+def _trained(name: str) -> tuple[Method, Net, Dataset]:
+    """The method with the strongest knob and its network, trained, before it silences anything."""
+    trial = _trial(name, _ends(name)[1])
+    data = load(TASK.dataset, PROTOCOL.validation_share, PROTOCOL.test_share, PROTOCOL.split_seed)
+    module = build(TASK.network, data.shape, data.classes, seed=trial.seed, widths=TASK.widths)
+    net, method = find_groups(module, data.pixels(data.validation.images[:8])), make_method(trial.setting, trial.seed)
+    first, last = trial.stages
+    if trial.base is not None:
+        net.module.load_state_dict(_base(name)[0])
+    if first < last:
+        train(net, method, data, PROTOCOL, trial.seed, range(first, last), History())
+    return method, net, data
+
+
+CHECKS: dict[str, Callable[[str], None]] = {
+    "metadata is complete": complete_metadata,
+    "hyperparameters are validated": validated_hyperparameters,
+    "learns the simulated task": learns,
+    "the knob removes": knob_removes,
+    "same seed, same result": same_seed_same_result,
+    "silence keeps shape, statistics and data": silence_keeps,
+    "gradients stay finite": gradients_stay_finite,
+    "survives zero strength": survives_zero_strength,
+}

@@ -1,0 +1,149 @@
+"""What the interactive Pareto figure shows, as JSON can hold it, with the styles of benchmark.figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.markers import MarkerStyle
+
+from benchmark.analysis.pareto import attained, mean_interval
+from benchmark.analysis.tables import CONTROL, MEASURED, controls
+from benchmark.figures.marks import collect_corners
+from benchmark.figures.pareto import AXES
+from benchmark.figures.style import style
+
+X = {**AXES, "latency_saved": "latency saved (%), taken beside other trials"}
+DRAWN = 2000  # trials of a task that the interactive figure draws at most
+BELOW = 10.0  # accuracy points below dense that it shows at first
+SYMBOLS = {
+    "o": "circle", "s": "square", "D": "diamond", "^": "triangle-up", "v": "triangle-down", "P": "cross", "*": "star",
+    "X": "x", "<": "triangle-left", ">": "triangle-right", "p": "pentagon",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure of a page. `plots` has one plot for each task, or for each "task/method label" with `by_method`."""
+
+    name: str
+    alt: str
+    plots: dict[str, dict[str, Any]] = field(repr=False)
+    by_method: bool = False
+
+
+def color(label: str) -> str:
+    """A method's colour; the control's is grey."""
+    return "#808080" if label == CONTROL else mpl.colors.to_hex(style(label)[0])
+
+
+def swatch(label: str) -> str:
+    """A method's marker as the points of an SVG polygon within −1 and 1."""
+    marker = MarkerStyle("o" if label == CONTROL else style(label)[1])
+    path = marker.get_path().transformed(marker.get_transform())
+    points = path.to_polygons()[0]
+    return " ".join(f"{x:.2f},{-y:.2f}" for x, y in points / np.abs(points).max())
+
+
+def methods(records: pd.DataFrame) -> list[dict[str, str]]:
+    """The methods in the legend's order, with their looks."""
+    found = records.drop_duplicates("label")
+    return [
+        {"label": m.label, "title": m.title, "color": color(m.label), "swatch": swatch(m.label)}
+        | {"symbol": "circle" if m.label == CONTROL else SYMBOLS[style(m.label)[1]]}
+        for m in found.itertuples()
+    ]
+
+
+def pareto(records: pd.DataFrame, surfaces: pd.DataFrame) -> dict[str, Any]:
+    """All that the interactive figure shows: by task its trials, its dense control and, by axis, what seeds attain."""
+    axes = [kind for kind in X if records[kind].notna().any()] or list(X)[:1]
+    tasks = {}
+    for task, group in records.groupby("task", sort=False):
+        mine = surfaces[surfaces.task == task]
+        tasks[task] = {
+            "dense": _control(group),
+            "trials": _trials(group, axes),
+            "lines": {kind: _lines(mine[mine.axis == kind]) for kind in axes},
+        }
+    return {"axes": {kind: X[kind] for kind in axes}, "tasks": tasks, "below": BELOW}
+
+
+def all_corners(records: pd.DataFrame) -> pd.DataFrame:
+    """The corners of every method's attainment surfaces, in %, on every task and axis; exact, never thinned."""
+    parts = []
+    for task, group in records.groupby("task", sort=False):
+        for kind in X:
+            if group[kind].notna().any():
+                parts.append(collect_corners(group, kind).assign(task=task, axis=kind))
+    names = ["task", "axis", "label", "title", "mark", "x", "y"]
+    return pd.concat(parts, ignore_index=True)[names] if parts else pd.DataFrame(columns=names)
+
+
+def _control(group: pd.DataFrame) -> dict[str, float | int | None]:
+    return {k: number(v) for k, v in vars(mean_interval(100 * controls(group).test_accuracy)).items()}
+
+
+def _trials(group: pd.DataFrame, axes: list[str]) -> dict[str, Any]:
+    measured = group[group.status.isin(MEASURED)]
+    step = max(1, -(-len(measured) // DRAWN))
+    shown = measured.iloc[::step]
+    texts, places = np.unique(shown[["hyperparameters", "channels_left"]].to_numpy(str), return_inverse=True)
+    places = places.reshape(-1, 2)
+    return {
+        "count": len(measured),
+        "texts": texts.tolist(),
+        "hyperparameters": places[:, 0].tolist(),
+        "left": places[:, 1].tolist(),
+        "key": shown.key.str[:12].tolist(),
+        **{name: shown[name].tolist() for name in ("label", "seed", "status")},
+        "y": _percent(shown.test_accuracy),
+        "validation": _percent(shown.val_accuracy),
+        "x": {kind: _percent(shown[kind]) for kind in axes},
+    }
+
+
+def _lines(surfaces: pd.DataFrame) -> dict[str, Any]:
+    found = {}
+    for label, group in surfaces.groupby("label", sort=False):
+        marks = {m.removeprefix("attained by "): g[["x", "y"]].to_numpy(float) for m, g in group.groupby("mark")}
+        one, half, everyone = (marks.get(mark, np.empty((0, 2))) for mark in ("one", "half", "all"))
+        if len(half):
+            found[label] = {"half": _rounded(half), "band": _rounded(_band(one, everyone))}
+    return found
+
+
+def _band(one: np.ndarray, everyone: np.ndarray) -> np.ndarray:
+    """The outline of what lies between two surfaces, as far as both reach."""
+    start = min(0.0, *one[:, 0], *everyone[:, 0])
+    grid = np.unique(np.concatenate([[start], one[:, 0], everyone[:, 0]]))
+    high, low = attained(one, grid), attained(everyone, grid)
+    both = ~np.isnan(high) & ~np.isnan(low)
+    grid, high, low = grid[both], high[both], low[both]
+    if len(grid) < 2:
+        return np.empty((0, 2))
+    x = np.repeat(grid, 2)[1:-1]
+    top, bottom = np.repeat(high[1:], 2), np.repeat(low[1:], 2)
+    return np.concatenate([np.column_stack([x, top]), np.column_stack([x, bottom])[::-1]])
+
+
+def _percent(column: pd.Series) -> list[float | None]:
+    return values(100 * column)
+
+
+def values(column: pd.Series) -> list[Any]:
+    return [number(value) for value in column.tolist()]
+
+
+def number(value: Any) -> Any:
+    """JSON has no NaN; four decimals are more than a screen shows."""
+    if isinstance(value, float):
+        return None if np.isnan(value) else round(value, 4)
+    return value
+
+
+def _rounded(points: np.ndarray) -> list[list[float]]:
+    return [column.round(4).tolist() for column in points.T]

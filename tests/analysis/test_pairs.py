@@ -1,0 +1,227 @@
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from benchmark.analysis import pairs as statistics
+from benchmark.errors import UsageError
+from benchmark.site import comparisons
+from tests.support.frames import DENSE, NAN, frame, rows
+
+COUNTS = st.lists(st.integers(-5, 5), min_size=2, max_size=9)  # differences in images, so that ties are common
+METHOD = [
+    *rows("implicit", [(1, 0.96, 0.91, 0.5), (2, 0.95, 0.90, 0.8), (3, 0.94, 0.99, 0.92)], seed=0),
+    *rows("implicit", [(1, 0.94, 0.93, 0.1), (2, 0.95, 0.88, 0.7), (3, 0.90, 0.50, 0.8)], seed=1),
+]
+RIVAL = [
+    *rows("rival", [(1, 0.90, 0.80, 0.6), (2, 0.80, 0.70, 0.95)], seed=0),
+    *rows("rival", [(1, 0.90, 0.84, 0.6), (2, 0.80, 0.60, 0.78)], seed=1),
+]
+
+
+def generator():
+    return np.random.default_rng(1)
+
+
+def chosen(*parts):
+    return statistics.at_sparsity(frame(DENSE, *parts))
+
+
+def test_at_each_sparsity_the_point_that_validates_best_is_shown_on_test():
+    table = chosen(METHOD)
+    got = {(r.seed, r.sparsity): r.test_accuracy for r in table.itertuples()}
+    assert got == pytest.approx(
+        {(0, 0.5): 0.91, (0, 0.75): 0.90, (0, 0.9): 0.99, (1, 0.5): 0.88, (1, 0.75): 0.50, (1, 0.9): NAN}, nan_ok=True
+    )
+    assert list(table.key) == [f"implicit-{k}" for k in ("0-0", "0-1", "0-2", "1-1", "1-2")] + [""]
+    assert set(table.label) == {"implicit"}  # dense is no method
+
+
+def test_failed_points_reach_nothing_and_ties_go_to_the_smaller_network():
+    failed = rows("m", [(1, 0.99, 0.99, 0.9)], status="failed")
+    tied = rows("m", [(2, 0.9, 0.7, 0.6), (3, 0.9, 0.6, 0.7)])
+    table = chosen(failed, tied).set_index("sparsity")
+    assert table.test_accuracy[0.5] == 0.6
+    assert np.isnan(table.test_accuracy[0.9])
+    assert len(chosen(rows("m", [(1, NAN, NAN, NAN)], status="crashed"))) == 3
+
+
+def test_tables_do_not_depend_on_the_order_of_rows():
+    forwards = frame(DENSE, METHOD, RIVAL)
+    backwards = forwards.iloc[::-1]
+    one, two = (statistics.at_sparsity(f) for f in (forwards, backwards))
+    same = {"check_like": True, "check_exact": True}
+    for first, second, by in (
+        (one, two, ["label", "seed", "sparsity"]),
+        (statistics.compare_methods(one), statistics.compare_methods(two), ["label", "sparsity"]),
+        (statistics.hypervolumes(forwards), statistics.hypervolumes(backwards), ["label"]),
+    ):
+        first, second = (table.sort_values(by, ignore_index=True) for table in (first, second))
+        pd.testing.assert_frame_equal(first, second, **same)
+
+
+def test_methods_are_compared_over_the_pairs_that_both_reach():
+    table = statistics.compare_methods(chosen(METHOD, RIVAL)).set_index("sparsity")
+    assert dict(table.n) == {0.5: 2, 0.75: 2, 0.9: 1}
+    assert set(table.slots) == {2}
+    assert table.difference[0.5] == pytest.approx((-0.11 - 0.04) / 2)
+    assert table.difference[0.9] == pytest.approx(0.70 - 0.99)
+    expected = stats.ttest_rel([0.70, 0.60], [0.90, 0.50]).confidence_interval(0.95)
+    assert (table.low[0.75], table.high[0.75]) == pytest.approx(tuple(expected))
+    assert table.effect[0.5] == pytest.approx(-0.075 / np.std([0.11, 0.04], ddof=1))
+    assert np.isnan(table.p[0.9])
+    assert np.isnan(table.low[0.9])
+    assert table.smallest_p[0.5] == 0.5
+
+
+def test_two_tasks_give_a_pair_for_each_task_and_seed():
+    there = [{**r, "task": "u"} for r in METHOD + RIVAL]
+    table = statistics.compare_methods(chosen(METHOD, RIVAL, there)).set_index("sparsity")
+    assert dict(table.n) == {0.5: 4, 0.75: 4, 0.9: 2}
+
+
+def test_equal_methods_differ_by_nothing():
+    same = [{**r, "label": "twin", "title": "Twin"} for r in METHOD]
+    table = statistics.compare_methods(chosen(METHOD, same))
+    assert set(table.difference) == {0.0}
+    assert set(table.p.dropna()) == {1.0}
+    assert table.effect.isna().all()
+
+
+def test_an_unknown_reference_is_named():
+    with pytest.raises(UsageError, match="unknown reference method 'implicti'; did you mean 'implicit'"):
+        statistics.compare_methods(chosen(METHOD), "implicti")
+
+
+@settings(deadline=None)
+@given(COUNTS)
+def test_sign_flip_equals_counting_all_flips(counts):
+    differences = np.array(counts) / 360
+    flips = np.array(list(itertools.product([1, -1], repeat=len(counts))))
+    sums = (flips * np.array(counts)).sum(axis=1)  # integers: no rounding
+    expected = np.mean(np.abs(sums) >= abs(sum(counts)))
+    assert statistics.sign_flip(differences, generator()) == pytest.approx(expected)
+    assert statistics.sign_flip(-differences, generator()) == pytest.approx(expected)
+    assert statistics.sign_flip(differences[::-1], generator()) == pytest.approx(expected)
+    assert expected >= 2 / 2 ** len(counts)
+
+
+def test_all_pairs_alike_give_the_smallest_p_and_one_pair_none():
+    assert statistics.sign_flip([0.1, 0.2, 0.3], generator()) == 0.25
+    assert np.isnan(statistics.sign_flip([0.1], generator()))
+
+
+@pytest.mark.parametrize("n", [2, 5, 13, 20])
+def test_the_smallest_p_is_what_equal_pairs_give(n):
+    assert statistics.smallest_p(n) == pytest.approx(statistics.sign_flip(np.linspace(1, 2, n), generator()), rel=1e-6)
+
+
+def test_many_pairs_are_sampled_near_the_normal_limit():
+    differences = np.random.default_rng(0).normal(0.4, 1, 40)
+    limit = 2 * stats.norm.sf(abs(differences.sum()) / np.sqrt((differences**2).sum()))
+    assert statistics.sign_flip(differences, generator()) == pytest.approx(limit, abs=0.01)
+
+
+def test_holm_of_a_worked_example():
+    found = statistics.holm([0.01, 0.04, NAN, 0.03, 0.005])
+    assert found == pytest.approx([0.03, 0.06, NAN, 0.06, 0.02], nan_ok=True)
+    assert statistics.holm([]).size == 0
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.randoms())
+def test_holm_rejects_what_the_step_down_procedure_rejects(p, random):
+    corrected = statistics.holm(p)
+    assert (corrected >= p).all()
+    assert (corrected <= 1).all()
+    assert (np.diff(corrected[np.argsort(p, kind="stable")]) >= 0).all()
+    order = random.sample(range(len(p)), len(p))
+    assert np.array_equal(statistics.holm(np.array(p)[order]), corrected[order])
+    for level in (0.011, 0.0503, 0.207):
+        rejected, going = set(), True
+        for rank, place in enumerate(sorted(range(len(p)), key=p.__getitem__)):
+            going = going and p[place] * (len(p) - rank) <= level
+            if going:
+                rejected.add(place)
+        assert set(np.flatnonzero(corrected <= level)) == rejected
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=6))
+def test_bootstrap_of_few_seeds_equals_counting_multisets(values):
+    found = statistics.bootstrap(values, generator())
+    means = sorted(sum(draw) / len(values) for draw in itertools.product(sorted(values), repeat=len(values)))
+    tail = int(np.ceil(0.025 * len(means))) - 1  # the least mean that 2.5 % of the resamples do not exceed
+    assert found.low == pytest.approx(means[tail], abs=1e-9)
+    assert found.high == pytest.approx(means[len(means) - 1 - tail], abs=1e-9)
+    assert min(values) - 1e-12 <= found.low <= found.mean + 1e-12
+    assert found == statistics.bootstrap(values[::-1], generator())
+
+
+def test_bootstrap_of_many_seeds_is_near_the_normal_interval_and_of_one_is_none():
+    values = np.random.default_rng(0).normal(0.9, 0.01, 50)
+    found = statistics.bootstrap(values, generator())
+    half = 1.96 * values.std() / np.sqrt(50)
+    assert (found.low, found.high) == pytest.approx((values.mean() - half, values.mean() + half), abs=half / 10)
+    assert found == statistics.bootstrap(values[::-1], generator())
+    one = statistics.bootstrap([0.5], generator())
+    assert (one.mean, one.n) == (0.5, 1)
+    assert np.isnan(one.low)
+
+
+def test_hypervolume_of_each_method_is_that_of_its_validation_fronts():
+    table = statistics.hypervolumes(frame(DENSE, METHOD)).iloc[0]
+    first = 0.99 * 0.92  # its third point dominates on test; all three are on the front on validation
+    second = 0.88 * 0.7 + 0.50 * 0.1  # its first point validates below the second: not on the front
+    assert (table.hypervolume, table.n) == (pytest.approx((first + second) / 2), 2)
+    assert (table.low, table.high) == pytest.approx((second, first))
+
+
+def test_texts_say_n_what_is_not_reached_and_what_few_pairs_cannot_show():
+    table = chosen(METHOD, RIVAL)
+    cells, note = comparisons.sparsity_texts(table)
+    assert list(cells.columns) == ["task", "method", "≥ 50 % removed", "≥ 75 % removed", "≥ 90 % removed"]
+    assert cells.iloc[0, 4] == "99.0 (1 of 2)"
+    assert cells.iloc[0, 2] == "89.5 ± 19.1 (2 of 2)"
+    poor = comparisons.sparsity_texts(chosen(rows("m", [(1, 0.9, 0.9, 0.6)])))[0]
+    assert list(poor.iloc[0, 2:]) == ["90.0 (1 of 1)", "not reached", "not reached"]
+    cells, note = comparisons.comparison_texts(statistics.compare_methods(table))
+    assert list(cells.pairs) == ["2 of 2", "2 of 2", "1 of 2"]
+    assert list(cells.p) == ["0.500", "1.000", "–"]
+    assert "no comparison in this table can be significant at 0.05" in note
+    assert "6 pairs for one test, 7 for 2" in note
+    cells, note = comparisons.hypervolume_texts(statistics.hypervolumes(frame(METHOD)))
+    assert cells["95 % bootstrap interval"][0] == "0.666 to 0.911"
+    assert "2: 50 %" in note
+
+
+@pytest.mark.parametrize(
+    ("seeds", "words"),
+    [
+        (3, "best case here being 0.250: no comparison"),
+        (6, "0.031, and after the correction for 2 tests 0.062: no comparison in this table can be significant"),
+        (7, "best case here being 0.016."),
+    ],
+)
+def test_the_note_says_what_so_many_pairs_can_show(seeds, words):
+    both = [rows(label, [(1, 0.9, 0.9, 0.8)], seed=s) for label in ("implicit", "m") for s in range(seeds)]
+    assert words in comparisons.comparison_texts(statistics.compare_methods(chosen(*both)))[1]
+
+
+@pytest.mark.parametrize(("tests", "pairs"), [(1, 6), (15, 10), (2, 7)])
+def test_pairs_needed_are_the_least_that_suffice(tests, pairs):
+    assert statistics.pairs_needed(tests) == pairs
+    assert tests * 2 / 2**pairs <= 0.05 < tests * 2 / 2 ** (pairs - 1)
+
+
+def test_a_study_without_results_gives_empty_tables():
+    nothing = frame(rows("implicit", [(1, NAN, NAN, NAN)], status="failed"))
+    assert statistics.hypervolumes(nothing).hypervolume.tolist() == [0]
+    table = statistics.at_sparsity(nothing)
+    assert set(comparisons.sparsity_texts(table)[0].iloc[0, 2:]) == {"not reached"}
+    cells, note = comparisons.comparison_texts(statistics.compare_methods(table))
+    assert cells.empty
+    assert "nothing is tested" in note

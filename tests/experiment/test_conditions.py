@@ -1,0 +1,390 @@
+"""Conditions of sparsity: what a study makes of its factors."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from benchmark.analysis import conditions as conditions_table
+from benchmark.analysis import tables
+from benchmark.cli.main import app
+from benchmark.errors import UsageError
+from benchmark.experiment.record import Store
+from benchmark.experiment.study import load_study
+from benchmark.figures import conditions as conditions_figures
+from benchmark.figures.heatmap import draw_heatmap
+from benchmark.method.registry import get_method
+from benchmark.paper.bundle import write_paper
+from tests.conftest import TINY
+from tests.support.made_records import result
+
+FIGURES = ("heatmap", "norms", "epochs", "thresholds")
+CONDITIONS = """
+[conditions]
+of = "steady"
+crossed = ["optimizer", "activation"]
+
+[conditions.factors.optimizer]
+adam = {}
+sgd = {optimizer = "sgd", learning_rate = 0.1}
+
+[conditions.factors.activation]
+relu = {}
+tanh = {activation = "tanh"}
+
+[conditions.factors.penalty]
+none = {strength = 0.0}
+L1 = {method = "l1", strength = 0.001}
+
+[conditions.factors."batch size"]
+32 = {batch_size = 32}
+"""
+STUDY = TINY.partition("[methods.implicit]")[0] + '[methods.steady]\nmethod = "implicit"\nstrength = 0.1\n' + CONDITIONS
+
+
+def load(tmp_path, text=STUDY):
+    path = tmp_path / "conditioned.toml"
+    path.write_text(text)
+    return load_study(str(path))
+
+
+def test_each_condition_differs_from_the_setting_in_what_it_names_and_in_nothing_else(tmp_path):
+    trials = {t.label: t for t in load(tmp_path).trials() if t.seed == 0}
+    assert set(trials) == {
+        "dense", "steady", "optimizer: sgd", "activation: tanh", "penalty: none", "penalty: L1", "batch size: 32",
+        "optimizer: sgd, activation: tanh",
+    }  # fmt: skip
+    alone = load(tmp_path, STUDY.replace('crossed = ["optimizer", "activation"]', ""))
+    assert {t.label for t in alone.trials()} == set(trials) - {"optimizer: sgd, activation: tanh"}
+    steady = trials["steady"]
+    sgd = {**steady.setting.hyperparameters, "optimizer": "sgd", "learning_rate": 0.1}
+    both = trials["optimizer: sgd, activation: tanh"]
+    assert trials["optimizer: sgd"].setting.hyperparameters == both.setting.hyperparameters == sgd
+    assert both.task == trials["activation: tanh"].task == steady.task.model_copy(update={"activation": "tanh"})
+    assert trials["batch size: 32"].protocol == steady.protocol.model_copy(update={"batch_size": 32})
+    assert trials["penalty: none"].setting.hyperparameters["strength"] == 0
+    assert trials["penalty: L1"].setting.method == "l1"
+    for label, trial in trials.items():
+        assert trial.task == steady.task or "activation" in label
+        assert trial.protocol == steady.protocol or "batch size" in label
+    assert len({t.key for t in trials.values()}) == len(trials)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('of = "steady"', 'of = "unsteady"', "'unsteady', which is none"),
+        ('crossed = ["optimizer", "activation"]', 'crossed = ["optimizer"]', "takes two factors"),
+        ('crossed = ["optimizer", "activation"]', 'crossed = ["optimizer", "norm"]', "the factor 'norm'"),
+        ('activation = "tanh"', 'activation = "tahn"', "did you mean 'tanh'"),
+        ("batch_size = 32", "batch_size = 1", "greater than or equal to 2"),
+        ('optimizer = "sgd"', 'optimiser = "sgd"', "did you mean 'optimizer'"),
+        ("none = {strength = 0.0}", "same = {strength = 0.1}", "repeats a point of [methods.steady]"),
+        ("strength = 0.1\n", "strength = 0.1\ntask = {widths = [4]}\n", "which all methods share"),
+    ],
+)
+def test_a_bad_condition_is_one_clear_line(tmp_path, old, new, message):
+    assert old in STUDY
+    with pytest.raises(UsageError) as error:
+        load(tmp_path, STUDY.replace(old, new)).trials()
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_epsilon_is_the_optimisers_own_unless_it_is_set():
+    method = get_method("implicit")
+    net = type("Net", (), {"module": torch.nn.Linear(2, 2)})()
+    assert "epsilon" not in method.validate({})
+    for setting, expected in (({}, 1e-8), ({"optimizer": "adagrad"}, 1e-10), ({"epsilon": 1e-3}, 1e-3)):
+        optimizer = method(torch.Generator(), **setting).configure_optimizer(net)
+        assert optimizer.param_groups[0]["eps"] == expected
+
+
+def test_what_a_method_leaves_to_the_library_is_never_sampled(tmp_path):
+    plan = load(tmp_path, TINY.replace("seeds =", 'sampler = "random"\nsamples = 3\nseeds ='))
+    assert plan.space("implicit").keys() == {"strength", "threshold", "optimizer", "learning_rate"}
+    assert all("epsilon" not in t.setting.hyperparameters for t in plan.trials())
+
+
+def test_a_level_that_restates_the_setting_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"repeats a point of \[methods.steady\]"):
+        load(tmp_path, STUDY.replace("relu = {}", 'relu = {activation = "relu"}')).trials()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("strength = 0.1\n", "strength = [0.1, 0.2]\n", "has 2 points for its knob 'strength'"),
+        (
+            "widths = [8]\n",
+            'widths = [8]\n[[tasks]]\ndataset = "digits"\nnetwork = "mlp"\n',
+            "conditions are of one task",
+        ),
+        ("tanh = {activation", "tanh = {learning_rate = 0.2, activation", "both change 'learning_rate'"),
+        ('sgd = {optimizer = "sgd"', 'sgd = {method = "l1"', "one changes the method"),
+    ],
+)
+def test_what_could_pool_or_mislabel_conditions_is_refused(tmp_path, old, new, words):
+    assert old in STUDY
+    with pytest.raises(UsageError, match=words):
+        load(tmp_path, STUDY.replace(old, new, 1)).trials()
+
+
+def made_up(study):
+    """A record for every trial, whose numbers say which label it is of: the third has 3 % of everything, and so on."""
+    labels = list(study.tables)
+    records = []
+    for trial in study.trials():
+        share = labels.index(trial.label) / 100
+        sweep = {**dict.fromkeys(("1e-15", "1e-08", "1e-04", "1e-02"), share), "1e-01": 1.0}
+        histogram = {f"{-20 + labels.index(trial.label)}.00": 3, "1.75": 1}
+        own = {
+            "threshold_sweep": sweep,
+            "norm_histogram": histogram,
+            "weight_sparsity": 0.99,
+            "channel_sparsity": share,
+        }
+        records.append(result(trial, **own, test_accuracy=0.9 + share / 10, history={"silent": [0.5, share]}))
+    return records
+
+
+def test_every_mark_stands_where_its_label_says(tmp_path):
+    study = load(tmp_path)
+    records, labels = made_up(study), list(study.tables)
+    single, crossed = levels_of(study, records)
+    figure, _, _ = draw_heatmap(study, crossed)
+    panel = figure.axes[0]
+    rows, columns = (
+        [tick.get_text() for tick in ticks] for ticks in (panel.get_yticklabels(), panel.get_xticklabels())
+    )
+    colours = panel.collections[0].get_array().reshape(len(rows), len(columns))
+    texts = {text.get_position(): text.get_text() for text in panel.texts}
+    for (y, optimizer), (x, activation) in itertools.product(enumerate(rows), enumerate(columns)):
+        place = labels.index(study.conditions.label(optimizer=optimizer, activation=activation))
+        assert colours[y, x] == pytest.approx(place)
+        assert texts[x + 0.5, y + 0.5] == f"{place} %\n({90 + place / 10:.1f})"
+    figure, _, _ = conditions_figures.draw_lines(single, conditions_figures._by_epoch, "epoch", "%")
+    for panel in titled(figure):
+        for line, name in zip(panel.get_lines(), texts_of(panel.get_legend().get_texts()), strict=True):
+            place = labels.index(study.conditions.label(**{panel.get_title(): name}))
+            assert line.get_ydata().tolist() == pytest.approx([50, place])
+    figure, _, _ = conditions_figures.draw_histograms(single)
+    for panel in titled(figure):
+        for y, (name, patch) in enumerate(zip(texts_of(panel.get_yticklabels()), panel.patches, strict=True)):
+            values, edges, baseline = patch.get_data()
+            heights = values - baseline
+            assert baseline == y
+            place = labels.index(study.conditions.label(**{panel.get_title(): name}))
+            assert edges[np.argmax(heights)] == -20 + place
+            assert (edges[-1], heights[-1]) == (2.0, pytest.approx(0.3))  # a quarter of all is a third of the highest
+
+
+def levels_of(study, records):
+    """The records by level of one factor, and by levels of both crossed ones."""
+    levels = conditions_table.by_level(study, records)
+    single = {level: own for level, own in levels.items() if level[0] in study.conditions.factors}
+    return single, {level: own for level, own in levels.items() if level not in single}
+
+
+def test_the_heat_map_and_the_table_round_alike(tmp_path):
+    """Both show the same digits, also where a mean lies between two of them."""
+    study = load(tmp_path)
+    accuracies = {0: 0.9, 1: 0.903}  # 100 × their mean is a little less than the mean of 100 × them
+    records = [r.model_copy(update={"test_accuracy": accuracies[r.seed]}) for r in made_up(study)]
+    _, crossed = levels_of(study, records)
+    _, cells, _ = draw_heatmap(study, crossed)
+    table = conditions_table.summarise(study, records)
+    expected = table[table.factor == "optimizer × activation"]["test accuracy"]
+    assert cells.accuracy.tolist() == [100 * interval.mean for interval in expected]
+
+
+def titled(figure):
+    return [panel for panel in figure.axes if panel.get_title()]
+
+
+def texts_of(artists):
+    return [artist.get_text() for artist in artists]
+
+
+def test_cells_tell_failures_from_what_was_not_run(tmp_path):
+    study = load(tmp_path)
+    every = made_up(study)
+    lost, half, gone = "optimizer: sgd", "activation: tanh", "optimizer: sgd, activation: tanh"
+    records = [
+        failure_of(r) if r.label == lost or (r.label, r.seed) == (half, 1) else r for r in every if r.label != gone
+    ]
+    single, crossed = levels_of(study, records)
+    figure, points, _ = draw_heatmap(study, crossed)
+    texts = texts_of(figure.axes[0].texts)
+    assert texts[1].endswith("n = 1\n1 failed")
+    assert texts[2:] == ["2 failed", "–"]
+    assert points.failed.tolist() == [0, 1, 2, 0]
+    _, _, text = conditions_figures.draw_histograms(single)
+    assert "n = 0 to 2 seeds (3 trials failed)" in text
+
+
+def failure_of(record):
+    return record.model_copy(update={"status": "failed", "test_accuracy": None, "threshold_sweep": {}})
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A conditions study that was run and drawn, with its records."""
+    folder = tmp_path_factory.mktemp("conditions")
+    study = load(folder)
+    path = str(folder / "conditioned.toml")
+    for command in (["run", path, "--in-process"], ["plot", path]):
+        result = CliRunner().invoke(app, [*command, "--results", str(folder)], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+    results = folder / "conditioned"
+    return study, study.own(Store(results).load()), results
+
+
+def test_the_table_has_a_row_for_each_level_with_the_records_own_numbers(made):
+    study, records, results = made
+    table = conditions_table.summarise(study, records)
+    assert list(table.factor.unique()) == ["optimizer", "activation", "penalty", "batch size", "optimizer × activation"]
+    assert len(table) == 2 + 2 + 2 + 1 + 4
+    assert set(table.n) == {2}
+    sgd = [r for r in records if r.label == "optimizer: sgd"]
+    row = table[(table.factor == "optimizer") & (table.level == "sgd")].iloc[0]
+    assert row["test accuracy"].mean == pytest.approx(np.mean([r.test_accuracy for r in sgd]))
+    assert row["‖w‖ < 1e-1"].mean == pytest.approx(np.mean([r.threshold_sweep["1e-01"] for r in sgd]))
+    assert row["never active"].mean == pytest.approx(np.mean([r.never_active for r in sgd]))
+    unchanged = table[(table.factor == "activation") & (table.level == "relu")].iloc[0]
+    assert unchanged["test accuracy"] == table.iloc[0]["test accuracy"]
+    assert "± is the 95 % t interval over n seeds" in (results / "table.md").read_text()
+
+
+def test_failed_trials_are_counted_and_give_no_numbers(made):
+    study, records, _ = made
+    failing = [
+        r.model_copy(update={"status": "failed", "test_accuracy": None}) if r.label == "penalty: none" else r
+        for r in records
+    ]
+    row = conditions_table.summarise(study, failing).set_index("level").loc["none"]
+    assert (row.n, row.failed) == (0, 2)
+    assert np.isnan(row["test accuracy"].mean)
+
+
+def test_every_figure_is_drawn_from_what_the_records_hold(made):
+    _, records, results = made
+    figures = results / "figures"
+    assert {p.name for p in figures.iterdir()} == {
+        f"conditions-{name}.{suffix}"
+        for name in ("norms", "epochs", "thresholds", "heatmap")
+        for suffix in ("png", "pdf", "svg", "csv")
+    }
+    heat = pd.read_csv(figures / "conditions-heatmap.csv").set_index(["optimizer", "activation"])
+    both = [r for r in records if r.label == "optimizer: sgd, activation: tanh"]
+    assert heat.loc[("sgd", "tanh"), "keys"] == " ".join(r.key[:12] for r in both)
+    assert heat.loc[("sgd", "tanh"), "accuracy"] == pytest.approx(100 * np.mean([r.test_accuracy for r in both]))
+    norms = pd.read_csv(figures / "conditions-norms.csv")
+    assert norms.groupby(["factor", "level"]).share.sum().to_numpy() == pytest.approx(1)
+    epochs = pd.read_csv(figures / "conditions-epochs.csv")
+    assert set(epochs.x) == {1, 2, 3, 4}
+    thresholds = pd.read_csv(figures / "conditions-thresholds.csv")
+    one = thresholds[(thresholds.level == "sgd") & (thresholds.seed == 0)]
+    mine = next(r for r in records if r.label == "optimizer: sgd" and r.seed == 0)
+    assert set(one["keys"]) == {mine.key[:12]}
+    assert one.y.to_numpy() == pytest.approx([100 * v for v in mine.threshold_sweep.values()])
+
+
+def test_figures_are_drawn_where_conditions_have_no_record_yet(made, tmp_path):
+    study, records, _ = made
+    few = [r for r in records if r.label in ("steady", "optimizer: sgd") and r.seed == 0]
+    assert len(conditions_figures.draw_all(study, few, tmp_path)) == 16
+    alone = study.model_copy(update={"conditions": study.conditions.model_copy(update={"crossed": []})})
+    assert len(conditions_figures.draw_all(alone, few, tmp_path / "alone")) == 12
+    assert pd.read_csv(tmp_path / "conditions-heatmap.csv").n.sum() == 2
+
+
+def test_norms_beyond_the_axis_are_in_the_end_bins(made):
+    record = made[1][0].model_copy(
+        update={"norm_histogram": {"-inf": 1, "-39.75": 2, "-20.00": 3, "1.75": 4, "7.00": 5}}
+    )
+    shares = conditions_figures._shares([record])
+    assert shares[0] == pytest.approx(6 / 15)
+    assert shares[-1] == pytest.approx(9 / 15)
+
+
+def test_a_conditions_study_has_a_page_that_its_records_verify(made, tmp_path):
+    _, _, results = made
+    study = str(results.parent / "conditioned.toml")
+    site = tmp_path / "site"
+    for command in (
+        ["publish", study, "--results", str(results.parent), "--out", str(site)],
+        ["verify", str(site)],
+    ):
+        result = CliRunner().invoke(app, command, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+    page = (site / "conditioned" / "index.html").read_text()
+    assert "Conditions of sparsity" in page
+    assert "Settings: 8, seeds: 2." in page
+    assert page.count('<details class="card">') == 3  # dense, implicit and l1, not one for each setting
+    assert "optimizer × activation" in page
+    for name in ("heatmap", "norms", "epochs", "thresholds"):
+        assert f"figures/conditions-{name}.svg" in page
+        drawn = site / "conditioned" / "figures" / f"conditions-{name}.csv"
+        assert drawn.read_bytes() == (results / "figures" / f"conditions-{name}.csv").read_bytes()
+    assert "figures/conditions-heatmap.svg" in (site / "index.html").read_text()
+
+
+@pytest.fixture
+def paper(made, tmp_path):
+    """What is written for a paper, by name."""
+    study, records, _ = made
+    frame = tables.frame(records, {label: study.legend(label) for label in study.tables})
+    return {path.name: path for path in write_paper(study, records, frame, tmp_path)}
+
+
+def test_a_paper_takes_figures_tables_and_references(paper):
+    figures = {f"conditions-{name}.{suffix}" for name in FIGURES for suffix in ("png", "pdf", "svg", "csv")}
+    assert set(paper) == figures | {"figures.tex", "figures.json", "tables.tex", "tables.md", "references.bib"}
+    latex = paper["tables.tex"].read_text()
+    assert latex.count(r"\begin{tabular}") == latex.count("n seeds") == 5
+    assert "tanh" in latex
+    assert "yaguchi2018adam" in paper["references.bib"].read_text()
+    environments = paper["figures.tex"].read_text()
+    assert [f"{{conditions-{name}.pdf}}" in environments for name in FIGURES] == [True] * 4
+    assert environments.count("n = 2 seeds") == 4
+
+
+def test_every_mark_names_the_records_that_it_can_be_recomputed_from(made, paper):
+    by_key = {record.key: record for record in made[1]}
+    told = json.loads(paper["figures.json"].read_text())
+    marks = {name: told[f"conditions-{name}"]["marks"] for name in FIGURES}
+    assert [len(marks[name]) for name in FIGURES] == [4, 7, 14, 14]
+    for mark in marks["heatmap"]:
+        mine = [by_key[key] for key in mark["keys"]]
+        assert len(mine) == mark["n"] == 2
+        assert mark["sparsity"] == pytest.approx(100 * np.mean([r.threshold_sweep["1e-15"] for r in mine]))
+        assert {r.task.activation for r in mine} == {mark["activation"]}
+    for mark in marks["norms"]:
+        mine = [by_key[key] for key in mark["keys"]]
+        assert mark["n"] == len(mine) == len({r.seed for r in mine}) == 2
+        assert {r.label for r in mine} == {label_of(made[0], mark)}
+        found = {edge: share for edge, share in zip(mark["log10 norm"], mark["share"], strict=True) if share}
+        counts = Counter()
+        for edge, count in (pair for record in mine for pair in record.norm_histogram.items()):
+            counts[max(float(edge), -20.0)] += count
+        assert found == {edge: pytest.approx(count / counts.total()) for edge, count in counts.items()}
+    for name, values in (
+        ("epochs", lambda r: r.history["silent"]),
+        ("thresholds", lambda r: r.threshold_sweep.values()),
+    ):
+        for mark in marks[name]:
+            (record,) = (by_key[key] for key in mark["keys"])
+            assert (record.seed, record.label) == (mark["seed"], label_of(made[0], mark))
+            assert mark["y"] == pytest.approx([100 * float(value) for value in values(record)], abs=1e-4)
+
+
+def label_of(study, mark):
+    return study.conditions.label(**{mark["factor"]: mark["level"]})

@@ -1,0 +1,240 @@
+from collections import Counter
+
+import pytest
+
+from benchmark.errors import UsageError
+from benchmark.experiment.record import Record, describe
+from benchmark.experiment.study import load_study, study_names
+from benchmark.experiment.trial import MethodSetting, Protocol, Task, trial_key
+from tests.conftest import TINY
+from tests.support.made_records import result
+
+
+def write(tmp_path, text):
+    path = tmp_path / "s.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_golden_key():
+    """The key of a trial may change only together with SCHEMA or a method's version."""
+    key = trial_key(
+        1,
+        Task(dataset="digits", network="mlp", widths=(256,)),
+        MethodSetting(method="implicit", version=1, hyperparameters={"strength": 0.001, "optimizer": "adam"}),
+        None,
+        Protocol(epochs=200),
+        0,
+    )
+    assert key == "9cbe4f02b2c080eb764bd9d463f053b55fb1133bb09473983279f3d2fa2d2d9f"
+
+
+def test_key_depends_on_all_that_determines_the_result(tiny):
+    trial = load_study(str(tiny)).trials()[2]
+    changes = [
+        {"seed": 7},
+        {"task": trial.task.model_copy(update={"activation": "tanh"})},
+        {"task": trial.task.model_copy(update={"augment": "flip"})},
+        {"protocol": trial.protocol.model_copy(update={"epochs": 5})},
+        {"setting": trial.setting.model_copy(update={"version": 2})},
+        {"setting": trial.setting.model_copy(update={"hyperparameters": {"strength": 0.5}})},
+        {"base": trial.setting},
+    ]
+    keys = {trial.model_copy(update=change).key for change in changes}
+    assert len(keys | {trial.key}) == len(changes) + 1
+    assert trial.model_copy(update={"label": "other", "study": "other"}).key == trial.key
+
+
+def test_plan_is_deterministic_and_complete(tiny):
+    plan = load_study(str(tiny))
+    keys = [t.key for t in plan.trials()]
+    assert keys == [t.key for t in load_study(str(tiny)).trials()]
+    assert len(set(keys)) == len(keys) == 2 * (1 + 2 + 2)
+
+
+def test_every_study_of_the_suite_loads():
+    assert {"digits", "smoke"} <= set(study_names())
+    for name in study_names():
+        assert len(load_study(name).remaining([], retry_failed=False)) == load_study(name).size > 0
+
+
+def test_every_study_has_a_dense_control_and_enough_seeds():
+    for name in study_names():
+        study = load_study(name)
+        assert "dense" in study.methods
+        assert len(study.seeds) >= 3 or name == "smoke"
+
+
+def test_methods_have_equally_many_knob_points():
+    for name in study_names():
+        counts = {}
+        for point in load_study(name).remaining([], retry_failed=False):
+            if point.label != "dense":
+                counts.setdefault((point.task.name, point.seed, point.label), []).append(point)
+        assert len({len(points) for points in counts.values()}) == 1, name
+
+
+def test_budget_is_equal_for_all(tiny):
+    for trial in load_study(str(tiny)).trials():
+        base_end, train_end = trial.stages
+        assert 0 <= base_end <= train_end <= trial.protocol.epochs
+        assert (train_end < trial.protocol.epochs) == (trial.setting.method == "magnitude_filter")
+
+
+def test_base_takes_the_settings_of_the_study(tmp_path):
+    path = write(tmp_path, TINY.replace("[methods.dense]", "[methods.dense]\nlearning_rate = 0.05"))
+    bases = [t.base for t in load_study(path).trials() if t.base]
+    assert bases
+    assert {b.hyperparameters["learning_rate"] for b in bases} == {0.05}
+
+
+def test_legends_are_the_methods_unless_the_study_has_another(tmp_path):
+    text = TINY.replace(
+        "[methods.implicit]",
+        '[methods.slow]\nmethod = "implicit"\n[methods.sgd]\nmethod = "implicit"\n'
+        'title = "SGD + L2"\noptimizer = "sgd"\n[methods.implicit]',
+    )
+    plan = load_study(write(tmp_path, text))
+    assert [plan.legend(label) for label in plan.methods] == [
+        "Dense", "Adam + L2 (implicit) (slow)", "SGD + L2", "Adam + L2 (implicit)", "Filter magnitude"
+    ]  # fmt: skip
+    assert "title" not in plan.setting("sgd", {}).hyperparameters
+
+
+def test_schedule_halves_every_quarter():
+    protocol = Protocol(epochs=8)
+    assert [protocol.learning_rate_factor(e) for e in range(8)] == [1, 1, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125]
+
+
+def sampled(tmp_path, sampler, samples, text=TINY):
+    text = text.replace("seeds =", f'sampler = "{sampler}"\nsamples = {samples}\nseeds =')
+    return load_study(write(tmp_path, text))
+
+
+def test_samples_of_another_version_protocol_or_fixed_value_are_not_the_studys(tmp_path):
+    plan = sampled(tmp_path, "optuna", 1, TINY.replace("[methods.implicit]", "[methods.implicit]\nthreshold = 0.01"))
+    (slot, *_) = (slot for slot in plan.slots() if slot.label == "implicit")
+    record = result(plan.trial(slot, plan.setting("implicit", {})))
+    setting, protocol = record.setting, record.protocol
+    other = {**setting.hyperparameters, "threshold": 0.1}
+    strays = [
+        record.model_copy(update={"setting": setting.model_copy(update={"version": setting.version + 1})}),
+        record.model_copy(update={"setting": setting.model_copy(update={"hyperparameters": other})}),
+        record.model_copy(update={"protocol": protocol.model_copy(update={"epochs": 5})}),
+        record.model_copy(update={"base": setting}),
+        record.model_copy(update={"label": "gone"}),
+    ]
+    assert plan.own([*strays, record]) == [record]
+
+
+def test_what_a_study_lacks_is_told_by_method(tiny):
+    plan = load_study(str(tiny))
+    records = [result(trial) for trial in plan.trials()]
+    assert plan.unfinished(records) == ""
+    lacking = [r for r in records if r.label == "dense" or r.seed == 0][1:]
+    assert plan.unfinished(lacking) == (
+        " Unfinished: 5 of 10 trials have no record yet (Adam + L2 (implicit) 2, Filter magnitude 2, Dense 1)."
+    )
+
+
+def test_random_samples_are_equally_many_distinct_and_reproducible(tmp_path):
+    plan = sampled(tmp_path, "random", 5)
+    trials = plan.trials()
+    counts = Counter((t.label, t.seed) for t in trials)
+    assert set(counts.values()) == {5}
+    assert len(counts) == 3 * 2
+    assert len({t.key for t in trials}) == len(trials) == plan.size
+    assert [t.key for t in sampled(tmp_path, "random", 5).trials()] == [t.key for t in trials]
+    assert {t.key for t in trials} < {t.key for t in sampled(tmp_path, "random", 6).trials()}
+
+
+def test_samples_stay_in_the_given_range_and_leave_what_the_table_fixes(tmp_path):
+    fixed = TINY.replace("strength = [0.001, 0.1]", "strength = [0.001, 0.1]\nlearning_rate = 0.05")
+    plan = sampled(tmp_path, "random", 20, fixed)
+    values = [t.setting.hyperparameters for t in plan.trials() if t.label == "implicit"]
+    assert all(0.001 <= v["strength"] <= 0.1 for v in values)
+    assert {v["learning_rate"] for v in values} == {0.05}
+    assert len({v["optimizer"] for v in values}) > 3
+    assert len({t.base.model_dump_json() for t in plan.trials() if t.base}) == 1
+
+
+def test_a_search_has_slots_for_what_is_missing(tmp_path):
+    plan = sampled(tmp_path, "optuna", 3)
+    assert plan.trials() == []
+    assert plan.size == 18
+    todo = plan.remaining([], retry_failed=False)
+    assert len(todo) == 18
+    assert len(set(todo[:6])) == 6
+    slot = todo[0]
+    made = [Record(**describe(plan.trial(slot, plan.setting(slot.label, {}))), status="ok")] * 4
+    assert len(plan.own(made)) == 3
+    left = plan.remaining(made, retry_failed=False)
+    assert len(left) == 15
+    assert slot not in left
+
+
+def test_remaining_is_what_has_no_record(tiny):
+    plan = load_study(str(tiny))
+    trials = plan.trials()
+    statuses = ["ok", "failed", "diverged"]
+    records = [Record(**describe(t), status=s) for t, s in zip(trials, statuses, strict=False)]
+    assert plan.remaining(records, retry_failed=False) == trials[3:]
+    assert plan.remaining(records, retry_failed=True) == [trials[1], *trials[3:]]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("epochs = 4", "epoch = 4", ["epochs"]),
+        ("epochs = 4", "epochs = 0", ["protocol.epochs", "greater than or equal to 1"]),
+        ("epochs = 4", "epochs = 'four'", ["protocol.epochs", "valid integer"]),
+        ("epochs = 4", "epochs = 4\nlearning_rate = 1", ["unknown key 'learning_rate'"]),
+        ("seeds = [0, 1]", "seeds = []", ["seeds"]),
+        ("seeds = [0, 1]", "seeds = [0, 0]", ["seed 0 is there twice"]),
+        ("seeds = [0, 1]", "seed = [0, 1]", ["'seed'", "did you mean 'seeds'"]),
+        ('"simulated"', '"digit"', ["unknown dataset 'digit'", "did you mean 'digits'"]),
+        ('"mlp"', '"mpl"', ["unknown network 'mpl'", "did you mean 'mlp'"]),
+        ("widths = [8]", "widths = [0]", ["widths"]),
+        ("widths = [8]", 'activation = "rellu"', ["unknown activation 'rellu'", "did you mean 'relu'"]),
+        ("widths = [8]", "width = [8]", ["unknown key 'width'", "did you mean 'widths'"]),
+        ("[methods.implicit]", "[methods.implict]", ["unknown method 'implict'", "did you mean 'implicit'"]),
+        ("strength = [0.001, 0.1]", "strength = []", ["[methods.implicit]", "no point for its knob 'strength'"]),
+        ("strength = [0.001, 0.1]", "strenght = 0.1", ["unknown hyperparameter 'strenght'"]),
+        ("strength = [0.001, 0.1]", "strength = [-1.0]", ["strength = -1.0 is not a number from 0"]),
+        ("strength = [0.001, 0.1]", 'optimizer = "adamm"', ["optimizer = 'adamm' is not one of"]),
+        ("strength = [0.001, 0.1]", "strength = [0.1, 0.1]", ["knob point twice"]),
+        (
+            "[methods.implicit]",
+            '[methods.again]\nmethod = "dense"\n[methods.implicit]',
+            ["repeats a point of [methods.dense]"],
+        ),
+        ("[methods.implicit]", "[methods.dense]\n[methods.implicit]", ["cannot be read"]),
+        ("seeds =", 'sampler = "optuna"\nseeds =', ["need the key 'samples'"]),
+        ("seeds =", "samples = 3\nseeds =", ["grid has none"]),
+        ("seeds =", 'sampler = "sobol"\nsamples = 3\nseeds =', ["sampler", "'grid', 'random' or 'optuna'"]),
+        ("title", 'name = "../elsewhere"\ntitle', ["unknown key 'name'"]),
+        ("title", "title =", ["cannot be read"]),
+        ('title = "Tiny"', "", ["the key 'title' is missing"]),
+    ],
+)
+def test_bad_study_gets_one_clear_line(tmp_path, old, new, words):
+    assert old in TINY
+    with pytest.raises(UsageError) as caught:
+        load_study(write(tmp_path, TINY.replace(old, new, 1))).trials()
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def test_mnist_has_the_point_that_the_paper_is_held_against():
+    points = [t.setting.hyperparameters for t in load_study("mnist").trials() if t.label == "implicit"]
+    assert {(p["optimizer"], p["learning_rate"]) for p in points} == {("adam", 0.001)}
+    assert 0.001 in {p["strength"] for p in points}
+
+
+def test_unknown_study_gets_the_nearest():
+    with pytest.raises(UsageError, match="did you mean 'digits'"):
+        load_study("digit")
+    with pytest.raises(UsageError, match="does not exist"):
+        load_study("nowhere.toml")

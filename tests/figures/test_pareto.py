@@ -1,0 +1,102 @@
+import csv
+
+import matplotlib as mpl
+import pytest
+
+from benchmark.figures import pareto
+from benchmark.method.registry import registry
+from tests.support.frames import DENSE, NAN, frame, rows
+
+METHOD = [
+    *rows("m", [(1, 0.96, 0.91, 0.1), (2, 0.95, 0.90, 0.5), (3, 0.94, 0.10, 0.9)], seed=0),
+    *rows("m", [(1, 0.96, 0.93, 0.1), (2, 0.95, 0.88, 0.7), (3, 0.90, 0.50, 0.9)], seed=1),
+]
+FAILED = rows("bad", [(1, NAN, NAN, NAN)], status="failed") + rows("bad", [(2, 0.1, 0.1, 0.99)], status="collapsed")
+
+
+def draw(records, kind="param_sparsity"):
+    return pareto.draw_pareto(records, kind, "title")
+
+
+def test_every_trial_is_a_mark_with_its_key():
+    records = frame(DENSE, METHOD, FAILED)
+    _, marks = draw(records)
+    trials = marks[marks.mark == "trial"]
+    assert set(trials.key) == set(records.key[records.status != "failed"])
+    assert sorted(trials[trials.label == "m"].y) == pytest.approx([10, 50, 88, 90, 91, 93])
+
+
+def test_the_front_is_chosen_on_validation_and_drawn_on_test():
+    # the second point is better on test and worse on validation: it is drawn as a trial, and is on no front
+    records = frame(DENSE, rows("m", [(1, 0.9, 0.8, 0.5), (2, 0.8, 0.9, 0.5)]))
+    _, marks = draw(records)
+    assert marks[marks.mark == "attained by half"][["x", "y"]].to_numpy().tolist() == [[50.0, 80.0]]
+
+
+def test_failures_are_counted_in_the_legend():
+    figure, _ = draw(frame(DENSE, METHOD, FAILED))
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "Bad\n(1 collapsed, 1 failed of 2)" in texts
+    assert "M" in texts
+    assert any(text.startswith("Dense") for text in texts)
+
+
+def test_failures_of_the_dense_control_are_in_the_caption():
+    assert "95 % t interval." in pareto.caption(frame(DENSE, METHOD))
+    lost = rows("dense", [(0, NAN, NAN, NAN)], status="failed")
+    assert "95 % t interval (1 failed of 1)." in pareto.caption(frame(lost, METHOD))
+    both = frame(DENSE, lost, METHOD)
+    assert f"95 % t interval (1 failed of {len(DENSE) + 1})." in pareto.caption(both)
+
+
+def test_axes_have_labels_with_units():
+    for kind, label in pareto.AXES.items():
+        figure, _ = draw(frame(DENSE, METHOD), kind)
+        assert figure.get_supxlabel() == label
+        assert "(%)" in label
+        assert figure.get_supylabel() == "test accuracy (%)"
+
+
+def test_points_far_below_dense_stay_visible():
+    figure, _ = draw(frame(DENSE, METHOD))
+    main, below = figure.axes
+    assert below.get_ylim()[0] <= 10
+    assert below.get_ylim()[1] == main.get_ylim()[0]
+
+
+def test_many_methods_have_a_panel_each_and_low_points_stay_visible():
+    many = [rows(f"m{i}", [(1, 0.96, 0.91, 0.1), (2, 0.9, 0.10, 0.9)]) for i in range(12)]
+    figure, marks = draw(frame(DENSE, *many))
+    panels = [panel for panel in figure.axes if panel.axison]
+    assert [panel.get_title() for panel in panels] == [f"M{i}" for i in range(12)]
+    assert (marks.mark == "trial").sum() == 12 * 2 + len(DENSE)
+    for panel in panels:
+        triangles = panel.collections[-1].get_offsets()
+        assert triangles[:, 0].tolist() == [90.0]
+        assert panel.get_ylim()[0] < triangles[0, 1]
+
+
+@pytest.mark.parametrize(
+    "records",
+    [frame(DENSE), frame(METHOD), frame(METHOD[:1]), frame(FAILED), frame(FAILED[:1]), frame(DENSE[:1], METHOD[:3])],
+    ids=["dense", "no dense", "one record", "bad", "only failed", "one seed"],
+)
+def test_any_records_can_be_drawn(records, tmp_path):
+    made = pareto.draw_all(records, "title", tmp_path)
+    assert len(made) == 4 * 4
+    assert all(path.stat().st_size > 0 for path in made)
+
+
+def test_files_hold_the_points_and_repeat_byte_by_byte(tmp_path):
+    records = frame(DENSE, METHOD)
+    first, second = (pareto.draw_all(records, "title", tmp_path / name) for name in "ab")
+    assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
+    with next(p for p in first if p.suffix == ".csv").open() as file:
+        assert sum(row["mark"] == "trial" for row in csv.DictReader(file)) == len(records)
+
+
+def test_styles_are_stable_and_distinct():
+    labels = [*registry().methods, "somebody_elses"]
+    styles = {label: pareto.style(label) for label in labels if label != "dense"}
+    assert len(set(styles.values())) == len(styles)
+    assert pareto.style("implicit") == (mpl.colors.to_rgb("#0173b2"), "o")

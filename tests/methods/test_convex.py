@@ -1,0 +1,118 @@
+"""On a convex least-squares problem every convex penalty, however it is optimised, reaches scikit-learn's solution."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import Lasso, MultiTaskLasso
+from torch import Tensor, nn
+
+from baselines.d_gating import DGating
+from baselines.group_lasso import GroupLasso
+from baselines.l1 import L1
+from baselines.proximal_adam import ProximalAdam
+from baselines.spred import Spred
+from benchmark.method import Method
+from benchmark.removal.groups import ChannelGroup, Net, Site
+
+SAMPLES, FEATURES, TARGETS = 60, 12, 3
+STRENGTH = 0.15
+
+
+@pytest.fixture(scope="module")
+def problem() -> tuple[Tensor, Tensor]:
+    """Inputs and targets that a third of the features explain."""
+    random = np.random.default_rng(0)
+    inputs = random.standard_normal((SAMPLES, FEATURES))
+    truth = random.standard_normal((FEATURES, TARGETS)) * (np.arange(FEATURES) % 3 == 0)[:, None]
+    targets = inputs @ truth + 0.1 * random.standard_normal((SAMPLES, TARGETS))
+    return torch.from_numpy(inputs), torch.from_numpy(targets)
+
+
+def solve(method: Method, problem: tuple[Tensor, Tensor], steps: int, decay: float = 1.0) -> np.ndarray:
+    """The features × targets matrix W that the method finds for ‖Y − XW‖² / 2n; each row of W is a group."""
+    inputs, targets = problem
+    torch.manual_seed(0)
+    layer = nn.Linear(TARGETS, FEATURES, bias=False).double()
+    everyone = torch.arange(FEATURES)
+    net = Net(layer, [ChannelGroup("", FEATURES, (Site("", layer, 0, everyone, everyone),), (), ())])
+    gram, moment = inputs.T @ inputs / SAMPLES, inputs.T @ targets / SAMPLES
+    method.prepare(net, steps)
+    optimizer = method.configure_optimizer(net)
+    for _ in range(steps):
+        layer.weight.grad = gram @ layer.weight.detach() - moment
+        method.after_backward(net)
+        optimizer.step()
+        method.after_step(net, optimizer.param_groups[0]["lr"])
+        for group in optimizer.param_groups:
+            group["lr"] *= decay
+    return layer.weight.detach().numpy()
+
+
+def method_of(kind: type[Method], **hyperparameters) -> Method:
+    return kind(torch.Generator(), **hyperparameters)
+
+
+@pytest.fixture(scope="module")
+def lasso(problem) -> np.ndarray:
+    inputs, targets = (part.numpy() for part in problem)
+    found = Lasso(alpha=STRENGTH, fit_intercept=False, tol=1e-12, max_iter=100000).fit(inputs, targets)
+    assert 0.3 < (found.coef_ == 0).mean() < 0.9, "the problem must have zero and nonzero weights"
+    return found.coef_.T
+
+
+@pytest.fixture(scope="module")
+def group_lasso(problem) -> np.ndarray:
+    inputs, targets = (part.numpy() for part in problem)
+    found = MultiTaskLasso(alpha=STRENGTH, fit_intercept=False, tol=1e-12, max_iter=100000).fit(inputs, targets)
+    zero = (found.coef_.T == 0).all(1)
+    assert 3 <= zero.sum() <= 9, "the problem must have zero and nonzero groups"
+    return found.coef_.T
+
+
+def test_l1_reaches_the_lasso(problem, lasso):
+    found = solve(method_of(L1, strength=STRENGTH, optimizer="sgd", learning_rate=0.2), problem, 600)
+    np.testing.assert_allclose(found, lasso, atol=1e-8)
+    np.testing.assert_array_equal(found == 0, lasso == 0)
+
+
+def test_l1_by_its_subgradient_reaches_the_lasso_but_no_zero(problem, lasso):
+    method = method_of(L1, strength=STRENGTH, form="subgradient", optimizer="adam", learning_rate=0.02)
+    found = solve(method, problem, 3000, decay=0.997)
+    np.testing.assert_allclose(found, lasso, atol=1e-3)
+    assert not (found == 0).any()
+
+
+def test_spred_reaches_the_lasso(problem, lasso):
+    found = solve(method_of(Spred, strength=STRENGTH, optimizer="momentum", learning_rate=0.02), problem, 8000)
+    np.testing.assert_allclose(found, lasso, atol=1e-6)
+
+
+def test_group_lasso_reaches_the_group_lasso(problem, group_lasso):
+    strength = STRENGTH / TARGETS**0.5  # its factor √|g|
+    found = solve(method_of(GroupLasso, strength=strength, optimizer="sgd", learning_rate=0.2), problem, 600)
+    np.testing.assert_allclose(found, group_lasso, atol=1e-8)
+    np.testing.assert_array_equal(found == 0, group_lasso == 0)
+
+
+def test_proximal_adam_reaches_the_group_lasso(problem, group_lasso):
+    method = method_of(ProximalAdam, strength=STRENGTH / TARGETS**0.5, learning_rate=0.02)
+    found = solve(method, problem, 3000, decay=0.998)
+    np.testing.assert_allclose(found, group_lasso, atol=1e-4)
+    np.testing.assert_array_equal(found == 0, group_lasso == 0)
+
+
+def test_d_gating_of_depth_two_reaches_the_group_lasso(problem, group_lasso):
+    found = solve(method_of(DGating, strength=STRENGTH, optimizer="momentum", learning_rate=0.02), problem, 8000)
+    np.testing.assert_allclose(found, group_lasso, atol=1e-6)
+
+
+def test_d_gating_of_depth_three_is_stationary_for_its_own_penalty(problem):
+    method = method_of(DGating, strength=STRENGTH, depth="3", optimizer="momentum", learning_rate=0.02)
+    weights = torch.from_numpy(solve(method, problem, 8000))
+    alive = weights.norm(dim=1) > 1e-3
+    assert 0 < alive.sum() < FEATURES
+    weights.requires_grad_()
+    inputs, targets = problem
+    loss = (targets - inputs @ weights).square().sum() / (2 * SAMPLES)
+    (loss + STRENGTH * (weights.norm(dim=1)[alive] ** (2 / 3)).sum()).backward()
+    assert weights.grad[alive].abs().max() < 1e-6

@@ -1,0 +1,94 @@
+"""Parameters, multiply-accumulates, latency and memory, against other counts of the same."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmark.networks import measure
+from benchmark.networks.build import build
+from benchmark.networks.latency import in_turns, latencies, peak_activation_memory
+
+
+@pytest.mark.parametrize(
+    "network", ["mlp", "vgg16", "resnet20", "torchvision:mobilenet_v2", "torchvision:resnext50_32x4d"]
+)
+def test_macs_are_half_of_torchs_flops(network):
+    module = build(network, (3, 32, 32), 10, seed=0)
+    image = torch.randn(1, 3, 32, 32)
+    with FlopCounterMode(display=False) as counter:
+        measure.logits(module, image)
+    assert measure.macs(module, image) == counter.get_total_flops() / 2
+
+
+def test_macs_of_a_linear_layer_count_its_positions():
+    assert measure.macs(nn.Linear(3, 5), torch.randn(2, 7, 3)) == 7 * 3 * 5
+
+
+def test_measuring_changes_neither_mode_nor_statistics_nor_seed():
+    module = build("lenet5", (1, 28, 28), 10, seed=0)
+    module[1].eval()
+    modes, state = [m.training for m in module.modules()], {k: v.clone() for k, v in module.state_dict().items()}
+    images, seed = torch.randn(4, 1, 28, 28), torch.get_rng_state()
+    measure.macs(module, images)
+    measure.accuracy(module, images, torch.zeros(4, dtype=torch.long))
+    peak_activation_memory(module, images)
+    latencies(module, (1, 28, 28), seconds=0.01)
+    assert [m.training for m in module.modules()] == modes
+    assert all(torch.equal(v, state[k]) for k, v in module.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), seed)
+
+
+def test_latency_is_measured_at_both_batches():
+    found = latencies(build("mlp", (1, 8, 8), 10, seed=0), (1, 8, 8), seconds=0.02)
+    assert {key.split(",")[0] for key in found} == {"batch 1", "batch 64"}
+    assert all(value > 0 for value in found.values())
+
+
+def test_peak_memory_is_the_input_and_the_two_tensors_of_the_widest_step():
+    module = nn.Sequential(nn.Linear(10, 100), nn.ReLU(), nn.Linear(100, 3))
+    assert peak_activation_memory(module, torch.randn(4, 10)) == 4 * 4 * (10 + 100 + 100)
+
+
+def test_a_channel_is_never_active_where_its_preactivation_is_positive_nowhere():
+    module = build("lenet5", (1, 28, 28), 10, seed=0)
+    with torch.no_grad():
+        module[1].weight[:5] = 0
+        module[1].bias[:5] = -1
+        module[1].weight[5], module[1].bias[5] = 0, 1
+        for norm in (module[5], module[10]):
+            norm.weight.fill_(0)
+            norm.bias.fill_(1)
+        module[10].bias[:10] = 0
+    images = torch.randn(measure.EVALUATION_BATCH + 3, 1, 28, 28)
+    before = measure.never_active(module, images.split(measure.EVALUATION_BATCH))
+    with torch.no_grad():
+        module[1].weight[5], module[1].bias[5] = 0, -1
+    assert before == pytest.approx(15 / 570)
+    assert measure.never_active(module, images.split(measure.EVALUATION_BATCH)) == pytest.approx(16 / 570)
+    assert measure.never_active(nn.Linear(3, 3), [torch.randn(2, 3)]) is None
+
+
+def test_one_activation_in_the_last_batch_makes_a_channel_active():
+    module = nn.Sequential(nn.Linear(1, 1, bias=False), nn.ReLU())
+    images = -torch.ones(measure.EVALUATION_BATCH + 1, 1)
+    module[0].weight.data.fill_(1)
+    assert measure.never_active(module, images.split(measure.EVALUATION_BATCH)) == 1
+    images[-1] = 1
+    assert measure.never_active(module, images.split(measure.EVALUATION_BATCH)) == 0
+
+
+def test_the_norm_histogram_has_a_bin_for_each_quarter_decade():
+    norms = torch.tensor([0.0, 0.0, 3e-40, 0.9999, 1.0, 1.7, 1.8, 2e-15, 11.0])
+    assert measure.norm_histogram(norms) == {
+        "-inf": 2, "-39.75": 1, "-14.75": 1, "-0.25": 1, "0.00": 2, "0.25": 1, "1.00": 1,
+    }  # fmt: skip
+
+
+def test_latencies_taken_in_turns_tell_a_slow_network_from_a_fast_one():
+    images = torch.randn(64, 1, 8, 8)
+    wide, narrow = (build("mlp", (1, 8, 8), 10, seed=0, widths=(width,)) for width in (4096, 16))
+    slow, fast = in_turns([wide, narrow], images, seconds=0.02)
+    assert slow > fast > 0

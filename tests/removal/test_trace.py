@@ -1,0 +1,160 @@
+"""What is followed through a network, and what pins channels instead of being guessed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.utils import prune
+
+from benchmark.removal.exact import remove_silent
+from benchmark.removal.groups import check_removable, find_groups
+from benchmark.removal.labels import UntraceableError
+from benchmark.removal.trace import trace
+
+
+class Wrapped(nn.Module):
+    """A first layer, an operation on its output, and a last layer."""
+
+    def __init__(self, operation, first: nn.Module, last: nn.Module):
+        super().__init__()
+        self.operation, self.first, self.last = operation, first, last
+
+    def forward(self, x):
+        return self.last(self.operation(self, self.first(x)))
+
+
+def conv(operation, positions: int = 16) -> nn.Module:
+    return Wrapped(operation, nn.Conv2d(1, 4, 3), nn.Linear(4 * positions, 2))
+
+
+IMAGES = torch.randn(3, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+
+
+def shuffle(_, x):
+    n, c, h, w = x.shape
+    return x.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w).flatten(1)
+
+
+FOLLOWED = {
+    "flatten": (lambda _, x: x.flatten(1), 16),
+    "torch.flatten": (lambda _, x: torch.flatten(x, 1), 16),
+    "view to -1": (lambda _, x: x.view(x.size(0), -1), 16),
+    "view to its own product": (lambda _, x: x.view(-1, x.shape[1] * x.shape[2] * x.shape[3]), 16),
+    "functional": (lambda _, x: F.adaptive_avg_pool2d(F.relu(x), 1).flatten(1), 1),
+    "mean": (lambda _, x: x.mean(dim=(-1, -2)), 1),
+    "means": (lambda _, x: x.mean(-1).mean(-1), 1),
+    "scalar": (lambda _, x: (2 * x + 1).flatten(1), 16),
+    "twice": (lambda _, x: (x * x).flatten(1), 16),
+    "permuted and back": (lambda _, x: x.permute(0, 2, 3, 1).transpose(1, 3).transpose(2, 3).flatten(1), 16),
+}
+PINNED = {
+    "a fixed view": (lambda _, x: x.view(-1, 64), 16, "view to a fixed size"),
+    "a fixed reshape": (lambda _, x: torch.reshape(x, (-1, 64)), 16, "reshape to a fixed size"),
+    "a shuffle": (shuffle, 16, "view to a fixed size"),
+    "chunks": (lambda _, x: torch.cat(x.chunk(2, 1)[::-1], 1).flatten(1), 16, "chunk has no rule"),
+    "an index": (lambda _, x: x[:, [1, 0, 3, 2]].flatten(1), 16, "getitem has no rule"),
+    "a softmax": (lambda _, x: x.softmax(1).flatten(1), 16, "softmax has no rule"),
+    "a sort": (lambda _, x: x.sort(1).values.flatten(1), 16, "sort has no rule"),
+    "a width as a number": (lambda _, x: (x * x.shape[1]).flatten(1), 16, "mul has no rule"),
+    "a bare pooling": (lambda _, x: F.max_pool2d(x.flatten(2), 2).flatten(1), 4, "max_pool2d has no rule"),
+    "a weight elsewhere": (lambda n, x: x.flatten(1) + n.first.weight.sum(), 16, "the weight of first is used outside"),
+}
+
+
+@pytest.mark.parametrize("name", FOLLOWED)
+def test_followed_operations_let_channels_go(name):
+    operation, positions = FOLLOWED[name]
+    network = conv(operation, positions).double()
+    network.first.weight.data[1] = 0
+    removal = remove_silent(network, IMAGES)
+    assert removal.channels_left == {"first": 3}
+    assert removal.deviation <= 1e-12
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_other_operations_pin_channels_and_say_why(name):
+    operation, positions, reason = PINNED[name]
+    network = conv(operation, positions).double()
+    network.first.weight.data[1], network.first.bias.data[1] = 0, 0
+    removal = remove_silent(network, IMAGES)
+    assert removal.channels_left == {"first": 4}
+    assert reason in removal.kept_whole["first"]
+    with pytest.raises(UntraceableError, match="no channel of Wrapped can be removed exactly: first is kept whole"):
+        check_removable(find_groups(network, IMAGES.double()))
+
+
+def parametrised(kind: str) -> nn.Module:
+    layer = nn.Conv2d(1, 4, 3)
+    if kind == "weight_norm":
+        return nn.utils.parametrizations.weight_norm(layer)
+    if kind == "mask":
+        return prune.identity(layer, "weight")
+    return layer
+
+
+@pytest.mark.parametrize("kind", ["weight_norm", "mask"])
+def test_a_computed_weight_is_left_alone(kind):
+    network = Wrapped(lambda _, x: x.flatten(1), parametrised(kind), nn.Linear(64, 2))
+    assert "first" not in trace(network, IMAGES).writes
+
+
+def test_layers_that_share_a_weight_are_left_whole():
+    network = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
+    network[2].weight = network[0].weight
+    assert find_groups(network, torch.randn(3, 4)).kept_whole == {
+        "0": "2 shares its weight with 0",
+        "2": "2 shares its weight with 0",
+    }
+
+
+def test_a_softmax_at_the_end_makes_no_hidden_group():
+    network = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2), nn.LogSoftmax(1))
+    net = find_groups(network, torch.randn(3, 4))
+    assert [group.name for group in net.groups] == ["0"]
+    assert net.kept_whole == {}
+
+
+def test_tracing_changes_neither_modes_nor_statistics_nor_seed():
+    class Dropped(nn.Sequential):
+        def forward(self, x):
+            return super().forward(F.dropout(x))
+
+    network = Dropped(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(64, 2))
+    network[1].eval()
+    state, seed = {k: v.clone() for k, v in network.state_dict().items()}, torch.get_rng_state()
+    trace(network, IMAGES)
+    assert [m.training for m in network] == [True, False, True, True]
+    assert network.training
+    assert torch.equal(torch.get_rng_state(), seed)
+    assert all(torch.equal(v, state[k]) for k, v in network.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("operation", "message"),
+    [
+        (lambda _, x: x.flatten(1) if x.sum() > 0 else -x.flatten(1), "Wrapped cannot be traced on samples of shape"),
+        (lambda _, x: x.flatten(2), "Wrapped cannot be traced .*shapes cannot be multiplied"),
+    ],
+)
+def test_an_untraceable_network_is_one_clear_line_and_keeps_its_mode(operation, message):
+    network = conv(operation)
+    with pytest.raises(UntraceableError, match=message) as error:
+        trace(network, IMAGES)
+    assert "\n" not in str(error.value)
+    assert network.training
+
+
+def test_a_network_that_returns_several_tensors_is_refused():
+    class Two(nn.Linear):
+        def forward(self, x):
+            return super().forward(x), x
+
+    with pytest.raises(UntraceableError, match="returns a tuple, not one tensor"):
+        trace(Two(3, 2), torch.randn(2, 3))
+
+
+def test_a_network_without_hidden_layers_is_refused():
+    with pytest.raises(UntraceableError, match="no hidden linear or convolutional layer"):
+        check_removable(find_groups(nn.Linear(3, 2), torch.randn(2, 3)))

@@ -1,0 +1,378 @@
+import json
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+
+from benchmark.analysis import tables
+from benchmark.experiment.record import Store
+from benchmark.experiment.study import load_study
+from benchmark.figures import pareto
+from benchmark.site import chart_data, digest, parts, sections
+from tests.support.made_study import made_records, made_results, write_records
+
+
+def contents(folder):
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def embedded(site, study="made"):
+    html = (site / study / "index.html").read_text()
+    return json.loads(re.search(r'id="data">(.*?)</script>', html, re.DOTALL)[1])
+
+
+def source(path, results):
+    study = load_study(str(path))
+    return parts.Source(digest.read(study, Store(results / study.name)), path.read_text())
+
+
+def test_two_runs_give_the_same_bytes_whatever_the_order_of_records(deadweight, tmp_path):
+    path, results = made_results(tmp_path)
+    assert deadweight("publish", path, "--out", "a")[0] == 0
+    records = results / "made" / "records.jsonl"
+    assert deadweight("publish", path, "--out", "elsewhere/b")[0] == 0
+    assert contents(tmp_path / "a") == contents(tmp_path / "elsewhere" / "b")
+    records.write_text("".join(sorted(records.open())))
+    assert deadweight("publish", path, "--out", "c")[0] == 0
+    one, other = contents(tmp_path / "a"), contents(tmp_path / "c")
+    assert {name for name in one if one[name] != other[name]} == {"made/records.jsonl", "manifest.json"}
+    assert not list(tmp_path.glob(".deadweight-*"))
+
+
+def test_a_page_shows_what_the_records_say(deadweight, tmp_path):
+    path, results = made_results(tmp_path, tasks=2)
+    deadweight("publish", path)
+    plan, store = load_study(str(path)), Store(results / "made")
+    records = {r.key: r for r in plan.own(store.load())}
+    shown = embedded(tmp_path / "site")["pareto"]
+    keys = {key[:12]: key for key in records}
+    for task, found in shown["tasks"].items():
+        trials = found["trials"]
+        assert (
+            trials["count"]
+            == len(trials["key"])
+            == sum(r.status == "ok" and r.task.name == task for r in records.values())
+        )
+        for i, key in enumerate(trials["key"]):
+            record = records[keys[key]]
+            assert trials["y"][i] == pytest.approx(100 * record.test_accuracy, abs=1e-4)
+            assert trials["x"]["mac_sparsity"][i] == pytest.approx(100 * record.mac_sparsity, abs=1e-4)
+            assert json.loads(trials["texts"][trials["left"][i]]) == record.channels_left
+            assert json.loads(trials["texts"][trials["hyperparameters"][i]]) == record.setting.hyperparameters
+    table = pd.read_csv(tmp_path / "site/made/data/table.csv")
+    titles = {label: plan.legend(label) for label in plan.methods}
+    expected = tables.flatten(tables.summarise(tables.frame(list(records.values()), titles)))
+    pd.testing.assert_frame_equal(table, expected, check_dtype=False)
+    failed = pd.read_csv(tmp_path / "site/made/data/failures.csv")
+    assert failed.trials.sum() == sum(r.status == "failed" for r in records.values()) > 0
+
+
+def test_figures_of_the_results_are_those_of_plot(deadweight, tmp_path):
+    path, results = made_results(tmp_path)
+    assert deadweight("publish", path)[0] == 0
+    published = contents(results / "made")
+    assert len(published) > 12
+    for file in (results / "made").glob("figures/*"):
+        file.unlink()
+    assert deadweight("plot", path)[0] == 0
+    assert contents(results / "made") == published
+
+
+def followed(results, content):
+    key = Store(results / "made").load()[0].key[:8]
+    pareto = results / "made" / "figures"
+    pareto.mkdir(exist_ok=True)
+    (pareto / f"trajectories-{key}.csv").write_text(content)
+    return f"made/figures/trajectories-{key}"
+
+
+def test_runs_that_were_followed_are_on_the_page(deadweight, tmp_path):
+    path, results = made_results(tmp_path)
+    curves = "channel,last activation,step,run,alone\n3,2,1,0.5,\n3,2,2,0.25,0.25\n3,2,9,0.1,0.101\n"
+    stem = followed(results, curves)
+    (results / "made/figures/trajectories-00000000.csv").write_text("of no record")
+    assert deadweight("publish", path)[0] == 0
+    site = contents(tmp_path / "site")
+    assert "1 channel; from its last activation on" in site["made/index.html"].decode()
+    assert "within 1 % down to 1e-15" in site["made/index.html"].decode()
+    assert site[f"{stem}.csv"].decode() == curves
+    assert {name for name in site if "trajectories" in name} == {f"{stem}.csv", f"{stem}.svg"}
+    assert deadweight("verify", "site")[0] == 0
+    (tmp_path / "site" / f"{stem}.csv").write_text(curves.replace("0.101", "0.2"))
+    out = deadweight("verify", "site")[1]
+    assert f"{stem}.csv was changed" in out
+    assert f"{stem}.svg differs" in out
+
+
+def test_a_broken_file_of_trajectories_is_named(deadweight, tmp_path):
+    path, results = made_results(tmp_path)
+    stem = followed(results, "channel,step\n1,2\n")
+    code, _, err = deadweight("publish", path)
+    assert (code, err.count("\n"), f"{Path(stem).name}.csv is not what" in err) == (2, 1, True)
+    assert not (tmp_path / "site").exists()
+
+
+def test_text_from_records_never_becomes_markup(deadweight, tmp_path):
+    path, _ = made_results(tmp_path, bad=0.3)
+    path.write_text(
+        path.read_text().replace("Method 0", "</script><b>Method</b> 0").replace("Made up", "<i>Made</i> up")
+    )
+    assert deadweight("publish", path)[0] == 0
+    html = (tmp_path / "site/made/index.html").read_text()
+    assert "made up &lt;b&gt;to fail&lt;/b&gt; &amp; be shown" in html
+    for markup in ("<b>to fail", "<b>Method", "<i>Made"):
+        assert markup not in html
+    assert embedded(tmp_path / "site")["methods"][1]["title"] == "</script><b>Method</b> 0"
+
+
+def test_every_chart_is_one_that_plotly_accepts(tmp_path):
+    charts = [
+        c for make in sections.SECTIONS for c in (make(source(*made_results(tmp_path))) or parts.Section("", "")).charts
+    ]
+    assert {chart.name for chart in charts} == {"epochs", "layers", "norms", "stability", "cost"}
+    for chart in charts:
+        assert chart.plots
+        for plot in chart.plots.values():
+            assert len(go.Figure(**plot).data) > 0
+
+
+def test_old_and_new_records_can_be_shown(tmp_path):
+    old, new = (source(*made_results(tmp_path / name, new=name == "new")) for name in ("old", "new"))
+    assert list(sections.pareto(old).content["axes"]) == list(pareto.AXES)
+    assert "latency_saved" in sections.pareto(new).content["axes"]
+    assert "beside other trials" in sections.pareto(new).content["axes"]["latency_saved"]
+    for made in (old, new):
+        tidy = chart_data.norms(made.digest, made.thin)
+        assert tidy.groupby(chart_data.POINT)["mean"].sum().to_numpy() == pytest.approx(1, abs=1e-6)
+
+
+def test_a_trial_beside_other_work_does_not_change_what_a_method_costs(tmp_path):
+    records = source(*made_results(tmp_path, bad=0.0)).frame
+    slow = records.assign(seconds=records.seconds.where(records.index != records.index[records.label == "m0"][0], 1e6))
+    one, other = (chart_data.cost(each).set_index("label") for each in (records, slow))
+    assert other.loc["m0", "median"] <= one.loc["m0", "high"]
+    assert other.loc["m0", "over dense"] == pytest.approx(tables.summarise(slow).set_index("method").cost["Method 0"])
+
+
+def test_intervals_of_a_matrix_are_those_of_its_columns():
+    values = pd.DataFrame([[1.0, 2.0], [3.0, None], [4.0, None]]).to_numpy()
+    found = chart_data.intervals(values)
+    for i in range(2):
+        expected = vars(tables.mean_interval(values[:, i]))
+        assert {k: found[k][i] for k in expected} == pytest.approx(expected, nan_ok=True)
+
+
+def test_a_seed_whose_channels_are_all_zero_counts_in_the_histogram(tmp_path):
+    made = source(*made_results(tmp_path, bad=0.0))
+    point = made.points[made.points.label == "m0"].iloc[0]
+    made.digest.norms[point.key] = np.array([[-np.inf], [1.0]])
+    tidy = chart_data.norms(made.digest, made.points)
+    row = tidy[(tidy.label == "m0") & (tidy.place == point.place) & (tidy["lower edge"] == -np.inf)]
+    assert row.n.item() == 3
+
+
+def test_an_epoch_counts_from_the_end_of_a_history(tmp_path):
+    made = source(*made_results(tmp_path, bad=0.0))
+    whole = chart_data.epochs(made.digest, made.thin)
+    key = made.frame.key[made.frame.label == "m0"].iloc[0]
+    (record,) = (r for r in made.digest.records if r.key == key)
+    for name, values in record.history.items():
+        record.history[name] = values[40:]  # as where a base network was trained before
+    point = made.points[made.points.key == key].iloc[0]
+    cut = chart_data.epochs(made.digest, made.thin)
+    for tidy, n in ((whole, 3), (cut, 2)):
+        row = tidy[(tidy.label == "m0") & (tidy.place == point.place) & (tidy.measure == "silent")]
+        assert row[row.epoch == 40].n.item() == n
+        assert row[row.epoch == 41].n.item() == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [(lambda lines: [], "has no records"), (lambda lines: [*lines, "hello\n"], "is not a record")],
+    ids=["none", "foreign"],
+)
+def test_what_cannot_be_published_leaves_nothing(deadweight, tmp_path, change, words):
+    path, results = made_results(tmp_path)
+    records = results / "made" / "records.jsonl"
+    records.write_text("".join(change(records.read_text().splitlines(keepends=True))))
+    code, _, err = deadweight("publish", path)
+    assert (code, err.count("\n"), words in err) == (2, 1, True)
+    assert f"results{os.sep}made{os.sep}records.jsonl" in err
+    assert ".deadweight-" not in err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["made.toml", "results"]
+
+
+@pytest.mark.parametrize(
+    "choose",
+    [
+        lambda rs: rs[:1],
+        lambda rs: [r for r in rs if r.status == "failed"],
+        lambda rs: [r for r in rs if r.label != "m0" or r.seed == 0],
+        lambda rs: [r for r in rs if r.label != "dense"],
+        lambda rs: [rs[0], *(r.model_copy(update={"schema_version": 9}) for r in rs[1:])],
+    ],
+    ids=["one record", "only failures", "a method with one seed", "no dense", "two schemas"],
+)
+def test_any_records_can_be_published_and_verified(deadweight, tmp_path, choose):
+    path, results = made_results(tmp_path, bad=0.2)
+    records = choose(made_records(load_study(str(path)), bad=0.2))
+    write_records(records, results / "made" / "records.jsonl")
+    assert deadweight("publish", path)[0] == 0
+    assert deadweight("verify", "site")[0] == 0
+    if records[-1].schema_version == 9:
+        assert f"{len(records) - 1} of schema 9, not 1" in (tmp_path / "site/made/index.html").read_text()
+
+
+def test_files_of_others_are_never_touched(deadweight, tmp_path):
+    path, results = made_results(tmp_path)
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "CNAME").write_text("mine")
+    assert deadweight("publish", path)[0] == 0
+    for name in ("index.html", "made/data/cost.csv"):
+        before = (site / name).read_bytes()
+        (site / name).write_bytes(b"mine")
+        kept = contents(site)
+        code, _, err = deadweight("publish", path)
+        assert (code, err.count("\n"), f"{name} is in the way" in err) == (2, 1, True)
+        assert contents(site) == kept
+        (site / name).write_bytes(before)
+    other = tmp_path / "other.toml"
+    other.write_text(path.read_text())
+    (results / "made").rename(results / "other")
+    (site / "made" / "notes.txt").write_text("mine")
+    assert deadweight("publish", other)[0] == 0
+    assert sorted(name for name in contents(site) if not name.startswith("other/")) == [
+        "CNAME", "index.html", "made/notes.txt", "manifest.json",
+    ]  # fmt: skip
+    assert deadweight("verify", "site")[0] == 0
+
+
+def test_the_records_are_never_taken_for_a_sites_files(deadweight, tmp_path):
+    path, results = made_results(tmp_path)
+    kept = contents(results)
+    code, _, err = deadweight("publish", path, "--out", results)
+    assert (code, err.count("\n"), "holds the records themselves" in err) == (2, 1, True)
+    copy = tmp_path / "site" / "made" / "records.jsonl"
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(kept["made/records.jsonl"])
+    assert deadweight("publish", path)[0] == 2
+    assert contents(results) == kept
+    assert copy.exists()
+
+
+def test_what_a_study_lacks_is_said_wherever_its_numbers_go(deadweight, tmp_path):
+    path, results = made_results(tmp_path, bad=0.0)
+    records = [r for r in made_records(load_study(str(path)), bad=0.0) if r.label != "m1"]
+    write_records(records, results / "made" / "records.jsonl")
+    assert deadweight("publish", path)[0] == 0
+    lacking = "12 of 39 trials have no record yet (Method 1 12)"
+    told = contents(tmp_path / "site") | contents(results)
+    names = [name for name in told if name.endswith((".tex", ".md", "index.html", "figures.json")) and "/" in name]
+    assert len(names) == 6
+    for name in names:
+        assert lacking in told[name].decode(), name
+    assert "None: all 27 trials that have a record ended well." in told["made/index.html"].decode()
+
+
+@pytest.mark.parametrize("content", ["{}", "hello", '{"studies":[],"libraries":{},"files":{"../mine.txt":"0"}}'])
+def test_a_foreign_manifest_is_refused(deadweight, tmp_path, content):
+    path, _ = made_results(tmp_path)
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/manifest.json").write_text(content)
+    code, _, err = deadweight("publish", path)
+    assert (code, err.count("\n"), "manifest.json" in err) == (2, 1, True)
+    assert contents(tmp_path / "site") == {"manifest.json": content.encode()}
+
+
+def test_a_stopped_replacement_is_completed(deadweight, tmp_path, monkeypatch):
+    path, results = made_results(tmp_path)
+    deadweight("publish", path)
+    write_records(made_records(load_study(str(path)))[:-3], results / "made" / "records.jsonl")
+    from benchmark.site import manifest
+
+    moved = []
+
+    def stop(made, target):
+        if moved:
+            raise KeyboardInterrupt
+        moved.append(made.replace(target))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(manifest, "_move", stop)
+        assert deadweight("publish", path)[0] == 130
+    assert deadweight("publish", path)[0] == 0
+    assert deadweight("verify", "site")[0] == 0
+
+
+def test_verify_finds_what_was_changed(deadweight, tmp_path):
+    path, _ = made_results(tmp_path)
+    deadweight("publish", path)
+    site, made = tmp_path / "site", contents(tmp_path / "site")
+
+    def verify_with(name, old, new):
+        content = made[name].decode()
+        assert content.count(old) >= 1
+        (site / name).write_text(content.replace(old, new, 1))
+        code, out, _ = deadweight("verify", "site")
+        (site / name).write_bytes(made[name])
+        assert code == 1
+        return out
+
+    accuracy = json.loads(made["made/records.jsonl"].splitlines()[0])["test_accuracy"]
+    out = verify_with("made/records.jsonl", f'"test_accuracy": {accuracy}', '"test_accuracy": 0.5')
+    assert "made/records.jsonl was changed after it was published" in out
+    assert f"made/data/trials.csv, row 2, test_accuracy: published {accuracy}, recomputed 0.5" in out
+    out = verify_with("made/records.jsonl", '"seed": 0', '"seed": 7')
+    assert "nothing can be recomputed: made/records.jsonl, line 1: its content does not have the key" in out
+    cost = made["made/data/cost.csv"].decode().splitlines()[1].split(",")[4]
+    assert f"made/data/cost.csv, row 2, median: published 1, recomputed {cost}" in verify_with(
+        "made/data/cost.csv", cost, "1"
+    )
+    row = made["made/data/table.csv"].decode().splitlines()[1]
+    assert "made/data/table.csv, row 2: " in verify_with("made/data/table.csv", row, row + ",1")
+    for name in ("made/index.html", "made/made.toml"):
+        (site / name).write_bytes(made[name] + b"\xff")
+        code, out, _ = deadweight("verify", "site")
+        (site / name).write_bytes(made[name])
+        assert (code, f"{name} was changed" in out, "cannot be read" in out) == (1, True, True)
+    listed = json.loads(made["manifest.json"])
+    del listed["files"]["made/data/table.csv"]
+    (site / "manifest.json").write_text(json.dumps(listed))
+    (site / "made/data/table.csv").unlink()
+    assert "made/data/table.csv is not in manifest.json" in deadweight("verify", "site")[1]
+    for name in ("manifest.json", "made/data/table.csv"):
+        (site / name).write_bytes(made[name])
+    assert "made/index.html differs from the page" in verify_with("made/index.html", "Made up", "Made so")
+    (site / "made/made.toml").unlink()
+    assert "made/made.toml is missing" in deadweight("verify", "site")[1]
+    assert deadweight("verify", tmp_path / "results")[0] == 2
+
+
+def test_verify_knows_other_libraries_from_other_numbers(deadweight, tmp_path):
+    path, _ = made_results(tmp_path)
+    deadweight("publish", path)
+    manifest = tmp_path / "site/manifest.json"
+    content = json.loads(manifest.read_text())
+    from benchmark.site.manifest import sha256
+
+    pictures = [name for name in content["files"] if name.endswith(".svg")]
+    assert len({name.split("/")[1] for name in pictures}) == 2  # of the page and for the paper
+    for name in pictures:
+        svg = tmp_path / "site" / name
+        svg.write_text(svg.read_text() + "<!-- drawn otherwise -->")
+        content["files"][name] = sha256(svg)
+    content["libraries"]["pandas"] = "1.0"
+    manifest.write_text(json.dumps(content))
+    code, out, _ = deadweight("verify", "site")
+    assert (code, all(f"{name} differs" in out for name in pictures)) == (1, True)
+    content["libraries"]["matplotlib"] = "1.0"
+    manifest.write_text(json.dumps(content))
+    code, out, _ = deadweight("verify", "site")
+    assert code == 0
+    assert "made with matplotlib 1.0" in out
+    assert "pictures were not compared" in out
