@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from benchmark.analysis.pairs import DIGITS, LEVEL, holm
-from benchmark.analysis.pareto import Interval, mean_interval
-from benchmark.analysis.tables import MEASURED
-from benchmark.experiment.record import Record
+from benchmark.analysis.intervals import LEVEL, Interval, mean_interval
+from benchmark.analysis.pairs import DIGITS, holm
+from benchmark.experiment.record import MEASURED, Record
 
 MEASURES = ("test_accuracy", "param_sparsity")
 DETERMINED = (

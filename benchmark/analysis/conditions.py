@@ -7,9 +7,8 @@ from collections import defaultdict
 
 import pandas as pd
 
-from benchmark.analysis.pareto import mean_interval
-from benchmark.analysis.tables import MEASURED
-from benchmark.experiment.record import Record
+from benchmark.analysis.intervals import mean_interval
+from benchmark.experiment.record import MEASURED, Record
 from benchmark.experiment.study import Study
 
 Levels = dict[tuple[str, str], list[Record]]  # by factor and level

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from benchmark.analysis import fairness_records as rules
 from benchmark.analysis.fairness_records import NO_RESULT, Judgement, point, results, some
-from benchmark.analysis.tables import CONTROL
+from benchmark.analysis.frame import CONTROL
+from benchmark.experiment.coverage import unfinished
 from benchmark.experiment.record import FINISHED, Record
 from benchmark.experiment.study import NOT_HYPERPARAMETERS, Study
 from benchmark.experiment.trial import Trial
@@ -93,7 +94,7 @@ def _points(study: Study, records: list[Record]) -> Judgement:
         return None, "no method but the control has a record"
     if len(counts) == 1:
         evidence = f"{usual} {kind} for each of {len(labels)} methods, on every task and with every seed"
-        return True, evidence + study.unfinished(records)
+        return True, evidence + unfinished(study, records)
     odd = [f"{label} on {task}, seed {seed}: {had[label, task, seed]}" for label, task, seed in slots]
     others = [text for text, slot in zip(odd, slots, strict=True) if had[slot] != usual]
     return False, f"{usual} {kind} for {counts[usual]} of {len(slots)} method, task and seed; {some(others)}"

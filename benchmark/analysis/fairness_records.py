@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from benchmark.analysis.tables import MEASURED
-from benchmark.experiment.record import Record
+from benchmark.experiment.record import MEASURED, Record
 from benchmark.experiment.study import Study
 
 LIMIT = 1e-6  # of the removal proof

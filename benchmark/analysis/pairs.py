@@ -5,7 +5,6 @@ Pure functions of the frame that `tables.frame` makes. Every choice of a point i
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import numpy as np
@@ -13,16 +12,14 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from benchmark.analysis.pareto import Interval, mean_interval
-from benchmark.analysis.tables import CONTROL, MEASURED, SPARSITY, seed_hypervolume
+from benchmark.analysis.frame import CONTROL, SPARSITY
+from benchmark.analysis.intervals import DRAWN, LEVEL, SEED, bootstrap, mean_interval
+from benchmark.analysis.summary import seed_hypervolume
 from benchmark.errors import unknown
+from benchmark.experiment.record import MEASURED
 
 SPARSITIES = (0.5, 0.75, 0.9)
 REFERENCE = "implicit"
-SEED = 0  # of the generator that draws resamples where there are too many to take all
-ALL = 6  # seeds up to which all n^n resamples are taken
-DRAWN = 9999
-LEVEL = 0.05
 DIGITS = 12  # accuracies are ratios of counts: what a subtraction leaves beyond this digit is rounding
 
 
@@ -41,26 +38,6 @@ def hypervolumes(records: pd.DataFrame) -> pd.DataFrame:
         found = bootstrap(areas, np.random.default_rng(SEED))
         rows.append((task, label, title, found.n, found.mean, found.low, found.high))
     return pd.DataFrame(rows, columns=["task", "label", "method", "n", "hypervolume", "low", "high"])
-
-
-def bootstrap(values: ArrayLike, generator: np.random.Generator) -> Interval:
-    """The mean of n values with its 95 % percentile bootstrap interval; none where n < 2.
-
-    Up to six values all n^n resamples are taken, so nothing is random; beyond, the generator draws 9999. The interval
-    never leaves the values' range, which holds their distribution's median with probability 1 − 2/2^n only.
-    Source: Efron and Tibshirani 1993, section 13.3.
-    """
-    values = np.sort(np.asarray(values, dtype=float))  # so that the order they come in decides nothing
-    n = len(values)
-    if n < 2:
-        return mean_interval(values)
-    if n <= ALL:
-        means = values[list(itertools.product(range(n), repeat=n))].mean(axis=1)
-        low, high = np.quantile(means, [LEVEL / 2, 1 - LEVEL / 2], method="inverted_cdf")
-    else:
-        drawn = stats.bootstrap((values,), np.mean, n_resamples=DRAWN, method="percentile", rng=generator)
-        low, high = drawn.confidence_interval
-    return Interval(float(values.mean()), float(low), float(high), n)
 
 
 def at_sparsity(records: pd.DataFrame) -> pd.DataFrame:

@@ -2,32 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import moocore
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over n values with the ends of its 95 % confidence interval, NaN where n < 2."""
-
-    mean: float
-    low: float
-    high: float
-    n: int
-
-
-def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
-    """Student's t interval of the mean; values that are NaN do not count."""
-    known = np.asarray(values, dtype=float)
-    known = known[~np.isnan(known)]
-    if len(known) < 2:
-        return Interval(known[0] if len(known) else np.nan, np.nan, np.nan, len(known))
-    half = stats.t.ppf((1 + confidence) / 2, len(known) - 1) * stats.sem(known)
-    return Interval(known.mean(), known.mean() - half, known.mean() + half, len(known))
 
 
 def on_front(sparsity: ArrayLike, accuracy: ArrayLike) -> np.ndarray:

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from benchmark.cli.options import DataRoot, console, use_data_root
 from benchmark.data import stored
 from benchmark.data.load import check_name
-
-DataRoot = Annotated[
-    Path | None,
-    typer.Option("--data-root", help=f"The folder of datasets; by default ${stored.ENVIRONMENT}, else data/."),
-]
-console = Console()
-
-
-def use_data_root(root: Path | None) -> None:
-    """Makes a folder this process's data root; None leaves it as it is."""
-    if root is not None:
-        os.environ[stored.ENVIRONMENT] = str(root.expanduser().absolute())
 
 
 def get_data(

@@ -7,13 +7,12 @@ from typing import Annotated
 
 import torch
 import typer
-from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from benchmark.cli.data import DataRoot, use_data_root
-from benchmark.errors import UsageError, unknown
-from benchmark.experiment.record import Record, Store
+from benchmark.cli.options import DataRoot, Results, console, use_data_root
+from benchmark.errors import UsageError
+from benchmark.experiment.store import Store, find
 from benchmark.experiment.study import load_study
 from benchmark.experiment.trial import Trial
 from benchmark.networks.build import build
@@ -24,7 +23,6 @@ from benchmark.runner.trial import examples, run_and_keep, train_base
 
 Format = Annotated[str, typer.Option("--format", help="state_dict, torch (torch.export) or onnx.")]
 REPRODUCED = ("status", "val_accuracy", "test_accuracy", "channels_left", "params", "macs")
-console = Console()
 
 
 def export_network(
@@ -32,9 +30,7 @@ def export_network(
     key: Annotated[str, typer.Argument(help="The record's key, or its first digits.")],
     form: Format = "state_dict",
     out: Annotated[Path | None, typer.Option(help="What to write; by default METHOD-KEY in this folder.")] = None,
-    results: Annotated[Path, typer.Option(help="The folder that holds a folder of results per study.")] = Path(
-        "results"
-    ),
+    results: Results = Path("results"),
     data_root: DataRoot = None,
 ) -> None:
     """Write a record's reduced network: train it again, compare it with the record, and check the written copy.
@@ -78,17 +74,6 @@ def _show_costs(before: nn.Module, after: nn.Module, shape: tuple[int, ...]) -> 
     memory = [f"{peak / 2**20:.2f} MiB" for peak in peaks]
     table.add_row(f"peak activations, batch {BATCHES[-1]}", *memory, f"{peaks[0] / peaks[1]:.2f}")
     console.print(table)
-
-
-def find(store: Store, key: str) -> Record:
-    """The measured record whose key begins with these digits. Raises UsageError where there is none, or several."""
-    records = [r for r in store.load() if r.params is not None]
-    found = [r for r in records if r.key.startswith(key)]
-    if len(found) > 1:
-        raise UsageError(f"{len(found)} records have a key that begins with {key!r}: give more digits")
-    if not found:
-        raise unknown("record", key, [r.key[: max(8, len(key))] for r in records])
-    return found[0]
 
 
 def reduce_own(

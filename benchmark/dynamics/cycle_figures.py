@@ -11,17 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from torch import Tensor
 
+from benchmark.dynamics.closed_forms import EPSILON, adam_noise_floor, amplitude, boundary
 from benchmark.dynamics.norm_figures import OPTIMIZERS, STRENGTH, THRESHOLD, Drawn, power
 from benchmark.dynamics.rates import ADAM_RATE, BOUNDARY, Rate
-from benchmark.dynamics.simulation import (
-    EPSILON,
-    adam_noise_floor,
-    amplitude,
-    boundary,
-    norms,
-    root_mean_square,
-    simulate,
-)
+from benchmark.dynamics.simulation import norms, root_mean_square, simulate
 from benchmark.figures.pareto import COLORS
 
 BETAS = {0.0: (COLORS[2], "s"), 0.5: (COLORS[1], "^"), 0.9: (COLORS[0], "o")}

@@ -9,19 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark.dynamics.simulation import (
+from benchmark.dynamics.closed_forms import (
     EPSILON,
     adam_noise_floor,
     amplitude,
     boundary,
-    decay_per_step,
     heavy_ball,
     noise_floor,
-    root_mean_square,
-    simulate,
-    stability_boundary,
     steps_to_fraction,
 )
+from benchmark.dynamics.simulation import decay_per_step, root_mean_square, simulate, stability_boundary
 
 ADAM_RATE = 1e-3  # torch's default learning rate of Adam
 SHRINKAGE = "1 − ‖w‖ₜ₊₁/‖w‖ₜ"

@@ -35,8 +35,8 @@ def table(rates: list[Rate]) -> tuple[pd.DataFrame, str]:
 
 NOTE = """\
 Measured on torch's optimisers in float64; ε 1e-8, β₁ 0.9, β₂ 0.999, μ 0.9, ρ 0.99 unless a row says otherwise; g = λw
-plus noise of standard deviation σ. Closed forms are derived in benchmark/dynamics/closed_forms.py. Where the theory as usually
-stated is off:
+plus noise of standard deviation σ. Closed forms are derived in benchmark/dynamics/closed_forms.py. Where
+the theory as usually stated is off:
 
 - **αλ/(1 − μ)** is momentum's rate to first order; the heavy ball's largest root is exact. Momentum does oscillate once
   αλ > (1 − √μ)².

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +17,8 @@ from benchmark.removal.groups import Net
 from benchmark.removal.operations import ACTIVATION_MODULES
 from benchmark.runner.train import History
 from benchmark.runner.trial import make_method, train_watched
+
+POINTS = 400
 
 ALIVE = 1e-6
 State = dict[str, Tensor]  # one channel's incoming weights, as `weights`, and the optimiser's state of them
@@ -141,3 +144,11 @@ def _alone(trial: Trial, state: State, rates: list[float]) -> np.ndarray:
         optimizer.step()
         path.append(weights.detach().norm())
     return torch.stack(path).numpy()
+
+
+def curve(path: Path) -> pd.DataFrame:
+    """One channel's two norms at evenly spaced steps and at its last activation; before that, `alone` is NaN."""
+    steps = np.unique([*np.linspace(0, len(path.run) - 1, POINTS).round().astype(int), path.last])
+    alone = np.concatenate([np.full(path.last, np.nan), path.alone])
+    norms = {"run": path.run[steps].astype(float), "alone": alone[steps].astype(float)}
+    return pd.DataFrame({"channel": path.channel, "last activation": path.last + 1, "step": steps + 1, **norms})

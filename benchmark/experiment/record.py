@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import errno
-import json
-import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from benchmark.errors import UsageError
 from benchmark.experiment.trial import SCHEMA, MethodSetting, Protocol, Task, Trial, trial_key
 from benchmark.method.registry import get_method
 
+SILENT = 1e-15  # ‖w_k‖₂ below which the history counts a channel as silent (Yaguchi et al. 2018)
+
+MEASURED = ("ok", "collapsed")
+
 FINISHED = ("ok", "collapsed", "diverged")  # outcomes that running again would repeat
 STATUSES = (*FINISHED, "failed", "crashed", "skipped")
-T = TypeVar("T")
 
 
 class Record(BaseModel):
@@ -84,89 +81,3 @@ def describe(trial: Trial) -> dict[str, Any]:
         "protocol": trial.protocol,
         "seed": trial.seed,
     }
-
-
-class Store:
-    """The records of one study in `folder`/records.jsonl."""
-
-    def __init__(self, folder: Path):
-        self.path = folder / "records.jsonl"
-
-    def load(self) -> list[Record]:
-        """The latest record of every key, in order of first appearance; a torn last line is not one.
-
-        Raises UsageError for a line that is no record, or whose key is not that of its content.
-        """
-        return self.collect(lambda record: record)
-
-    def collect(self, keep: Callable[[Record], T]) -> list[T]:
-        """What `keep` makes of each record that `load` would give: one is held at a time, so any number fits."""
-        kept: dict[str, T] = {}
-        finished: set[str] = set()
-        for number, line in enumerate(self._lines(), start=1):
-            record = self._parse(number, line)
-            if record.key not in finished:
-                kept[record.key] = keep(record)
-            if record.status in FINISHED:
-                finished.add(record.key)
-        return list(kept.values())
-
-    def _lines(self) -> Iterator[bytes]:
-        if not self.path.exists():
-            return
-        with self.path.open("rb") as file:
-            for line in file:
-                if line.endswith(b"\n") or _is_json(line):
-                    yield line.removesuffix(b"\n")
-
-    def _parse(self, number: int, line: bytes) -> Record:
-        try:
-            record = Record.model_validate_json(line)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise UsageError(f"{self.path}, line {number} is not a record: {where} {first['msg']}".strip()) from None
-        if record.schema_version == SCHEMA and record.expected_key() != record.key:
-            raise UsageError(f"{self.path}, line {number}: its content does not have the key {record.key[:12]}…")
-        return record
-
-    def mend(self) -> None:
-        """Makes the file end with a whole line: completes one that only lacks its end, drops one that was cut."""
-        if not self.path.exists():
-            return
-        content = self.path.read_bytes()
-        cut = content.rfind(b"\n") + 1
-        torn = content[cut:]
-        if not torn:
-            return
-        with self.path.open("r+b") as file:
-            if _is_json(torn):
-                file.seek(0, os.SEEK_END)
-                file.write(b"\n")
-            else:
-                file.truncate(cut)
-            os.fsync(file.fileno())
-
-    def append(self, record: Record) -> None:
-        """Adds one line, on disk when this returns. Raises UsageError, with the file as before, where that fails."""
-        line = record.model_dump_json(exclude_defaults=True).encode() + b"\n"
-        size = self.path.stat().st_size if self.path.exists() else 0
-        try:
-            with self.path.open("ab") as file:
-                file.write(line)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            if self.path.exists():
-                os.truncate(self.path, size)
-            reason = "the disk is full" if error.errno == errno.ENOSPC else str(error)
-            raise UsageError(
-                f"cannot write {self.path}: {reason}; all earlier records are safe, run the same command again"
-            ) from None
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except ValueError:
-        return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections import Counter
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -14,13 +13,11 @@ from pydantic import Field, ValidationError, model_validator
 
 from benchmark.errors import UsageError, unknown
 from benchmark.experiment.conditions import Conditions, expand
-from benchmark.experiment.record import FINISHED, Record
 from benchmark.experiment.trial import MethodSetting, Protocol, Strict, Task, Trial
 from benchmark.method.domains import Domain, Real
 from benchmark.method.registry import get_method
 
 STUDIES = Path(__file__).parents[1] / "studies"
-NAMED = 5  # methods that a sentence names
 NOT_HYPERPARAMETERS = ("method", "title", "task", "protocol")
 T = TypeVar("T", Task, Protocol)
 
@@ -79,12 +76,12 @@ class Study(Strict):
     @property
     def protocols(self) -> list[Protocol]:
         """The study's protocol, and what its conditions make of it."""
-        return [self.protocol, *(self._changed(self.protocol, label, "protocol") for label in self.tables)]
+        return [self.protocol, *(self.changed(self.protocol, label, "protocol") for label in self.tables)]
 
     def slots(self) -> list[Slot]:
         """Every method's place on every task with every seed."""
         return [
-            Slot(label=label, task=self._changed(task, label, "task"), seed=seed)
+            Slot(label=label, task=self.changed(task, label, "task"), seed=seed)
             for task in self.tasks
             for seed in self.seeds
             for label in self.tables
@@ -108,36 +105,25 @@ class Study(Strict):
     @property
     def size(self) -> int:
         """The number of trials, those included that the sampler has yet to choose."""
-        return sum(self._planned().values())
+        return sum(self.planned().values())
 
-    def _planned(self) -> dict[str, int]:
+    def planned(self) -> dict[str, int]:
         """By label the number of its trials."""
         points = {x: len(self._grid(x)) if self.sampler == "grid" else self.samples for x in self.tables}
         return {label: count * len(self.tasks) * len(self.seeds) for label, count in points.items()}
-
-    def unfinished(self, records: list[Record]) -> str:
-        """A sentence that says which trials the study's own records lack; empty if none."""
-        had = Counter(record.label for record in records)
-        lacking = {label: count - had[label] for label, count in self._planned().items() if count > had[label]}
-        if not lacking:
-            return ""
-        most = sorted(lacking, key=lacking.get, reverse=True)
-        names = ", ".join(f"{self.legend(label)} {lacking[label]}" for label in most[:NAMED])
-        more = f" and {len(most) - NAMED} more" if len(most) > NAMED else ""
-        return f" Unfinished: {sum(lacking.values())} of {self.size} trials have no record yet ({names}{more})."
 
     def trial(self, slot: Slot, setting: MethodSetting) -> Trial:
         """The trial of a method's setting in its slot."""
         base = get_method(setting.method).base
         return Trial(
             study=self.name, label=slot.label, task=slot.task, setting=setting,
-            base=self._base(base) if base else None,
-            protocol=self._changed(self.protocol, slot.label, "protocol"), seed=slot.seed,
+            base=self.base(base) if base else None,
+            protocol=self.changed(self.protocol, slot.label, "protocol"), seed=slot.seed,
         )  # fmt: skip
 
     def setting(self, label: str, values: dict[str, Any]) -> MethodSetting:
         """A label's method with these hyperparameters and those that its table fixes. Raises UsageError."""
-        name, fixed, _ = self._table(label)
+        name, fixed, _ = self.table(label)
         method = get_method(name)
         try:
             hyperparameters = method.validate({**fixed, **values})
@@ -147,7 +133,7 @@ class Study(Strict):
 
     def space(self, label: str) -> dict[str, Domain]:
         """What a sampler chooses for a label: the method's hyperparameters without those that its table fixes."""
-        name, fixed, points = self._table(label)
+        name, fixed, points = self.table(label)
         method = get_method(name)
         for point in points or [None]:
             self.setting(label, {} if point is None else {method.knob: point})
@@ -164,51 +150,9 @@ class Study(Strict):
 
     def method_name(self, label: str) -> str:
         """The name of a label's method."""
-        return self._table(label)[0]
+        return self.table(label)[0]
 
-    def own(self, records: list[Record]) -> list[Record]:
-        """The records of the study's own trials, under its own labels."""
-        if self.sampler != "optuna":
-            labels = {trial.key: trial.label for trial in self.trials()}
-            own = ((r, labels[r.key]) for r in records if r.key in labels)
-            return [r if r.label == label else r.model_copy(update={"label": label}) for r, label in own]
-        left = Counter(dict.fromkeys(self.slots(), self.samples))
-        own = []
-        for record in filter(self._fits, records):
-            slot = Slot(label=record.label, task=record.task, seed=record.seed)
-            if left[slot] > 0:
-                left[slot] -= 1
-                own.append(record)
-        return own
-
-    def _fits(self, record: Record) -> bool:
-        """Whether a sample is of the label's method as it is now, under the study's protocol and fixed values."""
-        if record.label not in self.tables:
-            return False
-        name, fixed, _ = self._table(record.label)
-        method, setting = get_method(name), record.setting
-        return (
-            (setting.method, setting.version) == (name, method.version)
-            and record.base == (self._base(method.base) if method.base else None)
-            and record.protocol == self._changed(self.protocol, record.label, "protocol")
-            and all(setting.hyperparameters.get(key) == value for key, value in fixed.items())
-        )
-
-    def remaining(self, records: list[Record], retry_failed: bool) -> list[Trial | Slot]:
-        """What is still to run: trials without a record, or for the sampler `optuna` a slot for each missing sample.
-
-        With `retry_failed` a record that is no result counts as none.
-        """
-        done = [r for r in self.own(records) if not retry_failed or r.status in FINISHED]
-        if self.sampler != "optuna":
-            keys = {record.key for record in done}
-            return [trial for trial in self.trials() if trial.key not in keys]
-        self.trials()
-        had = Counter(Slot(label=r.label, task=r.task, seed=r.seed) for r in done)
-        slots = self.slots()
-        return [slot for i in range(self.samples) for slot in slots if had[slot] <= i]
-
-    def _table(self, label: str) -> tuple[str, dict[str, Any], list | None]:
+    def table(self, label: str) -> tuple[str, dict[str, Any], list | None]:
         """A label's method, the hyperparameters that its table fixes, and the list it gives for the knob."""
         fixed = {key: value for key, value in self.tables[label].items() if key not in NOT_HYPERPARAMETERS}
         name = self.tables[label].get("method", label)
@@ -217,7 +161,7 @@ class Study(Strict):
         return name, fixed, points
 
     def _grid(self, label: str) -> list[MethodSetting]:
-        name, fixed, points = self._table(label)
+        name, fixed, points = self.table(label)
         knob = get_method(name).knob
         if knob is None or knob in fixed:
             return [self.setting(label, {})]
@@ -238,7 +182,7 @@ class Study(Strict):
         generator = np.random.default_rng(np.random.SeedSequence(entropy))
         return {key: domain.sample(generator) for key, domain in self.space(slot.label).items()}
 
-    def _changed(self, options: T, label: str, kind: str) -> T:
+    def changed(self, options: T, label: str, kind: str) -> T:
         """A task or the protocol with what a condition changes of it. Raises UsageError."""
         change = self.tables[label].get(kind)
         if not change:
@@ -258,9 +202,9 @@ class Study(Strict):
                 raise UsageError(f"[methods.{trial.label}] repeats a point of [methods.{labels[trial.key]}]")
             labels[trial.key] = trial.label
 
-    def _base(self, name: str) -> MethodSetting:
+    def base(self, name: str) -> MethodSetting:
         """The setting of a base network: what the study fixes for that method, else the method's defaults."""
-        if name in self.methods and self._table(name)[0] == name:
+        if name in self.methods and self.table(name)[0] == name:
             return self.setting(name, {})
         method = get_method(name)
         return MethodSetting(method=name, version=method.version, hyperparameters=method.validate({}))

@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmark.analysis.conditions import NEAR_ZERO, Levels, by_level, measured, short_keys
-from benchmark.analysis.tables import MEASURED
-from benchmark.experiment.record import Record
+from benchmark.experiment.coverage import unfinished
+from benchmark.experiment.record import MEASURED, Record
 from benchmark.experiment.study import Study
 from benchmark.figures.heatmap import draw_heatmap
 from benchmark.figures.style import COLORS, SCREEN, STYLE, TIGHT, Page, write_figure
@@ -39,7 +39,7 @@ def draw(study: Study, records: list[Record], page: Page = SCREEN) -> dict[str, 
     }
     if crossed:
         drawn["heatmap"] = draw_heatmap(study, crossed, page)
-    lacking = study.unfinished(records)
+    lacking = unfinished(study, records)
     return {f"conditions-{name}": (figure, points, text + lacking) for name, (figure, points, text) in drawn.items()}
 
 

@@ -9,7 +9,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from benchmark.analysis.conditions import NEAR_ZERO, Levels, measured, short_keys
-from benchmark.analysis.pareto import mean_interval
+from benchmark.analysis.intervals import mean_interval
 from benchmark.experiment.record import Record
 from benchmark.experiment.study import Study
 from benchmark.figures.style import SCREEN, Page

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from benchmark.analysis.frame import CONTROL
 from benchmark.analysis.pareto import attainment, on_front
-from benchmark.analysis.tables import CONTROL, MEASURED
+from benchmark.experiment.record import MEASURED
 
 
 def collect_marks(records: pd.DataFrame, kind: str) -> pd.DataFrame:

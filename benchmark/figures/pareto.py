@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from benchmark.analysis.pareto import Interval, attained, mean_interval
-from benchmark.analysis.tables import CONTROL, controls
+from benchmark.analysis.frame import CONTROL, controls
+from benchmark.analysis.intervals import Interval, mean_interval
+from benchmark.analysis.pareto import attained
 from benchmark.figures.marks import collect_marks
 from benchmark.figures.style import COLORS, SCREEN, STYLE, TIGHT, Page, style, write_figure
 

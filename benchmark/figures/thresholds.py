@@ -15,8 +15,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from benchmark.analysis.tables import MEASURED
-from benchmark.experiment.record import Record
+from benchmark.experiment.coverage import unfinished
+from benchmark.experiment.record import MEASURED, Record
 from benchmark.experiment.study import Study
 from benchmark.figures.style import SCREEN, STYLE, Page, write_figure
 
@@ -32,7 +32,7 @@ def draw_thresholds(study: Study, records: list[Record], page: Page = SCREEN) ->
     drawn, y in %, with the records' keys. A task whose records hold nothing to draw has no figure.
     """
     counted = [record for record in records if record.threshold_sweep and record.status in MEASURED]
-    lacking = study.unfinished(records)
+    lacking = unfinished(study, records)
     curves = _curves(study, counted)
     if curves.empty:
         return []

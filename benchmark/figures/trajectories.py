@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmark.dynamics.trajectories import Path
-from benchmark.experiment.record import Record
+from benchmark.experiment.record import SILENT, Record
 from benchmark.figures.style import COLORS
-from benchmark.runner.train import SILENT
 
-POINTS = 400
 COLUMNS = ("channel", "last activation", "step", "run", "alone")
 COMPARED = 1e-15  # norms below which the run and the penalty alone are not compared: sums of squares underflow
-
-
-def curve(path: Path) -> pd.DataFrame:
-    """One channel's two norms at evenly spaced steps and at its last activation; before that, `alone` is NaN."""
-    steps = np.unique([*np.linspace(0, len(path.run) - 1, POINTS).round().astype(int), path.last])
-    alone = np.concatenate([np.full(path.last, np.nan), path.alone])
-    norms = {"run": path.run[steps].astype(float), "alone": alone[steps].astype(float)}
-    return pd.DataFrame({"channel": path.channel, "last activation": path.last + 1, "step": steps + 1, **norms})
 
 
 def describe(curves: pd.DataFrame, record: Record) -> str:

@@ -11,6 +11,9 @@ import pandas as pd
 
 from benchmark.analysis import conditions as conditions_table
 from benchmark.analysis import tables
+from benchmark.analysis.frame import SPARSITY, controls
+from benchmark.analysis.summary import NOTE, summarise
+from benchmark.experiment.coverage import unfinished
 from benchmark.experiment.record import Record
 from benchmark.experiment.study import Study
 from benchmark.figures import conditions as conditions_figures
@@ -26,7 +29,7 @@ def write_paper(study: Study, records: list[Record], frame: pd.DataFrame, folder
     Figures as PDF, SVG, PNG and CSV, the environments that include them in figures.tex, tables as LaTeX and Markdown,
     references.bib, and figures.json. The same records give the same bytes. Raises UsageError.
     """
-    lacking = study.unfinished(records)
+    lacking = unfinished(study, records)
     made, sources, environments = [], {}, []
     with mpl.rc_context(PRINT_STYLE):
         if study.conditions:
@@ -51,12 +54,12 @@ def _pareto_figures(frame: pd.DataFrame, lacking: str) -> list[tuple]:
     """Per task the name, the Pareto figure, its marks, and the records that these and the dense band come from."""
     drawn = []
     for task, group in frame.groupby("task", sort=False):
-        figure, marks = pareto.draw_pareto(group, tables.SPARSITY, "", PRINT)
-        band, dense = pareto.dense_band(group), tables.controls(group)
+        figure, marks = pareto.draw_pareto(group, SPARSITY, "", PRINT)
+        band, dense = pareto.dense_band(group), controls(group)
         source = {
             "task": task,
             "caption": pareto.caption(group, lacking).replace("\n", " "),
-            "x": f"{tables.SPARSITY} in %",
+            "x": f"{SPARSITY} in %",
             "y": "test_accuracy in %",
             "dense": {"mean": band.mean, "low": band.low, "high": band.high, "n": band.n, "keys": list(dense.key)},
             "marks": [
@@ -64,7 +67,7 @@ def _pareto_figures(frame: pd.DataFrame, lacking: str) -> list[tuple]:
                 for m in marks.itertuples()
             ],
         }
-        drawn.append((f"pareto-{task}-{tables.SPARSITY.removesuffix('_sparsity')}", figure, marks, source))
+        drawn.append((f"pareto-{task}-{SPARSITY.removesuffix('_sparsity')}", figure, marks, source))
     return drawn
 
 
@@ -130,8 +133,8 @@ def _to_json(sources: dict) -> str:
 def _tables(study: Study, frame: pd.DataFrame, lacking: str) -> dict[str, str]:
     """The summary of every task, as LaTeX and as Markdown, by file name."""
     made = {}
-    for task, summary in tables.summarise(frame).groupby("task", sort=False):
-        caption = f"{study.title}, {task}, n = {summary.seeds.iloc[0]} seeds. {tables.NOTE}{lacking}"
+    for task, summary in summarise(frame).groupby("task", sort=False):
+        caption = f"{study.title}, {task}, n = {summary.seeds.iloc[0]} seeds. {NOTE}{lacking}"
         shown = summary.drop(columns="task")
         made[f"table-{task}.tex"] = latex.to_latex(tables.texts(shown), caption, f"tab:{study.name}-{task}")
         made[f"table-{task}.md"] = f"{tables.to_markdown(shown)}\n{caption}\n"
@@ -142,7 +145,7 @@ def _conditions_tables(study: Study, records: list[Record]) -> dict[str, str]:
     """A table per factor, all in one file as LaTeX and in one as Markdown."""
     environments, texts = [], []
     for place, (factor, rows) in enumerate(conditions_table.by_factor(study, records).items(), start=1):
-        caption = f"{study.title}: {factor}. {conditions_table.NOTE}{study.unfinished(records)}"
+        caption = f"{study.title}: {factor}. {conditions_table.NOTE}{unfinished(study, records)}"
         environments.append(latex.to_latex(tables.texts(rows), caption, f"tab:{study.name}-{place}"))
         texts.append(f"{tables.to_markdown(rows)}\n{caption}\n")
     return {"tables.tex": "\n".join(environments), "tables.md": "\n".join(texts)}

@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from benchmark.data.load import Dataset, load
+from benchmark.data.dataset import Dataset
+from benchmark.data.load import load
 from benchmark.experiment.record import Record
 from benchmark.experiment.trial import MethodSetting, Protocol, Task, Trial
 from benchmark.method.interface import Method, Real

@@ -15,7 +15,8 @@ from benchmark.data.stored import ENVIRONMENT, data_root
 from benchmark.experiment.record import Record
 from benchmark.experiment.trial import Trial
 from benchmark.files import write_whole
-from benchmark.runner.trial import Base, explain, failed, run, software, train_base
+from benchmark.runner.environment import software
+from benchmark.runner.trial import Base, explain, failed, run, train_base
 
 OnRecord = Callable[[Record], None]
 Networks = dict[str, Base | str]  # by base key: the trained network, or why there is none

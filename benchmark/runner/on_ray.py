@@ -18,8 +18,9 @@ from benchmark.errors import UsageError
 from benchmark.experiment.record import Record
 from benchmark.experiment.study import Slot, Study
 from benchmark.experiment.trial import Trial
+from benchmark.runner.environment import software
 from benchmark.runner.in_process import BaseStore, Networks, OnRecord, Resources, attempt_base, needed_bases, run_one
-from benchmark.runner.trial import explain, failed, software
+from benchmark.runner.trial import explain, failed
 
 os.environ.update(  # read when Ray is imported, and by its processes
     RAY_USAGE_STATS_ENABLED="0",

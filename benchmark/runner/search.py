@@ -8,6 +8,7 @@ import numpy as np
 import optuna
 from ray.tune.search import Searcher
 
+from benchmark.experiment.coverage import own_records
 from benchmark.experiment.record import Record
 from benchmark.experiment.study import Slot, Study
 from benchmark.method.domains import Choice
@@ -29,7 +30,7 @@ class Search(Searcher):
         self.spaces = {label: _distributions(study, label) for label in study.tables}
         self.asked: dict[str, tuple[Slot, optuna.Trial]] = {}
         known = {slot: [] for slot in study.slots()}
-        for record in study.own(records):
+        for record in own_records(study, records):
             known[Slot(label=record.label, task=record.task, seed=record.seed)].append(record)
         self.searches = {slot: _optuna(slot, made, self.spaces[slot.label]) for slot, made in known.items()}
 

@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from benchmark.data.load import Dataset
+from benchmark.data.dataset import Dataset
+from benchmark.experiment.record import SILENT
 from benchmark.experiment.trial import Protocol
 from benchmark.method.interface import Method
 from benchmark.networks.measure import accuracy
 from benchmark.removal.groups import Net
-
-SILENT = 1e-15  # ‖w_k‖₂ below which the history counts a channel as silent (Yaguchi et al. 2018)
 
 
 class DivergedError(ArithmeticError):

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import datetime
-import os
-import platform
-import re
-import resource
-import subprocess
-import sys
 import traceback
 from dataclasses import asdict, replace
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from benchmark.data.load import Dataset, load
+from benchmark.data.dataset import Dataset
+from benchmark.data.load import load
 from benchmark.data.stored import data_root
 from benchmark.errors import UsageError
 from benchmark.experiment.record import Record, describe
@@ -39,6 +32,7 @@ from benchmark.networks.measure import (
 )
 from benchmark.removal.exact import Removal, remove_silent
 from benchmark.removal.groups import Net, check_removable, find_groups
+from benchmark.runner.environment import hardware, peak_memory
 from benchmark.runner.train import DivergedError, History, fine_tune, train
 
 EXAMPLES = 64  # validation images on which removal is proven
@@ -72,7 +66,7 @@ def run_and_keep(
     record = Record(
         **describe(trial), status=status, error=error, **result,
         history=history if status in ("ok", "collapsed") else _finite(history),
-        base_seconds=base[1] if base else None, peak_memory=_peak_memory(device), created=_now(),
+        base_seconds=base[1] if base else None, peak_memory=peak_memory(device), created=_now(),
         provenance={**(provenance or {}), **hardware(device), **({"data": content} if content else {})},
     )  # fmt: skip
     return record, module
@@ -225,56 +219,3 @@ def _finite(history: dict[str, list[float]]) -> dict[str, list[float]]:
     """The history without its last, not finite epoch: JSON has no NaN."""
     whole = [i for i, loss in enumerate(history["loss"]) if loss == loss and abs(loss) != float("inf")]
     return {name: [values[i] for i in whole if i < len(values)] for name, values in history.items()}
-
-
-def _peak_memory(device: str) -> int:
-    if device.startswith("cuda"):
-        return torch.cuda.max_memory_allocated(device)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-@cache
-def hardware(device: str) -> dict[str, Any]:
-    """Where a trial ran."""
-    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.machine()
-    return {
-        "device": name if device.startswith("cuda") else "cpu",
-        "cpu": _cpu_name(),
-        "threads": torch.get_num_threads(),
-    }
-
-
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
-@cache
-def software() -> dict[str, Any]:
-    """The code's version and the libraries' that results depend on; commit and dirty are None outside a checkout.
-
-    Preloaded libraries are named, since some replace the arithmetic.
-    """
-    versions = {name: version(name) for name in ("torch", "ray", "numpy")}
-    versions |= {"python": platform.python_version(), "deadweight": version("deadweight")}
-    preloaded = [Path(name).name for name in re.split("[: ]", os.environ.get("LD_PRELOAD", "")) if name]
-    return {**_checkout(), **versions, **({"preloaded": preloaded} if preloaded else {})}
-
-
-def _checkout() -> dict[str, Any]:
-    root = Path(__file__).parents[2]
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(root), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-
-    try:
-        changed = git("status", "--porcelain", "--", "benchmark", "methods", "baselines", "constraints.txt")
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changed)}
-    except (OSError, subprocess.SubprocessError):
-        return {"commit": None, "dirty": None}

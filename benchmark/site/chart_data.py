@@ -13,7 +13,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from benchmark.analysis.tables import CONTROL, MEASURED, SPARSITY, controls
+from benchmark.analysis.frame import CONTROL, SPARSITY, controls
+from benchmark.analysis.intervals import intervals
+from benchmark.experiment.record import MEASURED
 from benchmark.site.digest import Digest
 
 SERIES = ("val_accuracy", "silent")  # of a history
@@ -53,18 +55,6 @@ def thin(points: pd.DataFrame) -> pd.DataFrame:
     step = np.maximum(1.0, (most - 1) / (SHOWN - 1))
     nearest = np.round(np.round((points.place - 1) / step) * step) + 1
     return points[(most <= SHOWN) | (nearest == points.place)]
-
-
-def intervals(values: np.ndarray) -> dict[str, np.ndarray]:
-    """Means over axis 0 with 95 % t intervals, NaN-aware, as columns mean, low, high, n; cf. `mean_interval`."""
-    values = values.astype(float)
-    n = (~np.isnan(values)).sum(0)
-    total = np.nansum(values, axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = total / n
-        deviation = np.sqrt(np.nansum((values - mean) ** 2, axis=0) / (n - 1))
-        half = np.where(n > 1, stats.t.ppf(0.975, np.maximum(n - 1, 1)) * deviation / np.sqrt(n), np.nan)
-    return {"mean": mean, "low": mean - half, "high": mean + half, "n": n}
 
 
 def epochs(digest: Digest, points: pd.DataFrame) -> pd.DataFrame:

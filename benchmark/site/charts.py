@@ -9,7 +9,7 @@ import pandas as pd
 import seaborn as sns
 
 from benchmark.figures.style import style
-from benchmark.site.pareto_chart import SYMBOLS, color, number, values
+from benchmark.site.looks import SYMBOLS, color, number, values
 
 LEGEND_ROW = 20  # height in pixels
 

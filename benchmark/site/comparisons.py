@@ -5,8 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from benchmark.analysis.pairs import ALL, DRAWN, LEVEL, pairs_needed
-from benchmark.analysis.pareto import mean_interval
+from benchmark.analysis.frame import CONTROL, SPARSITY
+from benchmark.analysis.intervals import ALL, DRAWN, LEVEL, mean_interval
+from benchmark.analysis.pairs import REFERENCE, at_sparsity, compare_methods, hypervolumes, pairs_needed
+from benchmark.experiment.record import MEASURED
+from benchmark.site.parts import Section, Source, Table, csv
+
+METHOD = ("task", "label", "title")
+CHOICE = (SPARSITY, "val_accuracy", "test_accuracy")  # what a point is chosen by and shown at
 
 NOT_REACHED = "not reached"
 
@@ -107,3 +113,23 @@ def _p(value: float) -> str:
 
 def _range(low: float, high: float, digits: int, sign: str = "") -> str:
     return "–" if np.isnan(low) else f"{low:{sign}.{digits}f} to {high:{sign}.{digits}f}"
+
+
+def comparisons(source: Source) -> Section | None:
+    """What so many seeds support: hypervolumes, accuracy at equal sparsity, and methods in pairs."""
+    rivals = source.frame.loc[source.frame.label != CONTROL, [*METHOD, "seed", "status", "key", *CHOICE]]
+    if not rivals.status.isin(MEASURED).any():
+        return None
+    chosen = at_sparsity(rivals)
+    found = {"hypervolumes": hypervolumes(rivals), "at_sparsity": chosen}
+    shown = {"hypervolumes": hypervolume_texts(found["hypervolumes"]), "at_sparsity": sparsity_texts(chosen)}
+    captions = {"hypervolumes": "Hypervolume", "at_sparsity": "Test accuracy at equal sparsity"}
+    if REFERENCE in set(rivals.label):
+        found["comparisons"] = compare_methods(chosen)
+        shown["comparisons"] = comparison_texts(found["comparisons"])
+        captions["comparisons"] = "Each method against the reference, in pairs of equal task and seed"
+    return Section(
+        "comparisons", "Comparisons", tuple(note for _, note in shown.values()),
+        tables=tuple(Table(cells, captions[name], name, head="method") for name, (cells, _) in shown.items()),
+        files={f"data/{name}.csv": csv(frame) for name, frame in found.items()},
+    )  # fmt: skip

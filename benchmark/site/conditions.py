@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmark.analysis import conditions as conditions_table
 from benchmark.analysis import tables
+from benchmark.experiment.coverage import unfinished
 from benchmark.figures import conditions as conditions_figures
 from benchmark.site.parts import Image, Section, Source, Table, csv
 
@@ -33,7 +34,7 @@ def conditions(source: Source) -> Section:
     shown = conditions_table.by_factor(study, records)
     parts = [Table(tables.texts(rows), factor, head="level") for factor, rows in shown.items()]
     files["data/conditions.csv"] = csv(tables.flatten(conditions_table.summarise(study, records)))
-    note = conditions_table.NOTE + study.unfinished(records)
+    note = conditions_table.NOTE + unfinished(study, records)
     texts = (f"Around the setting {study.legend(study.conditions.of)!r}. {note}",)
     return Section(
         "conditions", "Conditions of sparsity", texts, images=tuple(images), tables=tuple(parts), files=files

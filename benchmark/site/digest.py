@@ -12,9 +12,11 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from benchmark.analysis import tables
+from benchmark.analysis.frame import as_frame
 from benchmark.errors import UsageError
-from benchmark.experiment.record import Record, Store
+from benchmark.experiment.coverage import own_records
+from benchmark.experiment.record import Record
+from benchmark.experiment.store import Store
 from benchmark.experiment.study import Study
 from benchmark.experiment.trial import SCHEMA, MethodSetting
 
@@ -73,7 +75,7 @@ def read(study: Study, store: Store) -> Digest:
     finally:
         gc.freeze()
         gc.enable()
-    records = study.own([r for r in every if r.schema_version == SCHEMA])
+    records = own_records(study, [r for r in every if r.schema_version == SCHEMA])
     own = {r.key for r in records}
     strays = Counter(
         f"of schema {r.schema_version}, not {SCHEMA}" if r.schema_version != SCHEMA else "of trials not in the study"
@@ -85,7 +87,7 @@ def read(study: Study, store: Store) -> Digest:
         raise UsageError(
             f"study {study.name!r} has no records in {store.path}{others}; `deadweight run {study.name}` makes them"
         )
-    frame = tables.frame(records, {label: study.legend(label) for label in study.tables})
+    frame = as_frame(records, {label: study.legend(label) for label in study.tables})
     place = {key: i for i, key in enumerate(frame.key)}  # as the frame, whatever order they came in
     records.sort(key=lambda record: place[record.key])
     missing = study.size - len(records)

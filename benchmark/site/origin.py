@@ -6,8 +6,7 @@ from collections import Counter
 
 import pandas as pd
 
-from benchmark.analysis.tables import MEASURED
-from benchmark.experiment.record import Record
+from benchmark.experiment.record import MEASURED, Record
 from benchmark.site.digest import Digest
 
 

@@ -2,60 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.markers import MarkerStyle
 
-from benchmark.analysis.pareto import attained, mean_interval
-from benchmark.analysis.tables import CONTROL, MEASURED, controls
+from benchmark.analysis.frame import controls
+from benchmark.analysis.intervals import mean_interval
+from benchmark.analysis.pareto import attained
+from benchmark.experiment.record import MEASURED
 from benchmark.figures.marks import collect_corners
 from benchmark.figures.pareto import AXES
-from benchmark.figures.style import style
+from benchmark.site.looks import number, values
 
 X = {**AXES, "latency_saved": "latency saved (%), taken beside other trials"}
 DRAWN = 2000  # trials of a task that the interactive figure draws at most
 BELOW = 10.0  # accuracy points below dense that it shows at first
-SYMBOLS = {
-    "o": "circle", "s": "square", "D": "diamond", "^": "triangle-up", "v": "triangle-down", "P": "cross", "*": "star",
-    "X": "x", "<": "triangle-left", ">": "triangle-right", "p": "pentagon",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A figure of a page. `plots` has one plot for each task, or for each "task/method label" with `by_method`."""
-
-    name: str
-    alt: str
-    plots: dict[str, dict[str, Any]] = field(repr=False)
-    by_method: bool = False
-
-
-def color(label: str) -> str:
-    """A method's colour; the control's is grey."""
-    return "#808080" if label == CONTROL else mpl.colors.to_hex(style(label)[0])
-
-
-def swatch(label: str) -> str:
-    """A method's marker as the points of an SVG polygon within −1 and 1."""
-    marker = MarkerStyle("o" if label == CONTROL else style(label)[1])
-    path = marker.get_path().transformed(marker.get_transform())
-    points = path.to_polygons()[0]
-    return " ".join(f"{x:.2f},{-y:.2f}" for x, y in points / np.abs(points).max())
-
-
-def methods(records: pd.DataFrame) -> list[dict[str, str]]:
-    """The methods in the legend's order, with their looks."""
-    found = records.drop_duplicates("label")
-    return [
-        {"label": m.label, "title": m.title, "color": color(m.label), "swatch": swatch(m.label)}
-        | {"symbol": "circle" if m.label == CONTROL else SYMBOLS[style(m.label)[1]]}
-        for m in found.itertuples()
-    ]
 
 
 def pareto(records: pd.DataFrame, surfaces: pd.DataFrame) -> dict[str, Any]:
@@ -132,17 +94,6 @@ def _band(one: np.ndarray, everyone: np.ndarray) -> np.ndarray:
 
 def _percent(column: pd.Series) -> list[float | None]:
     return values(100 * column)
-
-
-def values(column: pd.Series) -> list[Any]:
-    return [number(value) for value in column.tolist()]
-
-
-def number(value: Any) -> Any:
-    """JSON has no NaN; four decimals are more than a screen shows."""
-    if isinstance(value, float):
-        return None if np.isnan(value) else round(value, 4)
-    return value
 
 
 def _rounded(points: np.ndarray) -> list[list[float]]:

@@ -8,10 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.analysis import tables
+from benchmark.analysis.summary import summarise
 from benchmark.site import chart_data
 from benchmark.site.digest import Digest
-from benchmark.site.pareto_chart import Chart
+
+pass
 
 
 @dataclass
@@ -40,7 +41,7 @@ class Source:
 
     @cached_property
     def summary(self) -> pd.DataFrame:
-        return tables.summarise(self.frame)
+        return summarise(self.frame)
 
     @cached_property
     def thin(self) -> pd.DataFrame:
@@ -84,3 +85,13 @@ class Section:
 def csv(frame: pd.DataFrame) -> bytes:
     """A data frame as a CSV file, each number with all its digits."""
     return frame.to_csv(index=False, lineterminator="\n").encode()
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure of a page. `plots` has one plot for each task, or for each "task/method label" with `by_method`."""
+
+    name: str
+    alt: str
+    plots: dict[str, dict[str, Any]] = field(repr=False)
+    by_method: bool = False

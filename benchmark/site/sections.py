@@ -11,8 +11,9 @@ import pandas as pd
 
 from benchmark.analysis import fairness as checklist
 from benchmark.analysis import tables
-from benchmark.analysis.pairs import REFERENCE, at_sparsity, compare_methods, hypervolumes
-from benchmark.analysis.tables import CONTROL, MEASURED, SPARSITY
+from benchmark.analysis.frame import CONTROL, SPARSITY
+from benchmark.analysis.summary import NOTE
+from benchmark.experiment.coverage import unfinished
 from benchmark.experiment.study import study_names
 from benchmark.figures import pareto as figures
 from benchmark.figures.style import STYLE, to_bytes
@@ -20,15 +21,13 @@ from benchmark.method.registry import card, get_method
 from benchmark.paper.bundle import write_paper
 from benchmark.site import chart_data, charts, pareto_chart
 from benchmark.site import origin as provenance
-from benchmark.site.comparisons import comparison_texts, hypervolume_texts, sparsity_texts
+from benchmark.site.comparisons import comparisons
 from benchmark.site.conditions import conditions
 from benchmark.site.digest import PRINTED
-from benchmark.site.pareto_chart import Chart
-from benchmark.site.parts import Image, Section, Source, Table, csv
+from benchmark.site.looks import method_looks
+from benchmark.site.parts import Chart, Image, Section, Source, Table, csv
 from benchmark.site.trajectories import trajectories
 
-METHOD = ("task", "label", "title")
-CHOICE = (SPARSITY, "val_accuracy", "test_accuracy")  # what a point is chosen by and shown at
 ROWS = 200  # rows of a table that a page shows at most; its CSV has them all
 
 
@@ -36,7 +35,7 @@ def pareto(source: Source) -> Section:
     """The interactive Pareto figure and, for print, the static one."""
     frame, summary, surfaces = source.frame, source.summary, pareto_chart.all_corners(source.frame)
     content = pareto_chart.pareto(frame, surfaces)
-    lacking = source.digest.study.unfinished(source.digest.records)
+    lacking = unfinished(source.digest.study, source.digest.records)
     files = {"data/fronts.csv": csv(surfaces), "data/trials.csv": csv(frame)}
     images = []
     with mpl.rc_context(STYLE):
@@ -51,7 +50,7 @@ def pareto(source: Source) -> Section:
         "and 95 % t interval over seeds. Sparsity is counted on the physically reduced network."
         f"{lacking}"
     )
-    content |= {"methods": pareto_chart.methods(frame), "alt": alt(source.digest.study.title, summary)}
+    content |= {"methods": method_looks(frame), "alt": alt(source.digest.study.title, summary)}
     return Section(
         "pareto", "Sparsity against accuracy", (note,), images=tuple(images), files=files,
         template="pareto.html", content=content,
@@ -70,7 +69,7 @@ def results(source: Source) -> Section:
     """The table with intervals."""
     summary = source.summary
     shown = tables.texts(summary)
-    note = tables.NOTE + source.digest.study.unfinished(source.digest.records)
+    note = NOTE + unfinished(source.digest.study, source.digest.records)
     if shown.task.nunique() == 1:
         shown = shown.drop(columns="task")
     table = Table(shown, "Each method on each task", "table", head="method")
@@ -105,7 +104,7 @@ def details(source: Source) -> Section:
     return Section(
         "details", "One method in detail", (note,), charts=drawn, template="details.html",
         files={f"data/{name}.csv": csv(frame) for name, frame in frames.items()},
-        content={"methods": sorted(pareto_chart.methods(source.frame), key=_is_control), "headings": headings},
+        content={"methods": sorted(method_looks(source.frame), key=_is_control), "headings": headings},
     )  # fmt: skip
 
 
@@ -116,26 +115,6 @@ def fairness(source: Source) -> Section:
     text = f"Not met: {'; '.join(unmet)}." if len(unmet) else "Every rule that applies is met."
     table = Table(found, "Rules, judged from the records", "fairness", wide=("evidence",), head="rule")
     return Section("fairness", "Fairness checklist", (text,), tables=(table,), files={"data/fairness.csv": csv(found)})
-
-
-def comparisons(source: Source) -> Section | None:
-    """What so many seeds support: hypervolumes, accuracy at equal sparsity, and methods in pairs."""
-    rivals = source.frame.loc[source.frame.label != CONTROL, [*METHOD, "seed", "status", "key", *CHOICE]]
-    if not rivals.status.isin(MEASURED).any():
-        return None
-    chosen = at_sparsity(rivals)
-    found = {"hypervolumes": hypervolumes(rivals), "at_sparsity": chosen}
-    shown = {"hypervolumes": hypervolume_texts(found["hypervolumes"]), "at_sparsity": sparsity_texts(chosen)}
-    captions = {"hypervolumes": "Hypervolume", "at_sparsity": "Test accuracy at equal sparsity"}
-    if REFERENCE in set(rivals.label):
-        found["comparisons"] = compare_methods(chosen)
-        shown["comparisons"] = comparison_texts(found["comparisons"])
-        captions["comparisons"] = "Each method against the reference, in pairs of equal task and seed"
-    return Section(
-        "comparisons", "Comparisons", tuple(note for _, note in shown.values()),
-        tables=tuple(Table(cells, captions[name], name, head="method") for name, (cells, _) in shown.items()),
-        files={f"data/{name}.csv": csv(frame) for name, frame in found.items()},
-    )  # fmt: skip
 
 
 def paper(source: Source) -> Section:

@@ -8,45 +8,14 @@ import re
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
-from typing import Annotated
-
-import typer
-from rich.console import Console
 
 from benchmark.errors import UsageError
 from benchmark.site import manifest
 from benchmark.site.build import build, temporary
 
 SAME = 1e-9  # relative difference up to which two computations of a number agree
-SHOWN = 20
 PICTURES = (".png", ".pdf", ".svg")
 DRAWING = {"matplotlib", "seaborn"}
-console = Console()
-
-
-def verify_site(site: Annotated[Path, typer.Argument(help="A folder that `deadweight publish` made.")]) -> None:
-    """Recompute every number of a published site from its own records and say what differs. Ends with 1 if any does.
-
-    Example: deadweight verify site
-    """
-    made = manifest.read(site)
-    if made is None:
-        raise UsageError(f"{site} has no {manifest.NAME}: it is not a site that `deadweight publish` made")
-    with console.status("recomputing"):
-        problems = [*check_files(site, made), *recompute(site, made)]
-    for problem in problems[:SHOWN]:
-        console.print(f"✗ {problem}", markup=False, soft_wrap=True)
-    if len(problems) > SHOWN:
-        console.print(f"… and {len(problems) - SHOWN} more")
-    for library, (mine, theirs) in other_versions(made).items():
-        console.print(f"made with {library} {theirs}, recomputed with {mine}", markup=False)
-    if not drawn_alike(made):
-        pictures = sum(name.endswith(PICTURES) for name in made.files)
-        console.print(f"so the {pictures} pictures were not compared, only the numbers in them")
-    if problems:
-        console.print(f"{site}: {len(problems)} differences from what its records give")
-        raise typer.Exit(1)
-    console.print(f"{site}: {len(made.files)} files are what their records give")
 
 
 def check_files(site: Path, made: manifest.Manifest) -> Iterator[str]:

@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from benchmark.analysis import changes
-from benchmark.experiment.record import Store
+from benchmark.experiment.store import Store
 from benchmark.experiment.study import load_study
 from benchmark.experiment.trial import SCHEMA
 from tests.conftest import TINY

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from benchmark.analysis import fairness
-from benchmark.experiment.record import Store
+from benchmark.experiment.coverage import own_records
+from benchmark.experiment.store import Store
 from benchmark.experiment.study import load_study
 from tests.conftest import TINY
 from tests.support.made_records import PROVENANCE, failure, result
@@ -166,5 +167,5 @@ def test_uneven_grids_two_seeds_and_hand_set_values_are_told(tmp_path):
 def test_the_published_studies_hold_what_they_should():
     for name in ("digits", "digits_full", "digits_optimizers"):
         study = load_study(name)
-        records = study.own(Store(Path(__file__).parents[2] / "results" / name).load())
+        records = own_records(study, Store(Path(__file__).parents[2] / "results" / name).load())
         assert broken(study, records) <= {REDUCED, CODE, MACHINE}

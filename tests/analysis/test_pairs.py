@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from benchmark.analysis import pairs as statistics
+from benchmark.analysis.intervals import bootstrap
 from benchmark.errors import UsageError
 from benchmark.site import comparisons
 from tests.support.frames import DENSE, NAN, frame, rows
@@ -152,22 +153,22 @@ def test_holm_rejects_what_the_step_down_procedure_rejects(p, random):
 @settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=6))
 def test_bootstrap_of_few_seeds_equals_counting_multisets(values):
-    found = statistics.bootstrap(values, generator())
+    found = bootstrap(values, generator())
     means = sorted(sum(draw) / len(values) for draw in itertools.product(sorted(values), repeat=len(values)))
     tail = int(np.ceil(0.025 * len(means))) - 1  # the least mean that 2.5 % of the resamples do not exceed
     assert found.low == pytest.approx(means[tail], abs=1e-9)
     assert found.high == pytest.approx(means[len(means) - 1 - tail], abs=1e-9)
     assert min(values) - 1e-12 <= found.low <= found.mean + 1e-12
-    assert found == statistics.bootstrap(values[::-1], generator())
+    assert found == bootstrap(values[::-1], generator())
 
 
 def test_bootstrap_of_many_seeds_is_near_the_normal_interval_and_of_one_is_none():
     values = np.random.default_rng(0).normal(0.9, 0.01, 50)
-    found = statistics.bootstrap(values, generator())
+    found = bootstrap(values, generator())
     half = 1.96 * values.std() / np.sqrt(50)
     assert (found.low, found.high) == pytest.approx((values.mean() - half, values.mean() + half), abs=half / 10)
-    assert found == statistics.bootstrap(values[::-1], generator())
-    one = statistics.bootstrap([0.5], generator())
+    assert found == bootstrap(values[::-1], generator())
+    one = bootstrap([0.5], generator())
     assert (one.mean, one.n) == (0.5, 1)
     assert np.isnan(one.low)
 

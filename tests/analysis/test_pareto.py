@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.analysis import pareto
+from benchmark.analysis.intervals import mean_interval
 
 share = st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 1.0])  # coarse, so that ties are common
 points = st.lists(st.tuples(share, share), min_size=1, max_size=12)
@@ -60,14 +61,14 @@ def test_hypervolume_above_a_floor():
 
 
 def test_mean_interval_is_students():
-    interval = pareto.mean_interval([1.0, 2.0, 3.0, np.nan])
+    interval = mean_interval([1.0, 2.0, 3.0, np.nan])
     half = 4.302652729749464 / np.sqrt(3)  # t(0.975, 2 degrees of freedom) · s / √n
     assert (interval.mean, interval.n) == (2.0, 3)
     assert (interval.low, interval.high) == pytest.approx((2 - half, 2 + half))
 
 
 def test_mean_interval_of_one_and_none():
-    one, none = pareto.mean_interval([0.5]), pareto.mean_interval([np.nan])
+    one, none = mean_interval([0.5]), mean_interval([np.nan])
     assert (one.mean, one.n) == (0.5, 1)
     assert np.isnan(one.low)
     assert none.n == 0

@@ -3,7 +3,10 @@ from pathlib import Path
 import pytest
 
 from benchmark.analysis import tables
-from benchmark.experiment.record import Store
+from benchmark.analysis.frame import as_frame, controls
+from benchmark.analysis.summary import summarise
+from benchmark.experiment.coverage import own_records
+from benchmark.experiment.store import Store
 from benchmark.experiment.study import load_study
 from tests.support.frames import DENSE, NAN, frame, rows
 
@@ -18,7 +21,7 @@ def row(summary, title):
 
 
 def test_summary_chooses_on_validation_and_reports_sparsity():
-    summary = tables.summarise(frame(DENSE, METHOD))
+    summary = summarise(frame(DENSE, METHOD))
     m = row(summary, "M")
     assert m["within 0.5"].mean == pytest.approx(0.1)  # 0.96 validates at dense's 0.96 − 0.005, 0.952 does not
     assert m["within 1"].mean == pytest.approx((0.5 + 0.7) / 2)
@@ -32,7 +35,7 @@ def test_summary_chooses_on_validation_and_reports_sparsity():
 def test_a_seed_that_reaches_nothing_counts_as_zero():
     poor = rows("m", [(1, 0.5, 0.9, 0.9), (2, NAN, NAN, NAN)], seed=2)
     poor[1]["status"] = "failed"
-    m = row(tables.summarise(frame(DENSE, METHOD, poor)), "M")
+    m = row(summarise(frame(DENSE, METHOD, poor)), "M")
     assert m["within 1"].mean == pytest.approx((0.5 + 0.7 + 0) / 3)
     assert m["failed"] == 1
     assert m["trials"] == 8
@@ -40,8 +43,8 @@ def test_a_seed_that_reaches_nothing_counts_as_zero():
 
 def test_a_seed_without_a_result_counts_as_zero_and_is_told():
     lost = rows("m", [(1, NAN, NAN, NAN), (2, NAN, NAN, NAN), (3, NAN, NAN, NAN)], seed=2, status="failed")
-    summary = tables.summarise(frame(DENSE, METHOD, lost))
-    m, before = row(summary, "M"), row(tables.summarise(frame(DENSE, METHOD)), "M")
+    summary = summarise(frame(DENSE, METHOD, lost))
+    m, before = row(summary, "M"), row(summarise(frame(DENSE, METHOD)), "M")
     assert m["within 1"].mean == pytest.approx((0.5 + 0.7 + 0) / 3)
     assert m["hypervolume"].mean == pytest.approx(2 / 3 * before["hypervolume"].mean)
     assert (m["seeds"], m["best accuracy"].n, m["largest drop"].n) == (3, 2, 2)
@@ -50,41 +53,41 @@ def test_a_seed_without_a_result_counts_as_zero_and_is_told():
 
 def test_a_tuned_control_is_the_sample_that_validates_best():
     worse = rows("dense", [(NAN, 0.5, 0.99, 0.0)], seed=0)
-    control = tables.controls(frame(worse, DENSE))
+    control = controls(frame(worse, DENSE))
     assert sorted(control.test_accuracy) == [0.94, 0.96]
-    assert row(tables.summarise(frame(worse, DENSE, METHOD)), "M")["within 1"].mean == pytest.approx(0.6)
+    assert row(summarise(frame(worse, DENSE, METHOD)), "M")["within 1"].mean == pytest.approx(0.6)
 
 
 def test_tables_and_figures_do_not_depend_on_the_order_of_records():
     plan = load_study("digits")
-    records = plan.own(Store(Path(__file__).parents[2] / "results" / "digits").load())
+    records = own_records(plan, Store(Path(__file__).parents[2] / "results" / "digits").load())
     assert len(records) == plan.size
     titles = {label: plan.legend(label) for label in plan.methods}
-    forwards, backwards = tables.frame(records, titles), tables.frame(records[::-1], titles)
+    forwards, backwards = as_frame(records, titles), as_frame(records[::-1], titles)
     assert forwards.equals(backwards)
     assert list(forwards.label.unique()) == list(plan.methods)
 
 
 def test_of_points_that_validate_alike_the_smaller_network_is_best():
     alike = rows("m", [(1, 0.96, 0.91, 0.1), (2, 0.96, 0.90, 0.5), (3, 0.94, 0.99, 0.9)])
-    assert row(tables.summarise(frame(DENSE, alike)), "M")["best accuracy"].mean == pytest.approx(0.90)
+    assert row(summarise(frame(DENSE, alike)), "M")["best accuracy"].mean == pytest.approx(0.90)
 
 
 def test_no_drop_is_told_where_more_than_the_knob_changes():
     other = [{**r, "hyperparameters": r["hyperparameters"][:-1] + f', "learning_rate": {r["knob"]}}}'} for r in METHOD]
-    assert row(tables.summarise(frame(DENSE, other)), "M")["largest drop"].n == 0
+    assert row(summarise(frame(DENSE, other)), "M")["largest drop"].n == 0
 
 
 def test_without_dense_or_results_there_is_no_comparison():
-    assert row(tables.summarise(frame(METHOD)), "M")["within 1"].n == 0
-    nothing = tables.summarise(frame(DENSE, rows("m", [(1, NAN, NAN, NAN)], status="failed")))
+    assert row(summarise(frame(METHOD)), "M")["within 1"].n == 0
+    nothing = summarise(frame(DENSE, rows("m", [(1, NAN, NAN, NAN)], status="failed")))
     m = row(nothing, "M")
     assert m["best accuracy"].n == 0
     assert (m["hypervolume"].mean, m["within 2"].mean) == (0, 0)
 
 
 def test_tables_are_written_as_shown(tmp_path):
-    markdown, csv = tables.write(tables.summarise(frame(DENSE, METHOD)), tmp_path)
+    markdown, csv = tables.write(summarise(frame(DENSE, METHOD)), tmp_path)
     lines = markdown.read_text().splitlines()
     assert lines[0].startswith("| task | method | seeds | trials | failed |")
     assert "| t | M | 2 | 6 | 0 | 0 | 92.0 ± 12.7 | 10.0 ± 0.0 | 60.0 ± 127.1 |" in lines[3]

@@ -7,7 +7,7 @@ import pytest
 
 from benchmark.data import load as data
 from benchmark.data.stored import ENVIRONMENT
-from benchmark.experiment.record import Store
+from benchmark.experiment.store import Store
 from benchmark.experiment.study import load_study
 from benchmark.networks.export import load
 from benchmark.networks.measure import parameters

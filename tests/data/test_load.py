@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from benchmark.data.augment import augment
-from benchmark.data.load import Dataset, Split, load
+from benchmark.data.dataset import Dataset, Split
+from benchmark.data.load import load
 from benchmark.errors import UsageError
 from benchmark.experiment.trial import Task
 

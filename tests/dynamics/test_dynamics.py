@@ -6,20 +6,17 @@ import torch
 from benchmark.cli import dynamics as dynamics_command
 from benchmark.dynamics import norm_figures, simulation
 from benchmark.dynamics import rates as dynamics_rates
-from benchmark.dynamics.rates import Rate
-from benchmark.dynamics.rates_table import table
-from benchmark.dynamics.simulation import (
+from benchmark.dynamics.closed_forms import (
     adam_noise_floor,
     amplitude,
     boundary,
-    decay_per_step,
     heavy_ball,
     noise_floor,
-    root_mean_square,
-    simulate,
-    stability_boundary,
     steps_to_fraction,
 )
+from benchmark.dynamics.rates import Rate
+from benchmark.dynamics.rates_table import table
+from benchmark.dynamics.simulation import decay_per_step, root_mean_square, simulate, stability_boundary
 
 
 def at(*values):

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from benchmark.cli.main import app
 from benchmark.dynamics.trajectories import ALIVE, _stops, follow
 from benchmark.errors import UsageError
-from benchmark.experiment.record import Store
+from benchmark.experiment.store import Store
 from benchmark.experiment.study import load_study
 from benchmark.experiment.trial import Trial
 from benchmark.runner.trial import run

@@ -13,10 +13,11 @@ import torch
 from typer.testing import CliRunner
 
 from benchmark.analysis import conditions as conditions_table
-from benchmark.analysis import tables
+from benchmark.analysis.frame import as_frame
 from benchmark.cli.main import app
 from benchmark.errors import UsageError
-from benchmark.experiment.record import Store
+from benchmark.experiment.coverage import own_records
+from benchmark.experiment.store import Store
 from benchmark.experiment.study import load_study
 from benchmark.figures import conditions as conditions_figures
 from benchmark.figures.heatmap import draw_heatmap
@@ -244,7 +245,7 @@ def made(tmp_path_factory):
         result = CliRunner().invoke(app, [*command, "--results", str(folder)], catch_exceptions=False)
         assert result.exit_code == 0, result.output
     results = folder / "conditioned"
-    return study, study.own(Store(results).load()), results
+    return study, own_records(study, Store(results).load()), results
 
 
 def test_the_table_has_a_row_for_each_level_with_the_records_own_numbers(made):
@@ -341,7 +342,7 @@ def test_a_conditions_study_has_a_page_that_its_records_verify(made, tmp_path):
 def paper(made, tmp_path):
     """What is written for a paper, by name."""
     study, records, _ = made
-    frame = tables.frame(records, {label: study.legend(label) for label in study.tables})
+    frame = as_frame(records, {label: study.legend(label) for label in study.tables})
     return {path.name: path for path in write_paper(study, records, frame, tmp_path)}
 
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.errors import UsageError
-from benchmark.experiment.record import Record, Store, describe
+from benchmark.experiment.record import Record, describe
+from benchmark.experiment.store import Store
 from benchmark.experiment.study import load_study
 from tests.conftest import TINY
 

@@ -3,6 +3,7 @@ from collections import Counter
 import pytest
 
 from benchmark.errors import UsageError
+from benchmark.experiment.coverage import own_records, remaining, unfinished
 from benchmark.experiment.record import Record, describe
 from benchmark.experiment.study import load_study, study_names
 from benchmark.experiment.trial import MethodSetting, Protocol, Task, trial_key
@@ -55,7 +56,7 @@ def test_plan_is_deterministic_and_complete(tiny):
 def test_every_study_of_the_suite_loads():
     assert {"digits", "smoke"} <= set(study_names())
     for name in study_names():
-        assert len(load_study(name).remaining([], retry_failed=False)) == load_study(name).size > 0
+        assert len(remaining(load_study(name), [], retry_failed=False)) == load_study(name).size > 0
 
 
 def test_every_study_has_a_dense_control_and_enough_seeds():
@@ -68,7 +69,7 @@ def test_every_study_has_a_dense_control_and_enough_seeds():
 def test_methods_have_equally_many_knob_points():
     for name in study_names():
         counts = {}
-        for point in load_study(name).remaining([], retry_failed=False):
+        for point in remaining(load_study(name), [], retry_failed=False):
             if point.label != "dense":
                 counts.setdefault((point.task.name, point.seed, point.label), []).append(point)
         assert len({len(points) for points in counts.values()}) == 1, name
@@ -124,15 +125,15 @@ def test_samples_of_another_version_protocol_or_fixed_value_are_not_the_studys(t
         record.model_copy(update={"base": setting}),
         record.model_copy(update={"label": "gone"}),
     ]
-    assert plan.own([*strays, record]) == [record]
+    assert own_records(plan, [*strays, record]) == [record]
 
 
 def test_what_a_study_lacks_is_told_by_method(tiny):
     plan = load_study(str(tiny))
     records = [result(trial) for trial in plan.trials()]
-    assert plan.unfinished(records) == ""
+    assert unfinished(plan, records) == ""
     lacking = [r for r in records if r.label == "dense" or r.seed == 0][1:]
-    assert plan.unfinished(lacking) == (
+    assert unfinished(plan, lacking) == (
         " Unfinished: 5 of 10 trials have no record yet (Adam + L2 (implicit) 2, Filter magnitude 2, Dense 1)."
     )
 
@@ -162,13 +163,13 @@ def test_a_search_has_slots_for_what_is_missing(tmp_path):
     plan = sampled(tmp_path, "optuna", 3)
     assert plan.trials() == []
     assert plan.size == 18
-    todo = plan.remaining([], retry_failed=False)
+    todo = remaining(plan, [], retry_failed=False)
     assert len(todo) == 18
     assert len(set(todo[:6])) == 6
     slot = todo[0]
     made = [Record(**describe(plan.trial(slot, plan.setting(slot.label, {}))), status="ok")] * 4
-    assert len(plan.own(made)) == 3
-    left = plan.remaining(made, retry_failed=False)
+    assert len(own_records(plan, made)) == 3
+    left = remaining(plan, made, retry_failed=False)
     assert len(left) == 15
     assert slot not in left
 
@@ -178,8 +179,8 @@ def test_remaining_is_what_has_no_record(tiny):
     trials = plan.trials()
     statuses = ["ok", "failed", "diverged"]
     records = [Record(**describe(t), status=s) for t, s in zip(trials, statuses, strict=False)]
-    assert plan.remaining(records, retry_failed=False) == trials[3:]
-    assert plan.remaining(records, retry_failed=True) == [trials[1], *trials[3:]]
+    assert remaining(plan, records, retry_failed=False) == trials[3:]
+    assert remaining(plan, records, retry_failed=True) == [trials[1], *trials[3:]]
 
 
 @pytest.mark.parametrize(

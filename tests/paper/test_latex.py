@@ -3,7 +3,7 @@ import re
 import pandas as pd
 import pytest
 
-from benchmark.analysis.tables import NOTE
+from benchmark.analysis.summary import NOTE
 from benchmark.method.registry import registry
 from benchmark.paper.latex import escape, to_figure, to_latex
 

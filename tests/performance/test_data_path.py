@@ -15,7 +15,8 @@ from torch import nn
 from torch.utils import data as torch_data
 
 from baselines.dense import Dense
-from benchmark.data.load import Dataset, Split, load
+from benchmark.data.dataset import Dataset, Split
+from benchmark.data.load import load
 from benchmark.experiment.trial import Protocol
 from benchmark.networks.build import build
 from benchmark.networks.measure import accuracy

@@ -9,7 +9,11 @@ import plotly.graph_objects as go
 import pytest
 
 from benchmark.analysis import tables
-from benchmark.experiment.record import Store
+from benchmark.analysis.frame import as_frame
+from benchmark.analysis.intervals import intervals
+from benchmark.analysis.summary import summarise
+from benchmark.experiment.coverage import own_records
+from benchmark.experiment.store import Store
 from benchmark.experiment.study import load_study
 from benchmark.figures import pareto
 from benchmark.site import chart_data, digest, parts, sections
@@ -47,7 +51,7 @@ def test_a_page_shows_what_the_records_say(deadweight, tmp_path):
     path, results = made_results(tmp_path, tasks=2)
     deadweight("publish", path)
     plan, store = load_study(str(path)), Store(results / "made")
-    records = {r.key: r for r in plan.own(store.load())}
+    records = {r.key: r for r in own_records(plan, store.load())}
     shown = embedded(tmp_path / "site")["pareto"]
     keys = {key[:12]: key for key in records}
     for task, found in shown["tasks"].items():
@@ -65,7 +69,7 @@ def test_a_page_shows_what_the_records_say(deadweight, tmp_path):
             assert json.loads(trials["texts"][trials["hyperparameters"][i]]) == record.setting.hyperparameters
     table = pd.read_csv(tmp_path / "site/made/data/table.csv")
     titles = {label: plan.legend(label) for label in plan.methods}
-    expected = tables.flatten(tables.summarise(tables.frame(list(records.values()), titles)))
+    expected = tables.flatten(summarise(as_frame(list(records.values()), titles)))
     pd.testing.assert_frame_equal(table, expected, check_dtype=False)
     failed = pd.read_csv(tmp_path / "site/made/data/failures.csv")
     assert failed.trials.sum() == sum(r.status == "failed" for r in records.values()) > 0
@@ -155,12 +159,12 @@ def test_a_trial_beside_other_work_does_not_change_what_a_method_costs(tmp_path)
     slow = records.assign(seconds=records.seconds.where(records.index != records.index[records.label == "m0"][0], 1e6))
     one, other = (chart_data.cost(each).set_index("label") for each in (records, slow))
     assert other.loc["m0", "median"] <= one.loc["m0", "high"]
-    assert other.loc["m0", "over dense"] == pytest.approx(tables.summarise(slow).set_index("method").cost["Method 0"])
+    assert other.loc["m0", "over dense"] == pytest.approx(summarise(slow).set_index("method").cost["Method 0"])
 
 
 def test_intervals_of_a_matrix_are_those_of_its_columns():
     values = pd.DataFrame([[1.0, 2.0], [3.0, None], [4.0, None]]).to_numpy()
-    found = chart_data.intervals(values)
+    found = intervals(values)
     for i in range(2):
         expected = vars(tables.mean_interval(values[:, i]))
         assert {k: found[k][i] for k in expected} == pytest.approx(expected, nan_ok=True)

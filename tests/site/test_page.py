@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.experiment.record import Store
+from benchmark.experiment.coverage import own_records
+from benchmark.experiment.store import Store
 from benchmark.experiment.study import load_study
 from benchmark.site.build import build
 from tests.support.made_study import made_results
@@ -91,7 +92,7 @@ def agrees(text, records):
 def test_a_tooltip_says_what_the_record_says(opened, site):
     page = opened()
     study = load_study(str(site / "made" / "made.toml"))
-    records = {r.key[:12]: r for r in study.own(Store(site / "made").load())}
+    records = {r.key[:12]: r for r in own_records(study, Store(site / "made").load())}
     page.locator("#all").check()
     for place in (0, 7):
         point = page.locator("#plot-pareto .scatterlayer .points path").nth(place).bounding_box()

@@ -1,6 +1,6 @@
 """Records of trials that were never run."""
 
-from benchmark.analysis.tables import frame
+from benchmark.analysis.frame import as_frame
 from benchmark.experiment.record import Record, describe
 
 SWEEP = ("1e-16", "1e-08", "1e-02", "1e+00")
@@ -32,7 +32,7 @@ def make_records(study, fails=()):
 
 
 def make_frame(study, records):
-    return frame(records, {label: study.legend(label) for label in study.tables})
+    return as_frame(records, {label: study.legend(label) for label in study.tables})
 
 
 def _record(place, trial, fails):

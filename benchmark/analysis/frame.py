@@ -1,0 +1,72 @@
+"""Records as a data frame, one row each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import pandas as pd
+
+from benchmark.experiment.record import MEASURED, Record
+
+CONTROL = "dense"
+SPARSITY = "param_sparsity"
+TEXTS = (
+    "key", "task", "label", "title", "status", "seed", "knob_name", "hyperparameters", "channels_left", "error",
+)  # fmt: skip
+
+
+def as_frame(records: list[Record], titles: Mapping[str, str]) -> pd.DataFrame:
+    """One row per record; what a failed trial did not reach is NaN. `titles` says what to call each label, in order.
+
+    Rows are sorted, so that what is made of them does not depend on the order in which trials ended.
+    """
+    order = {label: place for place, label in enumerate(titles)}
+    rows = []
+    for r in sorted(records, key=lambda r: (r.task.name, order[r.label], r.seed, _knob(r), r.key)):
+        hyperparameters = r.setting.hyperparameters
+        rows.append(
+            {
+                "key": r.key,
+                "task": r.task.name,
+                "label": r.label,
+                "title": titles[r.label],
+                "status": r.status,
+                "seed": r.seed,
+                "knob_name": r.knob or "",
+                "knob": hyperparameters.get(r.knob) if r.knob else None,
+                "hyperparameters": json.dumps(hyperparameters, sort_keys=True),
+                "val_accuracy": r.val_accuracy,
+                "test_accuracy": r.test_accuracy,
+                "param_sparsity": r.param_sparsity,
+                "mac_sparsity": r.mac_sparsity,
+                "channel_sparsity": r.channel_sparsity,
+                "weight_sparsity": r.weight_sparsity,
+                "latency_saved": 1 - r.latency["reduced"] / r.latency["dense"] if r.latency else None,
+                "params": r.params,
+                "macs": r.macs,
+                "channels_left": json.dumps(r.channels_left),
+                "never_active": r.never_active,
+                "removal_error": r.removal_error,
+                "seconds": _seconds(r),
+                "error": r.error or "",
+            }
+        )
+    made = pd.DataFrame(rows)
+    return made.astype({column: float for column in made if column not in TEXTS})
+
+
+def _knob(record: Record) -> float:
+    return record.setting.hyperparameters[record.knob] if record.knob else 0.0
+
+
+def _seconds(record: Record) -> float | None:
+    if record.status not in MEASURED:
+        return None
+    return record.train_seconds + (record.base_seconds or 0.0)
+
+
+def controls(records: pd.DataFrame) -> pd.DataFrame:
+    """The dense control of every task and seed: where it was tuned, the sample that validates best."""
+    dense = records[(records.label == CONTROL) & records.status.isin(MEASURED)]
+    return dense.loc[dense.groupby(["task", "seed"]).val_accuracy.idxmax()]

@@ -1,0 +1,53 @@
+"""Runs what a study still lacks, in front of somebody who watches."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from benchmark.cli.options import WIDTH
+from benchmark.errors import UsageError
+from benchmark.experiment.record import FINISHED, Record
+from benchmark.experiment.store import Store
+from benchmark.experiment.study import Slot, Study
+from benchmark.experiment.trial import Trial
+from benchmark.runner.in_process import Resources
+from benchmark.runner.run import check_trial, run_points
+
+
+def run_with_progress(
+    study: Study, todo: list[Trial | Slot], store: Store, resources: Resources, in_process: bool
+) -> None:
+    """Runs what is to do under a progress bar, with Ray or in this process, and stores every record as it comes."""
+    if in_process and study.sampler == "optuna":
+        raise UsageError("the sampler 'optuna' runs through Ray Tune; leave out --in-process")
+    terminal = Console(width=WIDTH, file=sys.stdout)  # this stream itself, whatever Ray's output is diverted to
+    with terminal.status("checking networks and data"):
+        for point in {point.task.name: point for point in todo}.values():
+            trial = point if isinstance(point, Trial) else study.trial(point, study.setting(point.label, {}))
+            check_trial(trial, store)
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[failed]} failed"),
+        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=terminal, redirect_stdout=False, redirect_stderr=False) as progress:
+        bar = progress.add_task("starting", total=len(todo), failed=0)
+        failures = 0
+
+        def keep(record: Record) -> None:
+            nonlocal failures
+            store.append(record)
+            failures += record.status not in FINISHED
+            progress.update(bar, advance=1, description=f"{study.name}: {record.label}", failed=failures)
+
+        try:
+            run_points(study, todo, store, resources, in_process, keep)
+        except KeyboardInterrupt:
+            progress.stop()
+            done = int(progress.tasks[0].completed)
+            terminal.print(
+                f"stopped; {done} trials done and kept, {len(todo) - done} left: run the same command to go on"
+            )
+            raise

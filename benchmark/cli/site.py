@@ -1,0 +1,84 @@
+"""The commands that make a site and check one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.cli.options import Results, console
+from benchmark.errors import UsageError
+from benchmark.experiment.study import load_study, study_path
+from benchmark.figures.draw import draw
+from benchmark.site import manifest
+from benchmark.site.build import build, temporary
+from benchmark.site.digest import PRINTED
+from benchmark.site.verify import PICTURES, check_files, drawn_alike, other_versions, recompute
+
+SHOWN = 20
+
+
+def publish_site(
+    studies: Annotated[list[str], typer.Argument(help="Studies by name, or .toml files; each gets a page.")],
+    out: Annotated[Path, typer.Option(help="The site's folder; files there that publish did not make stay.")] = Path(
+        "site"
+    ),
+    results: Results = Path("results"),
+) -> None:
+    """Make a static site from the studies' records, and draw their figures under --results as `plot` does.
+
+    Example: deadweight publish digits digits_full --out site
+    """
+    texts = {}
+    for name in studies:
+        study, path = load_study(name), study_path(name)
+        if study.name in texts:
+            raise UsageError(f"study {study.name!r} is named twice")
+        texts[study.name] = path.read_text(encoding="utf-8")
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file; choose another --out")
+    if out.resolve() == results.resolve():
+        raise UsageError(f"{out} holds the records themselves; choose another --out")
+    manifest.read(out)
+    with temporary(out) as folder, console.status("publishing"):
+        try:
+            sources = build({name: results / name for name in texts}, texts, Path(folder))
+        except UsageError as error:  # it names the copy that the site is made from
+            raise UsageError(str(error).replace(f"{folder}/", f"{results}/")) from None
+        made = manifest.replace(Path(folder), list(texts), out)
+    drawn = 0
+    with console.status("drawing"):
+        for source in sources:
+            if len(source.frame) <= PRINTED:
+                drawn += len(draw(source.digest.study, source.digest.records, results / source.digest.study.name)[2])
+    console.print(
+        f"wrote {drawn} files under {results} and {made} under {out}; `deadweight verify {out}` checks them",
+        soft_wrap=True,
+    )
+    console.print(f"open {out / 'index.html'}", soft_wrap=True)
+
+
+def verify_site(site: Annotated[Path, typer.Argument(help="A folder that `deadweight publish` made.")]) -> None:
+    """Recompute every number of a published site from its own records and say what differs. Ends with 1 if any does.
+
+    Example: deadweight verify site
+    """
+    made = manifest.read(site)
+    if made is None:
+        raise UsageError(f"{site} has no {manifest.NAME}: it is not a site that `deadweight publish` made")
+    with console.status("recomputing"):
+        problems = [*check_files(site, made), *recompute(site, made)]
+    for problem in problems[:SHOWN]:
+        console.print(f"✗ {problem}", markup=False, soft_wrap=True)
+    if len(problems) > SHOWN:
+        console.print(f"… and {len(problems) - SHOWN} more")
+    for library, (mine, theirs) in other_versions(made).items():
+        console.print(f"made with {library} {theirs}, recomputed with {mine}", markup=False)
+    if not drawn_alike(made):
+        pictures = sum(name.endswith(PICTURES) for name in made.files)
+        console.print(f"so the {pictures} pictures were not compared, only the numbers in them")
+    if problems:
+        console.print(f"{site}: {len(problems)} differences from what its records give")
+        raise typer.Exit(1)
+    console.print(f"{site}: {len(made.files)} files are what their records give")

@@ -1,0 +1,69 @@
+"""Which of a study's trials have a record, and which do not."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from benchmark.experiment.record import FINISHED, Record
+from benchmark.experiment.study import Slot, Study
+from benchmark.experiment.trial import Trial
+from benchmark.method.registry import get_method
+
+NAMED = 5  # methods that a sentence names
+
+
+def own_records(study: Study, records: list[Record]) -> list[Record]:
+    """The records of the study's own trials, under its own labels."""
+    if study.sampler != "optuna":
+        labels = {trial.key: trial.label for trial in study.trials()}
+        own = ((r, labels[r.key]) for r in records if r.key in labels)
+        return [r if r.label == label else r.model_copy(update={"label": label}) for r, label in own]
+    left = Counter(dict.fromkeys(study.slots(), study.samples))
+    own = []
+    for record in records:
+        slot = Slot(label=record.label, task=record.task, seed=record.seed)
+        if left[slot] > 0 and _fits(study, record):
+            left[slot] -= 1
+            own.append(record)
+    return own
+
+
+def remaining(study: Study, records: list[Record], retry_failed: bool) -> list[Trial | Slot]:
+    """What is still to run: trials without a record, or for the sampler `optuna` a slot for each missing sample.
+
+    With `retry_failed` a record that is no result counts as none.
+    """
+    done = [r for r in own_records(study, records) if not retry_failed or r.status in FINISHED]
+    if study.sampler != "optuna":
+        keys = {record.key for record in done}
+        return [trial for trial in study.trials() if trial.key not in keys]
+    study.trials()
+    had = Counter(Slot(label=r.label, task=r.task, seed=r.seed) for r in done)
+    slots = study.slots()
+    return [slot for i in range(study.samples) for slot in slots if had[slot] <= i]
+
+
+def unfinished(study: Study, records: list[Record]) -> str:
+    """A sentence that says which trials the study's own records lack; empty if none."""
+    had = Counter(record.label for record in records)
+    lacking = {label: count - had[label] for label, count in study.planned().items() if count > had[label]}
+    if not lacking:
+        return ""
+    most = sorted(lacking, key=lacking.get, reverse=True)
+    names = ", ".join(f"{study.legend(label)} {lacking[label]}" for label in most[:NAMED])
+    more = f" and {len(most) - NAMED} more" if len(most) > NAMED else ""
+    return f" Unfinished: {sum(lacking.values())} of {study.size} trials have no record yet ({names}{more})."
+
+
+def _fits(study: Study, record: Record) -> bool:
+    """Whether a sample is of the label's method as it is now, under the study's protocol and fixed values."""
+    if record.label not in study.tables:
+        return False
+    name, fixed, _ = study.table(record.label)
+    method, setting = get_method(name), record.setting
+    return (
+        (setting.method, setting.version) == (name, method.version)
+        and record.base == (study.base(method.base) if method.base else None)
+        and record.protocol == study.changed(study.protocol, record.label, "protocol")
+        and all(setting.hyperparameters.get(key) == value for key, value in fixed.items())
+    )

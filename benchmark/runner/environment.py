@@ -1,0 +1,70 @@
+"""Where a trial ran, and with which versions."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import resource
+import subprocess
+import sys
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def peak_memory(device: str) -> int:
+    """Bytes, of the GPU or of this process, at most so far."""
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+@cache
+def hardware(device: str) -> dict[str, Any]:
+    """Where a trial ran."""
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.machine()
+    return {
+        "device": name if device.startswith("cuda") else "cpu",
+        "cpu": _cpu_name(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+@cache
+def software() -> dict[str, Any]:
+    """The code's version and the libraries' that results depend on; commit and dirty are None outside a checkout.
+
+    Preloaded libraries are named, since some replace the arithmetic.
+    """
+    versions = {name: version(name) for name in ("torch", "ray", "numpy")}
+    versions |= {"python": platform.python_version(), "deadweight": version("deadweight")}
+    preloaded = [Path(name).name for name in re.split("[: ]", os.environ.get("LD_PRELOAD", "")) if name]
+    return {**_checkout(), **versions, **({"preloaded": preloaded} if preloaded else {})}
+
+
+def _checkout() -> dict[str, Any]:
+    root = Path(__file__).parents[2]
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(root), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--", "benchmark", "methods", "baselines", "constraints.txt")
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changed)}
+    except (OSError, subprocess.SubprocessError):
+        return {"commit": None, "dirty": None}
