@@ -19,11 +19,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from benchmark.removal.groups import hidden_groups, reasons_to_keep
-from benchmark.removal.proof import RemovalError, attack
+from benchmark.removal.labels import hidden_groups, reasons_to_keep
+from benchmark.removal.probes import Inputs
+from benchmark.removal.proof import RemovalError, attack, difference, largest, tensors
 from benchmark.removal.silence import find_silence
 from benchmark.removal.slicing import slice_network
-from benchmark.removal.trace import trace, unchanged_seed
+from benchmark.removal.tensors import tensors_of
+from benchmark.removal.trace import check_kind, trace, unchanged_seed
 
 TOLERANCE = 1e-6  # the largest relative deviation of a logit that still counts as exact
 
@@ -41,57 +43,66 @@ class Removal:
     tried: dict[str, int] = field(default_factory=dict)  # samples on which the networks were compared, by kind
 
 
-def remove_silent(module: nn.Module, example: Tensor) -> Removal:
+def remove_silent(module: nn.Module, example: Tensor | tuple[Tensor, ...]) -> Removal:
     """Removes every silent channel of `module`; returns a reduced copy and leaves `module` as it is.
 
-    `example` is a real batch (N × …) on the module's device. The copy keeps the module's class, dtypes, modes and layer
-    names; its layers are smaller. It equals the module in evaluation mode: the deviation is the largest that `attack`
-    finds, in float64, starting from the example. Raises UntraceableError where the forward pass cannot be followed,
-    RemovalError where outputs are not finite or the deviation exceeds 1e-6.
+    `example` is a real batch (N × …) on the module's device, or a tuple of them for a network of several inputs. The
+    copy keeps the module's class, dtypes, modes and layer names; its layers are smaller. It equals the module in
+    evaluation mode: the deviation is the largest that `attack` finds, in float64, starting from the example. Raises
+    UntraceableError where the forward pass cannot be followed, RemovalError where outputs are not finite or the
+    deviation exceeds 1e-6.
 
         removal = remove_silent(network, images)   # images: (N, C, H, W), network: any torch.nn.Module
         removal.module(images)                     # what network.eval()(images) was, from a smaller network
     """
-    silenced = copy.deepcopy(module, _tensors_in_float64(module)).eval()
-    noise = torch.randn(example.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    batch = torch.cat([example.detach().double(), noise.to(example.device)])
-    followed = trace(silenced, batch)
+    inputs = tuple(_in_float64(x) for x in ((example,) if isinstance(example, Tensor) else example))
+    check_kind(module)
+    silenced = copy.deepcopy(module, {id(x): _in_float64(x, copied=True) for x in tensors_of(module)}).eval()
+    followed = trace(silenced, *inputs)
     groups = hidden_groups(followed)
     kept_whole = reasons_to_keep(followed, groups)
-    with torch.no_grad(), unchanged_seed(batch):
-        expected = silenced(batch)
-        _check_finite(expected, module)
-        removable = {name: ids for name, ids in groups.items() if name not in kept_whole}
-        silence = find_silence(followed, dict(silenced.named_modules()), removable)
-        reduced = slice_network(silenced, followed, silence)
-        deviation = _deviation(reduced, batch, expected)
-        proof = attack(silenced, reduced, (batch[: len(example)],))
-    _check_equal(deviation, "the example and noise")
-    _check_equal(proof.deviation, proof.worst)
+    silence = find_silence(followed, {name: ids for name, ids in groups.items() if name not in kept_whole})
+    reduced = slice_network(silenced, followed, silence)
+    deviation, tried = _prove(silenced, reduced, inputs, module)
     return Removal(
         module=_like(module, reduced),
         channels={name: len(ids) for name, ids in groups.items()},
         channels_left={name: int((~silence.gone[ids]).sum()) for name, ids in groups.items()},
-        deviation=max(deviation, proof.deviation),
+        deviation=deviation,
         collapsed=silence.collapsed,
         kept_whole=kept_whole,
-        tried={"example": len(example), **proof.tried},
+        tried=tried,
     )
 
 
-def _tensors_in_float64(module: nn.Module) -> dict[int, Tensor]:
-    """A memo that makes deepcopy take every parameter and buffer over in float64, without a copy in between."""
-    memo: dict[int, Tensor] = {}
-    for tensor in (*module.parameters(), *module.buffers()):
-        dtype = torch.float64 if tensor.is_floating_point() else tensor.dtype
-        copied = tensor.detach().to(dtype, copy=True)
-        is_parameter = isinstance(tensor, nn.Parameter)
-        memo[id(tensor)] = nn.Parameter(copied, requires_grad=tensor.requires_grad) if is_parameter else copied
-    return memo
+def _in_float64(tensor: Tensor, copied: bool = False) -> Tensor:
+    dtype = torch.float64 if tensor.is_floating_point() else tensor.dtype
+    values = tensor.detach().to(dtype, copy=copied, memory_format=torch.preserve_format)
+    return nn.Parameter(values, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else values
 
 
-def _check_finite(outputs: Tensor, module: nn.Module) -> None:
-    if torch.isfinite(outputs).all():
+def _prove(silenced: nn.Module, reduced: nn.Module, inputs: Inputs, module: nn.Module) -> tuple[float, dict[str, int]]:
+    """The largest relative deviation that was found, and on how many samples of each kind it was searched."""
+    batch = tuple(torch.cat([x, _noise(x)]) if len(x) == len(inputs[0]) else x for x in inputs)
+    with torch.no_grad(), unchanged_seed(inputs[0]):
+        expected = tensors(silenced(*(x.clone() for x in batch)))
+        _check_finite(expected, module)
+        deviation = _deviation(reduced, batch, expected)
+        proof = attack(silenced, reduced, inputs)
+    _check_equal(deviation, "the example and noise")
+    _check_equal(proof.deviation, proof.worst)
+    return max(deviation, proof.deviation), {"example": len(inputs[0]), **proof.tried}
+
+
+def _noise(x: Tensor) -> Tensor:
+    """Normal noise of an input's shape; for token ids, other samples' in reverse."""
+    if not x.is_floating_point():
+        return x.flip(0)
+    return torch.randn(x.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(0)).to(x.device)
+
+
+def _check_finite(outputs: list[Tensor], module: nn.Module) -> None:
+    if all(torch.isfinite(y).all() for y in outputs):
         return
     broken = [name for name, tensor in module.state_dict().items() if not torch.isfinite(tensor).all()]
     cause = f": {broken[0]} holds NaN or infinite values" if broken else ""
@@ -105,24 +116,32 @@ def _check_equal(deviation: float, kind: str) -> None:
         )
 
 
-def _deviation(reduced: nn.Module, batch: Tensor, expected: Tensor) -> float:
+def _deviation(reduced: nn.Module, batch: Inputs, expected: list[Tensor]) -> float:
     """The largest |Δlogit| over the largest |logit|."""
     try:
-        found = reduced(batch)
-    except RuntimeError as error:
+        found = tensors(reduced(*(x.clone() for x in batch)))
+    except Exception as error:
         raise RemovalError(f"the reduced network does not run: {str(error).splitlines()[0]}") from error
-    scale = expected.abs().max().item()
-    return (found - expected).abs().max().item() / (scale if scale > 0 else 1.0)
+    return difference(found, expected) / (largest(expected) or 1.0)
 
 
 @torch.no_grad()
 def _like(module: nn.Module, reduced: nn.Module) -> nn.Module:
-    """The reduced network in the dtypes and the modes of the original."""
+    """The reduced network in the dtypes, memory formats and modes of the original."""
     for new, old in zip(reduced.modules(), module.modules(), strict=True):
         new.training = old.training
         for name, parameter in new.named_parameters(recurse=False):
-            like = old._parameters[name] if old._parameters[name] is not None else old.weight
-            parameter.data = parameter.data.to(like.dtype)
+            parameter.data = _as(
+                parameter.data, old._parameters[name] if old._parameters[name] is not None else old.weight
+            )
         for name, buffer in new.named_buffers(recurse=False):
-            setattr(new, name, buffer.to(old._buffers[name].dtype))
+            setattr(new, name, _as(buffer, old._buffers[name]))
+        for name, value in vars(old).items():
+            if isinstance(value, Tensor):
+                setattr(new, name, value.detach())
     return reduced
+
+
+def _as(tensor: Tensor, like: Tensor) -> Tensor:
+    lasting = like.dim() == 4 == tensor.dim() and not like.is_contiguous()
+    return tensor.to(like.dtype, memory_format=torch.channels_last if lasting else torch.preserve_format)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmark.removal.labels import Trace, UntraceableError
-from benchmark.removal.operations import NORMS, convolution_groups
+from benchmark.removal.labels import Ids, Trace, UntraceableError, hidden_groups, reasons_to_keep
 from benchmark.removal.trace import trace
 
 
@@ -27,7 +25,7 @@ class Site:
         """The layer's weight as positions × everything else, a view where the layout allows."""
         if self.dim == 0:
             return self.layer.weight.flatten(1)
-        by_group = self.layer.weight.unflatten(0, (convolution_groups(self.layer), -1))
+        by_group = self.layer.weight.unflatten(0, (getattr(self.layer, "groups", 1), -1))
         return by_group.transpose(1, 2).flatten(0, 1).flatten(1)
 
 
@@ -93,7 +91,7 @@ class ChannelGroup:
     def scale_outgoing(self, factors: Tensor) -> None:
         """Multiplies each channel's outgoing weights by its factor, in place; `factors` has shape (size,)."""
         for site in self.readers:
-            by_group = site.layer.weight.unflatten(0, (convolution_groups(site.layer), -1))
+            by_group = site.layer.weight.unflatten(0, (getattr(site.layer, "groups", 1), -1))
             scale = factors.new_ones(by_group.shape[0] * by_group.shape[2])
             scale[site.positions] = factors[site.channels]
             by_group.mul_(scale.view(by_group.shape[0], 1, by_group.shape[2], *[1] * (by_group.dim() - 3)))
@@ -135,9 +133,10 @@ class Net:
         return torch.cat([group.incoming_norms() for group in self.groups])
 
 
-def find_groups(module: nn.Module, example: Tensor) -> Net:
+def find_groups(module: nn.Module, example: Tensor | tuple[Tensor, ...]) -> Net:
     """The network's channel groups, found by tracing it on a batch; raises UntraceableError where that fails."""
-    return net_from_trace(module, trace(module, example))
+    inputs = (example,) if isinstance(example, Tensor) else example
+    return net_from_trace(module, trace(module, *inputs))
 
 
 def net_from_trace(module: nn.Module, followed: Trace) -> Net:
@@ -158,48 +157,23 @@ def check_removable(net: Net) -> None:
     raise UntraceableError(f"no channel of {kind} can be removed: it has no hidden linear or convolutional layer")
 
 
-def reasons_to_keep(followed: Trace, groups: dict[str, np.ndarray]) -> dict[str, str]:
-    """By name the groups that cannot be removed from, and why."""
-    pinned = followed.pinned
-    reasons = {name: next((pinned[i] for i in ids.tolist() if i in pinned), None) for name, ids in groups.items()}
-    return {name: reason for name, reason in reasons.items() if reason}
-
-
-def hidden_groups(followed: Trace) -> dict[str, np.ndarray]:
-    """The labels of every hidden group's channels, by the name of its first writer."""
-    groups: dict[str, np.ndarray] = {}
-    owner = np.full(followed.size, -1)
-    names: list[str] = []
-    for name in followed.reads:
-        ids = followed.writes[name]
-        if followed.outputs.issuperset(ids.tolist()):
-            continue
-        overlapping = [names[i] for i in np.unique(owner[ids]) if i >= 0]
-        joined = np.concatenate([*(groups[other] for other in overlapping), ids])
-        first, *others = overlapping or [name]
-        if not overlapping:
-            names.append(name)
-        for other in others:
-            del groups[other]
-        groups[first] = joined[np.sort(np.unique(joined, return_index=True)[1])]
-        owner[joined] = names.index(first)
-    return groups
-
-
-def _group(module: nn.Module, followed: Trace, name: str, ids: np.ndarray) -> ChannelGroup:
+def _group(module: nn.Module, followed: Trace, name: str, ids: Ids) -> ChannelGroup:
     device = next(module.parameters()).device
     place = {label: index for index, label in enumerate(ids.tolist())}
 
-    def sites(arrays: dict[str, np.ndarray], dim: int) -> list[Site]:
+    def sites(labels: dict[str, Ids], dim: int) -> list[Site]:
         found = []
-        for layer, labels in arrays.items():
-            pairs = [(place[label], i) for i, label in enumerate(labels.tolist()) if label in place]
+        for layer, own in labels.items():
+            pairs = [(place[label], i) for i, label in enumerate(own.tolist()) if label in place]
             if pairs:
                 channels, positions = torch.tensor(pairs, device=device).T.contiguous()
                 found.append(Site(layer, module.get_submodule(layer), dim, channels, positions))
         return found
 
-    written = sites(followed.writes, 0)
-    norms = tuple(site for site in written if isinstance(site.layer, NORMS))
-    writers = tuple(site for site in written if not isinstance(site.layer, NORMS))
-    return ChannelGroup(name, len(ids), writers, norms, tuple(sites(followed.reads, 1)))
+    layers = followed.layers
+    written = sites({name: layer.writes for name, layer in layers.items()}, 0)
+    norms = tuple(site for site in written if layers[site.name].is_norm)
+    writers = tuple(site for site in written if not layers[site.name].is_norm)
+    return ChannelGroup(
+        name, len(ids), writers, norms, tuple(sites({n: x.reads for n, x in followed.dense.items()}, 1))
+    )

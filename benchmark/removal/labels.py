@@ -1,11 +1,26 @@
-"""What following a network's channels yields: a label per channel of every tensor, and which labels are one."""
+"""What following a network's channels yields: cells, the labels that say which of them are one channel, and steps.
+
+A *cell* is one channel of one tensor of the forward pass, a *label* a channel of the network: the cells of a layer's
+output, of what an activation makes of it, and of all that is added to it have one label and are removed together.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
-from torch import Tensor, fx
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from torch import nn
+
+Ids = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+Values = NDArray[np.float64]
+Kind = Literal["start", "constant", "dense", "scale", "map", "product", "opaque"]
+Border = Literal["none", "zeros", "other"]
 
 
 class UntraceableError(ValueError):
@@ -13,85 +28,177 @@ class UntraceableError(ValueError):
 
 
 @dataclass(frozen=True)
-class Labels:
-    """The channel labels of one tensor, along one of its axes."""
-
-    axis: int
-    ids: np.ndarray
-
-
-@dataclass(frozen=True)
 class Step:
     """One operation as far as channels are concerned.
 
-    `kind` says how an output channel depends on input channels: `start` (on no channel known here), `dense` (layer
-    `module` mixes them), `channelwise` (layer `module` treats each alone), `merge` (on the same channel of every
-    source), `concat` (sources end to end), `repeat` (each channel `times` over).
+    `kind` says how its cells depend on those that it meets: `start` (on what is not followed), `constant` (on
+    nothing), `dense` (a layer mixes its sources), `scale` (a layer treats each source cell alone), `map` (on the cells
+    of the same place in every source), `product` (likewise, and a zero makes a zero), `opaque` (in a way that has no
+    rule; it makes no cells). Where a `border` mixes in, a constant varies with the position, and with it what is made
+    of it with the input's size: unless it is zero and the border is of zeros.
     """
 
-    node: str
-    kind: str
-    sources: tuple[str, ...] = ()
-    module: str = ""
-    times: int = 1
+    kind: Kind
+    sources: tuple[Ids, ...]
+    cells: Ids
+    layer: str = ""
+    border: Border = "none"
+    shifts: bool = False  # whether a constant added to a source cell comes out unchanged
+
+
+@dataclass
+class Layer:
+    """A layer that channels pass: dense (it reads some and writes others), or one that treats each of them alone.
+
+    Where `bordered` is true, constants do not reach all of the layer's outputs alike: it pads with zeros.
+    """
+
+    name: str
+    module: nn.Module
+    writes: Ids  # labels of its output channels
+    reads: Ids | None = None  # of its input channels, if it is dense
+    bordered: bool = False
+    takes_bias: bool = False  # whether the layer adds a bias, or would if it had one
+    calls: list[Step] = field(default_factory=list)
+
+    @property
+    def is_norm(self) -> bool:
+        """Whether it scales each channel by a weight of its own, rather than convolving it."""
+        weight = self.module.weight
+        return self.reads is None and (weight is None or weight.dim() == 1)
+
+    @property
+    def blocks(self) -> int:
+        """Into how many blocks of inputs and outputs the layer falls; 1 for all but grouped convolutions."""
+        return int(getattr(self.module, "groups", 1))
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A tensor's shape, and its cells with one position left on the axes on which they do not vary."""
+
+    sizes: tuple[int, ...]
+    cells: Ids | None  # None where the tensor is not followed
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An operation as it was seen: what must be the same in a network of other widths, and its results' cells."""
+
+    name: str
+    scalars: tuple[Any, ...]
+    results: tuple[Shape, ...] | None  # None for an operation that was seen as those that it is composed of
 
 
 @dataclass
 class Trace:
     """The result of following a network's channels; labels are resolved, so equal labels mean one channel."""
 
-    graph: fx.Graph
-    size: int = 0  # all labels are below it
-    steps: list[Step] = field(default_factory=list)
-    labels: dict[str, Labels] = field(default_factory=dict)  # by node
-    reads: dict[str, np.ndarray] = field(default_factory=dict)  # by dense layer: labels of its input channels
-    writes: dict[str, np.ndarray] = field(default_factory=dict)  # by dense or channelwise layer: of its output channels
-    received: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)  # by dense layer: least, largest per input
+    size: int  # all labels are below it
+    label: Ids  # by cell
+    value: Values  # by cell: what it held at one position; what it always holds if it is constant
+    steps: list[Step]
+    layers: dict[str, Layer]
+    parameters: dict[tuple[str, str], Ids]  # by module and name: labels of a parameter that holds one value a channel
+    outputs: set[int]  # channels of the network's output
+    seen: list[Seen]
     pinned: dict[int, str] = field(default_factory=dict)  # channels that cannot be removed, and why
-    outputs: set[int] = field(default_factory=set)  # channels of the network's output
 
     @property
-    def concatenations(self) -> dict[str, tuple[str, ...]]:
-        """By node the nodes whose channels it puts end to end."""
-        return {step.node: step.sources for step in self.steps if step.kind == "concat"}
+    def dense(self) -> dict[str, Layer]:
+        """The layers that mix channels."""
+        return {name: layer for name, layer in self.layers.items() if layer.reads is not None}
+
+    @cached_property
+    def makers(self) -> Ids:
+        """By cell the index of the step that made it."""
+        makers = np.empty(len(self.label), dtype=np.int64)
+        for index, step in enumerate(self.steps):
+            makers[step.cells] = index
+        return makers
+
+    @cached_property
+    def users(self) -> list[list[int]]:
+        """By step the indices of those that use its cells."""
+        users: list[list[int]] = [[] for _ in self.steps]
+        for index, step in enumerate(self.steps):
+            for made in {int(i) for source in step.sources for i in np.unique(self.makers[source])}:
+                users[made].append(index)
+        return users
+
+    def pin(self, labels: Ids, reason: str) -> None:
+        """Marks channels as not removable."""
+        for label in labels.tolist():
+            self.pinned.setdefault(label, reason)
 
 
 class Book:
-    """Hands out labels, and remembers which of them turned out to be one and which cannot be removed."""
+    """Hands out cells and labels, and remembers which labels turned out to be one and which cannot be removed."""
 
-    def __init__(self):
-        self.parents: list[int] = []
-        self.pins: list[tuple[np.ndarray, str]] = []
+    def __init__(self) -> None:
+        self.labels = 0
+        self.count = 0
+        self.label: Ids = np.empty(1024, dtype=np.int64)
+        self.value: Values = np.empty(1024)
+        self.pins: list[tuple[Ids, str]] = []
+        self.pairs: list[tuple[Ids, Ids]] = []
 
-    def fresh(self, count: int) -> np.ndarray:
-        start = len(self.parents)
-        self.parents.extend(range(start, start + count))
-        return np.arange(start, start + count)
+    def new_labels(self, count: int) -> Ids:
+        self.labels += count
+        return np.arange(self.labels - count, self.labels)
 
-    def pin(self, ids: np.ndarray, reason: str) -> None:
-        self.pins.append((ids, reason))
+    def new_cells(self, labels: Ids, values: Values | float = np.nan) -> Ids:
+        """One cell for each of the labels."""
+        start, self.count = self.count, self.count + len(labels)
+        while self.count > len(self.label):
+            self.label = np.concatenate([self.label, np.empty_like(self.label)])
+            self.value = np.concatenate([self.value, np.empty_like(self.value)])
+        self.label[start : self.count] = labels
+        self.value[start : self.count] = values
+        return np.arange(start, self.count)
 
-    def unite(self, first: np.ndarray, second: np.ndarray) -> None:
-        if np.array_equal(first, second):
-            return
-        for a, b in zip(first.tolist(), second.tolist(), strict=True):
-            low, high = sorted((self._find(a), self._find(b)))
-            self.parents[high] = low
+    def pin(self, labels: Ids, reason: str) -> None:
+        self.pins.append((labels, reason))
 
-    def resolve(self, trace: Trace) -> Trace:
-        """The trace with one label per channel, and its pinned labels."""
-        roots = np.array([self._find(i) for i in range(len(self.parents))], dtype=np.int64)
-        trace.size = len(roots)
-        trace.labels = {node: Labels(labels.axis, roots[labels.ids]) for node, labels in trace.labels.items()}
-        trace.reads = {name: roots[ids] for name, ids in trace.reads.items()}
-        trace.writes = {name: roots[ids] for name, ids in trace.writes.items()}
-        trace.outputs = set(roots[list(trace.outputs)].tolist())
-        for ids, reason in self.pins:
-            for root in roots[ids].tolist():
-                trace.pinned.setdefault(root, reason)
-        return trace
+    def unite(self, first: Ids, second: Ids) -> None:
+        if not np.array_equal(first, second):
+            self.pairs.append((first, second))
 
-    def _find(self, label: int) -> int:
-        while self.parents[label] != label:
-            self.parents[label] = label = self.parents[self.parents[label]]
-        return label
+    def roots(self) -> Ids:
+        """By label the least of those that are one with it."""
+        if not self.pairs:
+            return np.arange(self.labels)
+        first, second = (np.concatenate(side) for side in zip(*self.pairs, strict=True))
+        edges = coo_array((np.ones(len(first)), (first, second)), shape=(self.labels, self.labels))
+        _, component = connected_components(edges, directed=False)
+        least = np.full(self.labels, self.labels)
+        np.minimum.at(least, component, np.arange(self.labels))
+        return least[component].astype(np.int64)
+
+
+def reasons_to_keep(followed: Trace, groups: dict[str, Ids]) -> dict[str, str]:
+    """By name the groups that cannot be removed from, and why."""
+    pinned = followed.pinned
+    reasons = {name: next((pinned[i] for i in ids.tolist() if i in pinned), "") for name, ids in groups.items()}
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def hidden_groups(followed: Trace) -> dict[str, Ids]:
+    """The labels of every hidden group's channels, by the name of its first writer."""
+    groups: dict[str, Ids] = {}
+    owner = np.full(followed.size, -1)
+    names: list[str] = []
+    for name, layer in followed.dense.items():
+        ids = layer.writes
+        if followed.outputs.issuperset(ids.tolist()):
+            continue
+        overlapping = [names[i] for i in np.unique(owner[ids]) if i >= 0]
+        joined = np.concatenate([*(groups[other] for other in overlapping), ids])
+        first, *others = overlapping or [name]
+        if not overlapping:
+            names.append(name)
+        for other in others:
+            del groups[other]
+        groups[first] = joined[np.sort(np.unique(joined, return_index=True)[1])]
+        owner[joined] = names.index(first)
+    return groups

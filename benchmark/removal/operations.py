@@ -1,8 +1,8 @@
-"""Which operations treat channels alone, by module type and by function name; any other operation pins channels."""
+"""Which operations treat channels alone, by their ATen names; any other operation pins the channels that it meets."""
 
 from __future__ import annotations
 
-from torch import fx, nn
+from torch import nn
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -10,71 +10,212 @@ ACTIVATION_MODULES = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Softplus,
     nn.Mish, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh,
 )  # fmt: skip
-ELEMENTWISE_MODULES = (
-    *ACTIVATION_MODULES, nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d,
-)  # fmt: skip
-POOLINGS = (
-    nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d, nn.AdaptiveAvgPool1d,
-    nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d,
-)  # fmt: skip
-ELEMENTWISE = {
-    "relu", "relu_", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "tanh", "sigmoid", "softplus",
-    "mish", "hardswish", "hardsigmoid", "hardtanh", "dropout", "dropout2d", "stochastic_depth", "contiguous", "clone",
-    "detach", "float", "double",
-}  # fmt: skip
-POOLING = {
-    "max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d",
-    "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",
-}  # fmt: skip
-MERGING = {"add", "iadd", "add_", "sub", "isub", "mul", "imul", "mul_"}
-RESHAPING = {"flatten", "view", "reshape"}
-SHAPES = {"size", "dim", "getattr", "getitem", "floordiv"}
 
+# Every element of the result depends on the elements at its place. In-place variants go by the same name.
+ELEMENTWISE = frozenset(
+    [
+        "abs",
+        "add",
+        "addcdiv",
+        "addcmul",
+        "alpha_dropout",
+        "atan",
+        "bitwise_and",
+        "bitwise_not",
+        "bitwise_or",
+        "ceil",
+        "celu",
+        "clamp",
+        "clamp_max",
+        "clamp_min",
+        "cos",
+        "copy",
+        "div",
+        "dropout",
+        "elu",
+        "eq",
+        "erf",
+        "exp",
+        "expm1",
+        "feature_dropout",
+        "floor",
+        "fmod",
+        "ge",
+        "gelu",
+        "gt",
+        "hardshrink",
+        "hardsigmoid",
+        "hardswish",
+        "hardtanh",
+        "le",
+        "leaky_relu",
+        "lerp",
+        "log",
+        "log1p",
+        "log2",
+        "log_sigmoid",
+        "logical_and",
+        "logical_not",
+        "logical_or",
+        "lt",
+        "masked_fill",
+        "maximum",
+        "minimum",
+        "mish",
+        "mul",
+        "nan_to_num",
+        "ne",
+        "neg",
+        "ones_like",
+        "pow",
+        "prelu",
+        "reciprocal",
+        "relu",
+        "relu6",
+        "remainder",
+        "round",
+        "rrelu",
+        "rsqrt",
+        "rsub",
+        "selu",
+        "sigmoid",
+        "sign",
+        "silu",
+        "sin",
+        "softplus",
+        "softshrink",
+        "sqrt",
+        "square",
+        "sub",
+        "tan",
+        "tanh",
+        "threshold",
+        "to",
+        "_to_copy",
+        "trunc",
+        "where",
+        "zeros_like",
+    ]
+)
+PRODUCTS = frozenset({"mul"})
 
-def function_name(node: fx.Node) -> str:
-    """The name of the function or method that a node calls."""
-    return node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
+# The result's elements are elements of the operands, in other places.
+MOVES = frozenset(
+    [
+        "alias",
+        "cat",
+        "channel_shuffle",
+        "chunk",
+        "clone",
+        "concat",
+        "contiguous",
+        "detach",
+        "expand",
+        "expand_as",
+        "flatten",
+        "flip",
+        "index",
+        "index_select",
+        "lift_fresh",
+        "matrix_H",
+        "movedim",
+        "mT",
+        "narrow",
+        "numpy_T",
+        "permute",
+        "pixel_shuffle",
+        "pixel_unshuffle",
+        "repeat",
+        "repeat_interleave",
+        "reshape",
+        "reshape_as",
+        "roll",
+        "select",
+        "slice",
+        "split",
+        "split_with_sizes",
+        "squeeze",
+        "stack",
+        "swapaxes",
+        "t",
+        "tile",
+        "transpose",
+        "unbind",
+        "unflatten",
+        "unsqueeze",
+        "view",
+        "view_as",
+        "_reshape_alias",
+        "_unsafe_view",
+    ]
+)
+AVERAGES = frozenset({"avg_pool1d", "avg_pool2d", "avg_pool3d"})
+POOLINGS = AVERAGES | frozenset(
+    [
+        "max_pool1d",
+        "max_pool2d",
+        "max_pool3d",
+        "adaptive_avg_pool1d",
+        "adaptive_avg_pool2d",
+        "adaptive_avg_pool3d",
+        "adaptive_max_pool1d",
+        "adaptive_max_pool2d",
+        "adaptive_max_pool3d",
+        "max_pool2d_with_indices",
+        "max_pool3d_with_indices",
+    ]
+)
+REDUCTIONS = frozenset({"mean", "sum", "amax", "amin", "max", "min"})
+RESIZINGS = frozenset(
+    [
+        "upsample_nearest1d",
+        "upsample_nearest2d",
+        "upsample_nearest3d",
+        "upsample_linear1d",
+        "upsample_bilinear2d",
+        "upsample_bicubic2d",
+        "upsample_trilinear3d",
+        "_upsample_bilinear2d_aa",
+        "_upsample_bicubic2d_aa",
+        "_upsample_nearest_exact1d",
+        "_upsample_nearest_exact2d",
+        "reflection_pad1d",
+        "reflection_pad2d",
+        "reflection_pad3d",
+        "replication_pad1d",
+        "replication_pad2d",
+        "replication_pad3d",
+    ]
+)
+DENSE = frozenset({"linear", "convolution", "addmm", "mm", "matmul"})
+NORMALISATIONS = frozenset({"batch_norm", "instance_norm"})
+# Composed of others, but best named as a whole where they pin channels.
+MIXING = frozenset(
+    [
+        "layer_norm",
+        "group_norm",
+        "rms_norm",
+        "softmax",
+        "log_softmax",
+        "scaled_dot_product_attention",
+        "lstm",
+        "gru",
+        "rnn_tanh",
+        "rnn_relu",
+        "einsum",
+        "embedding",
+        "bilinear",
+    ]
+)  # composed of others, but best named as a whole where they pin channels
 
-
-def pooled_axes(operation: str) -> int:
-    """How many trailing axes a pooling works on, by its name: 2 for `AdaptiveAvgPool2d`."""
-    return int(operation[-2])
-
-
-def is_depthwise(layer: nn.Module) -> bool:
-    """Whether a convolution treats every channel alone."""
-    return isinstance(layer, CONVOLUTIONS) and 1 < layer.groups == layer.in_channels == layer.out_channels
-
-
-def convolution_groups(layer: nn.Module) -> int:
-    """Into how many blocks of inputs and outputs a dense layer falls; 1 for all but grouped convolutions."""
-    return getattr(layer, "groups", 1)
-
-
-def sees_constants_everywhere(layer: nn.Module) -> bool:
-    """Whether a constant input channel adds the same to the layer's output at every position."""
-    if isinstance(layer, nn.Linear) or layer.padding_mode != "zeros":
-        return True
-    if isinstance(layer.padding, str):
-        return layer.padding == "valid" or all(k == 1 for k in layer.kernel_size)
-    return all(p == 0 for p in layer.padding)
-
-
-def passes_constants_on(layer: nn.Module) -> bool:
-    """Whether adding a constant to a channel of the input adds the same constant to that of the output."""
-    if isinstance(layer, nn.AvgPool1d | nn.AvgPool2d | nn.AvgPool3d):
-        padding = layer.padding if isinstance(layer.padding, tuple) else (layer.padding,)
-        return not any(padding) or not layer.count_include_pad
-    return isinstance(layer, (*POOLINGS, nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d))
-
-
-def fixed_size(node: fx.Node, axis: int) -> bool:
-    """Whether a view or reshape gives the size of an axis as a number, or takes its whole shape from elsewhere."""
-    if function_name(node) == "flatten":
-        return False
-    shape = node.kwargs.get("shape") or node.kwargs.get("size") or node.args[1:]
-    if len(shape) == 1 and isinstance(shape[0], list | tuple):
-        shape = shape[0]
-    if len(shape) == 1:
-        return True
-    return isinstance(shape[axis], int) and shape[axis] != -1
+RULES: dict[str, str] = {
+    **dict.fromkeys(ELEMENTWISE, "elementwise"),
+    **dict.fromkeys(MOVES, "move"),
+    **dict.fromkeys(POOLINGS, "pool"),
+    **dict.fromkeys(REDUCTIONS, "reduce"),
+    **dict.fromkeys(RESIZINGS, "resize"),
+    **dict.fromkeys(DENSE, "dense"),
+    **dict.fromkeys(NORMALISATIONS, "normalise"),
+    "pad": "pad",
+    "constant_pad_nd": "pad",
+}

@@ -5,161 +5,95 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from torch import nn
 
-from benchmark.removal.carriers import best_carrier, find_carriers, find_husks
-from benchmark.removal.labels import Trace
-from benchmark.removal.operations import convolution_groups
-
-ROUNDING = 1e-12  # of the largest value a layer receives: below it float64 rounding, not the input, makes values vary
+from benchmark.removal.carriers import Carriers, best_carrier, find_carriers, find_husks
+from benchmark.removal.labels import Ids, Mask, Trace, Values
+from benchmark.removal.readers import Reader, find_constants, zero_scale
 
 
 @dataclass
 class Silence:
     """What can be removed from a network; `dead` and `husks` are masks over channel labels."""
 
-    dead: np.ndarray  # silent: nothing needs to read them once their constants are handed over
-    husks: np.ndarray  # of the dead, those that stay, unread, because their layers need them to keep a valid shape
-    constants: dict[str, np.ndarray]  # by dense layer: what it receives on each input channel, NaN if no constant
-    carriers: dict[str, dict[int, int]]  # by padded reader and its group: input position that takes the constants
+    dead: Mask  # silent: nothing needs to read them once their constants are handed over
+    husks: Mask  # of the dead, those that stay, unread, because their layers need them to keep a valid shape
+    constants: dict[str, Values]  # by dense layer: what it receives on each input channel, NaN if no constant
+    carriers: Carriers  # where constants stay for a reader that cannot take them over
     collapsed: bool  # whether a group has no living channel
 
     @property
-    def gone(self) -> np.ndarray:
+    def gone(self) -> Mask:
         """The channels to remove."""
         return self.dead & ~self.husks
 
 
-def find_silence(followed: Trace, layers: dict[str, nn.Module], groups: dict[str, np.ndarray]) -> Silence:
-    """The silent channels of a network in evaluation mode.
+def find_silence(followed: Trace, groups: dict[str, Ids]) -> Silence:
+    """The silent channels of a network in evaluation mode; `groups` are the labels of its removable groups by name.
 
-    `layers` are its modules by name, `groups` the labels of its removable groups by name. A channel is silent if each
-    of its readers receives a constant on it, or has no nonzero weight from it to a channel that is not silent.
+    A channel is silent if each of its readers receives a constant on it, or has no nonzero weight from it to a channel
+    that is not silent.
     """
-    links = {name: _links(layers[name]) for name in followed.reads}
-    constants = _constants(followed, layers, links)
+    constant, readers = find_constants(followed)
     needed = np.ones(followed.size, dtype=bool)
     for ids in groups.values():
         needed[ids] = False
-    living, rows = _needs(followed, layers, links, constants, needed)
+    carrying = np.zeros(followed.size, dtype=bool)
+    constants = {reader.name: reader.constants for reader in readers}
+    living, rows = _needs(followed, constant, readers, needed, carrying)
     collapsed = any(not living[ids].any() for ids in groups.values())
-    dead = ~living
     while True:
-        husks = find_husks(followed, layers, dead)
-        lost = _lost(followed, links, constants, dead, living, rows)
-        carriers, missing = find_carriers(followed, layers, constants, dead, lost)
+        dead = ~living
+        husks = find_husks(followed, dead)
+        carriers, missing = find_carriers(readers, dead, _lost(readers, dead, rows))
         if not missing:
             return Silence(dead, husks, constants, carriers, collapsed)
-        dead[best_carrier(followed, constants, missing, dead, husks)] = False
-
-
-def _lost(
-    followed: Trace,
-    links: dict[str, np.ndarray],
-    constants: dict[str, np.ndarray],
-    dead: np.ndarray,
-    living: np.ndarray,
-    rows: dict[str, np.ndarray],
-) -> dict[str, np.ndarray]:
-    """By dense layer, the inputs whose constants it would miss in an output that matters, were the dead ones gone."""
-    carrying = ~dead & ~living
-    lost = {}
-    for name, ids in followed.reads.items():
-        candidates = dead[ids] & (np.nan_to_num(constants[name]) != 0)
-        if candidates.any():
-            candidates &= links[name][rows[name] | carrying[followed.writes[name]]].any(0)
-        lost[name] = candidates
-    return lost
-
-
-def _links(layer: nn.Module) -> np.ndarray:
-    """Whether any weight joins each output channel to each input channel; outputs × inputs."""
-    weight, blocks = layer.weight.detach(), convolution_groups(layer)
-    nonzero = weight != 0
-    nonzero = (nonzero if weight.dim() == 2 else nonzero.flatten(2).any(-1)).cpu().numpy()
-    if blocks == 1:
-        return nonzero
-    outputs, inputs = nonzero.shape
-    links = np.zeros((blocks, outputs // blocks, blocks, inputs), dtype=bool)
-    links[np.arange(blocks), :, np.arange(blocks)] = nonzero.reshape(blocks, -1, inputs)
-    return links.reshape(outputs, blocks * inputs)
-
-
-def _constants(followed: Trace, layers: dict[str, nn.Module], links: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """By dense layer, the constant it receives on each input channel, NaN where none."""
-    free = _input_free(followed, layers, links)
-    constants = {}
-    for name, received in followed.received.items():
-        low, high = (bound.cpu().numpy() for bound in received)
-        noise = ROUNDING * max(np.abs(low).max(), np.abs(high).max())
-        uniform = high - low <= noise
-        for step in followed.steps:
-            if step.kind == "dense" and step.module == name:
-                uniform &= free[step.sources[0]]
-        middle = (low + high) / 2
-        constants[name] = np.where(uniform, np.where(np.abs(middle) > noise, middle, 0), np.nan)
-    return constants
-
-
-def _input_free(followed: Trace, layers: dict[str, nn.Module], links: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """By node, the channels that no path of nonzero weights joins to the network's input."""
-    free: dict[str, np.ndarray] = {}
-    for step in followed.steps:
-        sources = [free[s] for s in step.sources]
-        if step.kind == "start":
-            free[step.node] = np.zeros(len(followed.labels[step.node].ids), dtype=bool)
-        elif step.kind == "dense":
-            free[step.node] = (
-                ~links[step.module][:, ~sources[0]].any(1) if sources[0].any() else ~links[step.module].any(1)
-            )
-        elif step.kind == "channelwise":
-            free[step.node] = sources[0] | _zero_scale(layers[step.module])
-        elif step.kind == "concat":
-            free[step.node] = np.concatenate(sources)
-        elif step.kind == "repeat":
-            free[step.node] = np.repeat(sources[0], step.times)
-        else:
-            free[step.node] = np.logical_and.reduce(sources)
-    return free
-
-
-def _zero_scale(layer: nn.Module) -> np.ndarray:
-    if layer.weight is None:
-        return np.zeros(1, dtype=bool)
-    return layer.weight.detach().reshape(len(layer.weight), -1).eq(0).all(1).cpu().numpy()
+        carrying[best_carrier(followed, missing, dead, husks)] = True
+        living, rows = _needs(followed, constant, readers, needed, carrying)
 
 
 def _needs(
-    followed: Trace,
-    layers: dict[str, nn.Module],
-    links: dict[str, np.ndarray],
-    constants: dict[str, np.ndarray],
-    needed: np.ndarray,
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """The channels that the `needed` ones depend on, and those themselves; by dense layer, the outputs that do matter.
+    followed: Trace, constant: Mask, readers: list[Reader], needed: Mask, carrying: Mask
+) -> tuple[Mask, dict[str, Mask]]:
+    """The channels that the `needed` and the `carrying` depend on, and those; by dense layer, the outputs that matter.
 
     An output may not matter although its channel does: in a residual stream, behind a scale of zero.
     """
     living = needed.copy()
-    seen = {node: needed[labels.ids] for node, labels in followed.labels.items()}
-    rows = {name: np.zeros(len(followed.writes[name]), dtype=bool) for name in followed.reads}
+    seen = needed[followed.label]  # by cell: whether anything that is needed depends on it
+    by_name = {reader.name: reader for reader in readers}
+    rows = {reader.name: np.zeros(len(reader.writes), dtype=bool) for reader in readers}
     for step in reversed(followed.steps):
-        own = seen[step.node]
-        if step.kind == "dense":
-            rows[step.module] |= own
-            linked = links[step.module]
-            used = (linked if own.all() else linked[own]).any(0) & np.isnan(constants[step.module])
-            living[followed.reads[step.module][used]] = True
-            seen[step.sources[0]] |= used
-        elif step.kind == "channelwise":
-            seen[step.sources[0]] |= own & ~_zero_scale(layers[step.module])
-        elif step.kind == "repeat":
-            seen[step.sources[0]] |= own.reshape(-1, step.times).any(1)
-        elif step.kind == "concat":
-            ends = np.cumsum([len(seen[source]) for source in step.sources])
-            for source, part in zip(step.sources, np.split(own, ends[:-1]), strict=True):
-                seen[source] |= part
-        else:
-            for source in step.sources:
-                seen[source] |= own
+        own = seen[step.cells]
+        match step.kind:
+            case "dense":
+                reader = by_name[step.layer]
+                rows[step.layer] |= own
+                used = (reader.links if own.all() else reader.links[own]).any(0) & np.isnan(reader.constants)
+                used |= carrying[reader.reads]
+                living[reader.reads[used]] = True
+                seen[step.sources[0][used]] = True
+            case "opaque":
+                for source in step.sources:
+                    seen[source] = True
+            case "scale":
+                moved = own & ~zero_scale(followed.layers[step.layer].module)
+                seen[step.sources[0][moved]] = True
+            case "product":
+                zeros = [constant[source] & (followed.value[source] == 0) for source in step.sources]
+                for source, zero in zip(step.sources, zeros, strict=True):
+                    seen[source[own & (zero | ~np.logical_or.reduce(zeros))]] = True
+            case _:
+                for source in step.sources:
+                    seen[source[own]] = True
     return living, rows
+
+
+def _lost(readers: list[Reader], dead: Mask, rows: dict[str, Mask]) -> dict[str, Mask]:
+    """By dense layer, the inputs whose constants it would miss in an output that matters, were the dead ones gone."""
+    lost = {}
+    for reader in readers:
+        candidates = dead[reader.reads] & (np.nan_to_num(reader.constants) != 0)
+        if candidates.any():
+            candidates &= reader.links[rows[reader.name]].any(0)
+        lost[reader.name] = candidates
+    return lost

@@ -1,144 +1,182 @@
 """Follows channels through a network: which layers write, scale and read each of them.
 
-Every tensor of a forward pass carries one label per channel. A dense layer reads the labels of its input and writes new
-ones; element-wise operations, norms and poolings pass labels on; an addition makes the labels of its operands one. An
-operation with no rule here pins the channels it touches, so that nothing is ever removed by guess.
+The real forward pass runs, in evaluation mode, and every ATen operation that it comes to is seen: whatever the code,
+hooks and replaced forward passes do. Every element of a tensor belongs to a cell, one channel of that tensor. A dense
+layer reads the cells of its input and writes new ones; element-wise operations, norms and poolings make new ones with
+the same labels; views, slices and concatenations move them; an addition makes the labels of its operands one. An
+operation without a rule pins the channels it touches, so that nothing is ever removed by guess.
 """
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmark.removal.labels import Trace, UntraceableError
-from benchmark.removal.operations import (
-    CONVOLUTIONS,
-    ELEMENTWISE,
-    ELEMENTWISE_MODULES,
-    MERGING,
-    NORMS,
-    POOLING,
-    POOLINGS,
-    RESHAPING,
-    SHAPES,
-    function_name,
-    is_depthwise,
-)
+from benchmark.removal.calls import Call, tensors_in
+from benchmark.removal.cells import core, flat
+from benchmark.removal.labels import Seen, Trace, UntraceableError
+from benchmark.removal.ledger import address
+from benchmark.removal.operations import MIXING, MOVES, RULES
 from benchmark.removal.rules import Rules
+from benchmark.removal.widths import pin_fixed_widths
+
+SAMPLES = 2  # that are followed: cells do not depend on how many there are
+READS = frozenset({"_local_scalar_dense", "item", "is_nonzero", "equal", "nonzero", "masked_select"})
+ESCAPES = frozenset({
+    Tensor.numpy, Tensor.tolist, Tensor.__array__, Tensor.data_ptr, Tensor.__dlpack__, Tensor.untyped_storage,
+    Tensor.storage,
+})  # fmt: skip
 
 
-def trace(module: nn.Module, example: Tensor) -> Trace:
-    """Follows the channels of `module` on a batch `example` (N × …); changes no parameter, statistic, mode or seed.
+def trace(module: nn.Module, *inputs: Tensor) -> Trace:
+    """Follows the channels of `module` on a batch of its inputs, each N × …; changes no parameter, statistic or mode.
 
     Raises UntraceableError where the forward pass depends on the data or does not accept the example.
     """
-    modes = {m: m.training for m in module.modules()}
-    module.eval()
+    few = tuple(x[:SAMPLES].detach() if len(x) == len(inputs[0]) else x.detach() for x in inputs)
     try:
-        follower = _Follower(module, fx.Tracer().trace(module))
-        with torch.no_grad(), unchanged_seed(example):
-            follower.run(example)
+        check_kind(module)
+        with unchanged_state(module), following(module, inputs[0]):
+            follower = Follower(Rules(module))
+            outputs = follower.run(module, few)
+            followed = follower.result(outputs)
+            pin_fixed_widths(module, few, followed)
     except Exception as error:
-        reason = str(error).strip().splitlines()
-        raise UntraceableError(
-            f"{type(module).__name__} cannot be traced on samples of shape {tuple(example.shape[1:])}: "
-            f"{reason[0] if reason else type(error).__name__}"
-        ) from error
-    finally:
-        for m, mode in modes.items():
-            m.training = mode
-    return follower.result()
+        shapes = ", ".join(str(tuple(x.shape[1:])) for x in inputs)
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        kind = type(module).__name__
+        raise UntraceableError(f"{kind} cannot be traced on samples of shape {shapes}: {reason}") from error
+    return followed
 
 
-def unchanged_seed(batch: Tensor) -> AbstractContextManager:
+def unchanged_seed(batch: Tensor) -> AbstractContextManager[None]:
     """A context that gives the global random state back as it was."""
     return torch.random.fork_rng(devices=[batch.device] if batch.is_cuda else [])
 
 
-class _Follower(Rules):
-    """Runs the graph once and picks one labelling rule per operation."""
+@contextmanager
+def following(module: nn.Module, batch: Tensor) -> Iterator[None]:
+    """A context in which the module is in evaluation mode, and its operations come as torch's users call them."""
+    modes = {m: m.training for m in module.modules()}
+    fused = torch.backends.mha.get_fastpath_enabled()
+    module.eval()
+    torch.backends.mha.set_fastpath_enabled(False)  # a whole encoder layer in one operation
+    try:
+        with torch.no_grad(), unchanged_seed(batch), torch._C._AutoDispatchBelowAutograd():
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+        for m, mode in modes.items():
+            m.training = mode
 
-    def __init__(self, module: nn.Module, graph: fx.Graph):
-        super().__init__(module, graph)
-        self.borrowed: set[str] = set()  # parameters that the forward pass uses outside their layer
 
-    def result(self) -> Trace:
-        owners: dict[int, str] = {}
-        for name in self.trace.writes:
-            layer = self.module.get_submodule(name)
-            for key, parameter in layer.named_parameters(recurse=False):
-                twin = owners.setdefault(id(parameter), name)
-                if f"{name}.{key}" in self.borrowed:
-                    self.pin_layer(name, f"the {key} of {name} is used outside its layer")
-                elif twin != name:
-                    self.pin_layer(name, f"{name} shares its {key} with {twin}")
-                    self.pin_layer(twin, f"{name} shares its {key} with {twin}")
-        return self.book.resolve(self.trace)
+class Follower(TorchDispatchMode):
+    """Sees every operation of a forward pass, and lets the rules say what becomes of the cells."""
 
-    def pin_layer(self, name: str, reason: str) -> None:
-        self.book.pin(self.trace.writes[name], reason)
-        if name in self.trace.reads:
-            self.book.pin(self.trace.reads[name], reason)
+    def __init__(self, rules: Rules):
+        super().__init__()
+        self.rules = rules
+        self.seen: list[Seen] = []
 
-    def run_node(self, node: fx.Node) -> Any:
-        value = super().run_node(node)
-        sources = [n for n in node.all_input_nodes if n.name in self.trace.labels]
-        if node.op == "placeholder":
-            self.start(node, value, "the network's input")
-        elif node.op == "get_attr":
-            self.borrowed.add(node.target)
-        elif node.op == "output":
-            if not isinstance(value, Tensor):
-                raise UntraceableError(f"its forward pass returns a {type(value).__name__}, not one tensor")
-            self.trace.outputs.update(i for s in sources for i in self.trace.labels[s.name].ids.tolist())
-            self.pin(sources, "the network's output")
-        elif node.op == "call_module":
-            self.follow_module(node, sources, self.fetch_attr(node.target), value)
-        elif sources:
-            self.follow_function(node, sources, value)
-        return value
+    def run(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
+        copies = tuple(x.clone() for x in inputs)
+        for x in copies:
+            self.rules.start(x, "the network's input")
+        with self, Escapes(self.rules):
+            return module(*copies)
 
-    def follow_module(self, node: fx.Node, sources: list[fx.Node], module: nn.Module, value: Any) -> None:
-        channels_first = bool(sources) and self.trace.labels[sources[0].name].axis == 1
-        plain = "weight" in module._parameters  # not computed by a parametrization, weight norm or pruning mask
-        if isinstance(module, nn.Linear) and plain:
-            self.dense(node, value.dim() - 1, module.in_features, module.out_features)
-        elif isinstance(module, CONVOLUTIONS) and plain and value.dim() == module.weight.dim():
-            if is_depthwise(module) and channels_first:
-                self.channelwise(node, sources[0])
-            else:
-                self.dense(node, 1, module.in_channels, module.out_channels)
-        elif isinstance(module, NORMS) and plain and channels_first and module.track_running_stats:
-            self.channelwise(node, sources[0])
-        elif (isinstance(module, ELEMENTWISE_MODULES) and sources) or (
-            isinstance(module, POOLINGS) and channels_first and self.pools(type(module).__name__, value)
-        ):
-            self.same(node, sources)
-        elif isinstance(module, nn.Flatten) and sources:
-            self.reshape(node, sources[0], value)
-        else:
-            self.opaque(node, sources, value, f"{node.target} ({type(module).__name__})")
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        call = Call.of(func, args, kwargs or {})
+        rules = self.rules
+        followed = any(map(rules.follows, call.tensors))
+        if followed and call.name not in RULES and call.name not in MIXING and func._can_decompose():
+            self.seen.append(Seen(call.name, (), None))
+            with self:
+                return func.decompose(*args, **(kwargs or {}))
+        if followed and call.name in READS:
+            raise UntraceableError(f"its forward pass depends on values that come from its input ({call.name})")
+        call.result = func(*args, **(kwargs or {}))
+        if followed:
+            rules.apply(call)
+        elif torch.Tag.nondeterministic_seeded in func.tags:
+            rules.opaque(call, "random numbers")
+        elif call.name not in MOVES or any(address(x) not in rules.stored for x in call.results):
+            rules.borrow(call.tensors)
+        for x in call.written:
+            rules.write(x)
+        self.seen.append(Seen(call.name, call.scalars, tuple(map(rules.shape_of, call.results))))
+        return call.result
 
-    def follow_function(self, node: fx.Node, sources: list[fx.Node], value: Any) -> None:
-        name = function_name(node)
-        labels = self.trace.labels[sources[0].name]
-        if not isinstance(value, Tensor):
-            if name not in SHAPES:
-                self.opaque(node, sources, value, name)
-        elif name in MERGING and self.mergeable(node, sources, value):
-            self.same(node, sources)
-        elif name in ELEMENTWISE or (name in POOLING and labels.axis == 1 and self.pools(name, value)):
-            self.same(node, sources[:1])
-        elif name in RESHAPING:
-            self.reshape(node, sources[0], value)
-        elif name in ("cat", "concat"):
-            self.concatenate(node, sources, value)
-        elif name == "mean":
-            self.mean(node, sources[0], value)
-        elif name in ("permute", "transpose"):
-            self.permute(node, sources[0], value, name)
-        else:
-            self.opaque(node, sources, value, name)
+    def result(self, outputs: Any) -> Trace:
+        """The trace with one label per channel, and its pinned labels."""
+        rules, book = self.rules, self.rules.book
+        found = [cells for x in tensors_in(outputs) if (cells := rules.cells_of(x)) is not None]
+        if not found:
+            raise UntraceableError(f"its forward pass returns a {type(outputs).__name__} without a tensor")
+        for cells in found:
+            rules.consume(cells, "the network's output")
+        rules.pin_unusual()
+        root = book.roots()
+        for layer in rules.layers.values():
+            layer.writes = root[layer.writes]
+            layer.reads = None if layer.reads is None else root[layer.reads]
+        followed = Trace(
+            size=book.labels,
+            label=root[book.label[: book.count]],
+            value=book.value[: book.count],
+            steps=rules.steps,
+            layers=rules.layers,
+            parameters={name: root[labels] for name, labels in rules.parameters.items()},
+            outputs={int(i) for cells in found for i in root[book.label[flat(core(cells))]]},
+            seen=self.seen,
+        )
+        for labels, reason in book.pins:
+            followed.pin(root[labels], reason)
+        return followed
+
+
+class Escapes(TorchFunctionMode):
+    """Refuses what takes values out of torch, where no operation is seen."""
+
+    def __init__(self, rules: Rules):
+        super().__init__()
+        self.rules = rules
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in ESCAPES and self.rules.follows(args[0]):
+            raise UntraceableError(f"its forward pass takes values out of torch ({func.__name__})")
+        return func(*args, **(kwargs or {}))
+
+
+def check_kind(module: nn.Module) -> None:
+    for name, part in module.named_modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            raise UntraceableError(f"{name or 'it'} is a ScriptModule: pass the nn.Module that it was made of")
+
+
+@contextmanager
+def unchanged_state(module: nn.Module) -> Iterator[None]:
+    """Refuses a forward pass that leaves other values in a module's attributes than it found there."""
+    before = _state(module)
+    yield
+    after = _state(module)
+    for name, old in before.items():
+        new = after.get(name)
+        same = torch.equal(old, new) if isinstance(old, Tensor) and isinstance(new, Tensor) else old == new
+        if not same:
+            raise UntraceableError(f"its forward pass changes {name}")
+
+
+def _state(module: nn.Module) -> dict[str, Any]:
+    return {
+        f"{name}.{key}".lstrip("."): value
+        for name, part in module.named_modules()
+        for key, value in vars(part).items()
+        if key != "training" and isinstance(value, int | float | str | Tensor)
+    }

@@ -163,13 +163,25 @@ def test_the_border_of_a_padded_depthwise_convolution_is_not_folded():
 
 def test_flattened_positions_are_folded_one_by_one():
     network = nn.Sequential(
-        nn.Conv2d(1, 4, 1), nn.Sigmoid(), nn.Conv2d(4, 4, 3, padding=1, groups=4), nn.Flatten(), nn.Linear(144, 2)
+        nn.Conv2d(1, 4, 1), nn.Sigmoid(), nn.Conv2d(4, 4, 3, groups=4), nn.Flatten(), nn.Linear(64, 2)
     )
     with torch.no_grad():
         network[0].weight[:2] = 0
     removal = remove_silent(network, torch.randn(3, 1, 6, 6))
     assert removal.channels_left["0"] == 2
     assert removal.deviation <= 1e-12
+
+
+def test_positions_behind_a_border_are_not_folded_since_images_of_another_shape_have_as_many():
+    network = nn.Sequential(
+        nn.Conv2d(1, 4, 1), nn.Sigmoid(), nn.Conv2d(4, 4, 3, padding=1, groups=4), nn.Flatten(), nn.Linear(144, 2)
+    )
+    with torch.no_grad():
+        network[0].weight[:2] = 0
+    removal = remove_silent(network, torch.randn(3, 1, 6, 6))
+    assert removal.channels_left["0"] == 4
+    images = torch.randn(3, 1, 4, 9)
+    assert torch.equal(removal.module(images), network(images))
 
 
 def test_a_grouped_convolution_loses_a_whole_group():
@@ -239,7 +251,7 @@ def test_bad_input_is_one_clear_line(broken, images, message):
     assert "\n" not in str(error.value)
 
 
-def test_a_forward_pass_that_needs_the_old_width_is_refused():
+def test_channels_whose_number_decides_in_the_code_are_kept():
     class Stubborn(nn.Sequential):
         def forward(self, x):
             x = self[1](self[0](x))
@@ -247,8 +259,9 @@ def test_a_forward_pass_that_needs_the_old_width_is_refused():
 
     network = Stubborn(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
     network[0].weight.data[:2], network[0].bias.data[:2] = 0, 0
-    with pytest.raises(UntraceableError, match="Stubborn cannot be traced"):
-        remove_silent(network, torch.randn(3, 4))
+    removal = remove_silent(network, torch.randn(3, 4))
+    assert removal.channels_left == {"0": 8}
+    assert removal.kept_whole == {"0": "mul depends on how many there are"}
 
 
 def test_removing_again_removes_nothing():

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.removal.groups import hidden_groups
-from benchmark.removal.operations import sees_constants_everywhere
+from benchmark.removal.labels import hidden_groups
 from benchmark.removal.silence import Silence, find_silence
 from benchmark.removal.trace import trace
 
@@ -16,24 +15,26 @@ def silence_of(network: nn.Module, *shape: int) -> Silence:
     network.double().eval()
     batch = torch.randn(4, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     followed = trace(network, batch)
-    return find_silence(followed, dict(network.named_modules()), hidden_groups(followed))
+    return find_silence(followed, hidden_groups(followed))
 
 
 @pytest.mark.parametrize(
-    ("layer", "expected"),
+    ("layer", "hidden"),
     [
-        (nn.Linear(2, 2), True),
-        (nn.Conv2d(1, 1, 3), True),
-        (nn.Conv2d(1, 1, 3, padding=1), False),
-        (nn.Conv2d(1, 1, 1, padding=1), False),
-        (nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"), True),
-        (nn.Conv2d(1, 1, 3, padding="valid"), True),
-        (nn.Conv2d(1, 1, 3, padding="same"), False),
-        (nn.Conv2d(1, 1, 1, padding="same"), True),
+        (nn.Conv2d(1, 1, 3), False),
+        (nn.Conv2d(1, 1, 3, padding=1), True),
+        (nn.Conv2d(1, 1, 1, padding=1), True),
+        (nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"), False),
+        (nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect"), False),
+        (nn.Conv2d(1, 1, 3, padding=1, padding_mode="replicate"), False),
+        (nn.Conv2d(1, 1, 3, padding="valid"), False),
+        (nn.Conv2d(1, 1, 3, padding="same"), True),
+        (nn.Conv2d(1, 1, 1, padding="same"), False),
     ],
 )
-def test_only_a_zero_border_hides_constants(layer, expected):
-    assert sees_constants_everywhere(layer) is expected
+def test_only_a_zero_border_hides_constants(layer, hidden):
+    followed = trace(nn.Sequential(layer), torch.randn(2, 1, 5, 5))
+    assert followed.layers["0"].bordered is hidden
 
 
 def test_a_unit_that_is_merely_inactive_on_the_batch_is_not_silent():

@@ -1,0 +1,69 @@
+"""One operation of a forward pass: its name, its arguments by name, and what it gave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from torch import Tensor
+
+from benchmark.removal.operations import ELEMENTWISE
+
+
+@dataclass
+class Call:
+    """An ATen operation, its arguments by name, and its result."""
+
+    function: Any
+    name: str
+    arguments: dict[str, Any]
+    result: Any = None
+
+    @classmethod
+    def of(cls, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        name, parameters = _signature(function)
+        arguments = dict(parameters)
+        arguments.update(zip(arguments, args, strict=False))
+        return cls(function, name, arguments | kwargs)
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        return tensors_in(list(self.arguments.values()))
+
+    @property
+    def results(self) -> list[Tensor]:
+        return tensors_in(self.result)
+
+    @property
+    def written(self) -> list[Tensor]:
+        """The tensors that the operation writes to."""
+        return tensors_in([self.arguments[name] for name in _written(self.function)])
+
+    @property
+    def scalars(self) -> tuple[Any, ...]:
+        """The numbers that it computes with: what are sizes and places shows in its result's shape."""
+        kinds = int | float | str if self.name in ELEMENTWISE else bool | float | str
+        return tuple(v for v in self.arguments.values() if isinstance(v, kinds))
+
+
+def tensors_in(value: Any) -> list[Tensor]:
+    """The tensors in nested lists, tuples and dicts."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [tensor for item in value for tensor in tensors_in(item)] if isinstance(value, list | tuple) else []
+
+
+@cache
+def _signature(function: Any) -> tuple[str, tuple[tuple[str, Any], ...]]:
+    """An operation's name, the same for its in-place variant, and its parameters with their defaults."""
+    schema = function._schema
+    defaults = tuple((a.name, a.default_value if a.has_default_value() else None) for a in schema.arguments)
+    return schema.name.split("::")[1].rstrip("_"), defaults
+
+
+@cache
+def _written(function: Any) -> tuple[str, ...]:
+    return tuple(a.name for a in function._schema.arguments if a.alias_info is not None and a.alias_info.is_write)

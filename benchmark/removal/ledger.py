@@ -1,0 +1,180 @@
+"""Remembers which cells each tensor of a forward pass holds, also where several tensors share their memory."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmark.removal.cells import compact, core, flat, spread
+from benchmark.removal.labels import Book, Ids, Layer, Shape, Step, UntraceableError
+
+
+@dataclass
+class Entry:
+    """The cells of a tensor that is alive, and how often its memory had been written to when it got them."""
+
+    tensor: weakref.ref[Tensor]
+    cells: Tensor
+    writes: int
+
+
+@dataclass
+class Memory:
+    """Memory that was written to in place, kept so that no other can take its address."""
+
+    storage: torch.UntypedStorage
+    writes: int = 0
+    held: list[Ids] = field(default_factory=list)  # all cells that a tensor in it ever had
+
+
+class Ledger:
+    """The cells of tensors, the steps that made them, the layers they passed, and who owns each parameter."""
+
+    def __init__(self, module: nn.Module):
+        self.module = module
+        self.book = Book()
+        self.steps: list[Step] = []
+        self.layers: dict[str, Layer] = {}
+        self.parameters: dict[tuple[str, str], Ids] = {}
+        self.borrowed: set[tuple[str, str]] = set()  # parameters that the forward pass uses outside their layer
+        self.entries: dict[int, Entry] = {}
+        self.memories: dict[int, Memory] = {}
+        self.tenants: dict[int, weakref.ref[Tensor]] = {}  # by address of its memory a tensor that is followed
+        self.modules = dict(module.named_modules())
+        self.owners: dict[int, list[tuple[str, str]]] = {}
+        self.stored: dict[int, tuple[str, str]] = {}  # by address of its memory the owner of a parameter or buffer
+        self.weights: dict[int, Tensor] = {}  # and the tensor itself
+        for name, part in self.modules.items():
+            for key, tensor in (*part._parameters.items(), *part._buffers.items()):
+                if tensor is not None:
+                    self.owners.setdefault(id(tensor), []).append((name, key))
+                    self.stored.setdefault(address(tensor), (name, key))
+                    self.weights.setdefault(address(tensor), tensor)
+
+    def put(self, tensor: Tensor, cells: Tensor) -> None:
+        """Enters the cells of a tensor."""
+        key = address(tensor)
+        memory = self.memories.get(key)
+        if memory is not None:
+            memory.held.append(flat(core(cells)))
+        self.entries[id(tensor)] = Entry(weakref.ref(tensor), cells, memory.writes if memory else 0)
+        self.tenants[key] = weakref.ref(tensor)
+
+    def cells_of(self, tensor: Tensor) -> Tensor | None:
+        """The cells of a tensor, None if neither the input nor a parameter of one value a channel is in it."""
+        entry = self._entry(tensor)
+        if entry is not None:
+            return entry.cells
+        if self._is_alias(tensor):
+            return self._alias(tensor)
+        return self._parameter(tensor) if self._is_vector(tensor) else None
+
+    def follows(self, tensor: Tensor) -> bool:
+        """Whether a tensor has cells, or would get some when they are asked for."""
+        return self._entry(tensor) is not None or self._is_alias(tensor) or self._is_vector(tensor)
+
+    def _entry(self, tensor: Tensor) -> Entry | None:
+        entry, memory = self.entries.get(id(tensor)), self.memories.get(address(tensor))
+        fresh = entry is not None and entry.tensor() is tensor and (memory is None or entry.writes == memory.writes)
+        return entry if fresh else None
+
+    def _is_alias(self, tensor: Tensor) -> bool:
+        """Whether a tensor without cells lies in memory that others with cells lie in, or wrote to."""
+        key = address(tensor)
+        memory, tenant = self.memories.get(key), self.tenants.get(key)
+        return bool(memory.held) if memory is not None else tenant is not None and _lives_at(tenant, key)
+
+    def _is_vector(self, tensor: Tensor) -> bool:
+        """Whether a tensor is a parameter or buffer that holds one real value a channel."""
+        wide = sum(size > 1 for size in tensor.shape)
+        return wide == 1 and tensor.is_floating_point() and id(tensor) in self.owners
+
+    def _alias(self, tensor: Tensor) -> Tensor:
+        """Cells for a tensor that was written to, or made, under another name: pinned like all others in its memory."""
+        key, reason = address(tensor), "its values are written to, or read, under another name"
+        held = [entry.cells for entry in self.entries.values() if _lives_at(entry.tensor, key)]
+        for cells in (*map(flat, map(core, held)), *(self.memories[key].held if key in self.memories else ())):
+            self.book.pin(self.book.label[cells], reason)
+        labels = self.book.new_labels(1)
+        self.book.pin(labels, reason)
+        cells = self.book.new_cells(labels)
+        self.steps.append(Step("start", (), cells))
+        self.put(tensor, torch.from_numpy(cells).view([1] * tensor.dim()).expand(tensor.shape))
+        return self.entries[id(tensor)].cells
+
+    def _parameter(self, tensor: Tensor) -> Tensor:
+        """Cells for a parameter or buffer that holds one value a channel."""
+        labels = self.book.new_labels(tensor.numel())
+        self.parameters[self.owners[id(tensor)][0]] = labels
+        cells = self.book.new_cells(labels, tensor.detach().reshape(-1).double().cpu().numpy())
+        self.steps.append(Step("constant", (), cells))
+        self.put(tensor, spread(cells, tensor.shape, int(np.argmax(tensor.shape))))
+        return self.entries[id(tensor)].cells
+
+    def write(self, tensor: Tensor) -> None:
+        """Notes that a tensor was written to in place: what else lies in its memory has other values now."""
+        key = address(tensor)
+        if key in self.stored:
+            raise UntraceableError(f"its forward pass changes {'.'.join(self.stored[key]).lstrip('.')}")
+        memory = self.memories.setdefault(key, Memory(tensor.untyped_storage()))
+        memory.writes += 1
+        entry = self.entries.get(id(tensor))
+        if entry is not None and entry.tensor() is tensor:
+            memory.held.append(flat(core(entry.cells)))
+            entry.writes = memory.writes
+
+    def consume(self, cells: Tensor, reason: str) -> None:
+        """Pins cells that an operation without a rule reads."""
+        ids = flat(core(compact(cells)))
+        self.book.pin(self.book.label[ids], reason)
+        self.steps.append(Step("opaque", (ids,), np.empty(0, dtype=np.int64)))
+
+    def borrow(self, tensors: list[Tensor]) -> None:
+        """Notes that parameters, or views of them, are used outside their layer."""
+        self.borrowed.update(self.stored[key] for key in map(address, tensors) if key in self.stored)
+
+    def pin_unusual(self) -> None:
+        """Pins the layers that share a parameter, or whose parameters are used elsewhere too."""
+        for owners in self.owners.values():
+            (first, key), *others = owners
+            for name, _ in others:
+                for twin in (name, first):
+                    self._pin_layer(twin, f"{name} shares its {key} with {first}")
+        for name, key in self.borrowed | self.parameters.keys():
+            if (name, key) in self.parameters and name not in self.layers:
+                continue
+            self._pin_layer(name, f"the {key} of {name} is used outside its layer")
+
+    def _pin_layer(self, name: str, reason: str) -> None:
+        layer = self.layers.get(name)
+        if layer is not None:
+            self.book.pin(layer.writes, reason)
+            if layer.reads is not None:
+                self.book.pin(layer.reads, reason)
+        for (owner, _), labels in self.parameters.items():
+            if owner == name:
+                self.book.pin(labels, reason)
+
+    def shape_of(self, tensor: Tensor) -> Shape:
+        """A tensor's shape and cells, as they are compared with those of a network of other widths."""
+        cells = self.cells_of(tensor)
+        return Shape(tuple(tensor.shape), None if cells is None else core(cells).numpy())
+
+    def owner(self, tensor: Tensor | None, key: str) -> str | None:
+        """The name of the module whose parameter or buffer `key` a tensor is."""
+        names = self.owners.get(id(tensor), []) if tensor is not None else []
+        return next((name for name, own in names if own == key), None)
+
+
+def address(tensor: Tensor) -> int:
+    """Where a tensor's memory lies."""
+    return tensor.untyped_storage()._cdata
+
+
+def _lives_at(reference: weakref.ref[Tensor], key: int) -> bool:
+    tensor = reference()
+    return tensor is not None and address(tensor) == key

@@ -1,0 +1,68 @@
+"""Reads the operations that multiply by a weight: which tensors they join, along which axis, in which blocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+PLAIN = (nn.Linear.forward, nn.Conv1d.forward, nn.Conv2d.forward, nn.Conv3d.forward)
+
+
+@dataclass(frozen=True)
+class Product:
+    """An input (channels along `axis`) times a weight (outputs × inputs in a block × …), plus a bias."""
+
+    input: Tensor
+    weight: Tensor
+    bias: Tensor | None
+    axis: int
+    groups: int = 1
+    bordered: bool = False  # whether it pads with zeros
+
+    @property
+    def alone(self) -> bool:
+        """Whether every channel is treated alone."""
+        return 1 < self.groups == self.input.shape[self.axis] == self.weight.shape[0]
+
+
+def read_product(name: str, arguments: dict[str, Any], parameters: dict[int, Tensor]) -> Product | None:
+    """A linear or convolutional operation's product, None if it is of another kind.
+
+    `parameters` are a network's, by the address of their memory: a matrix product with a transposed one is linear.
+    """
+    if name == "linear":
+        return Product(arguments["input"], arguments["weight"], arguments["bias"], axis=-1)
+    if name == "convolution" and not arguments["transposed"]:
+        padded = any(arguments["padding"])
+        groups = arguments["groups"]
+        return Product(arguments["input"], arguments["weight"], arguments["bias"], 1, groups, padded)
+    if name in ("mm", "matmul", "addmm"):
+        first, second, bias = _factors(name, arguments)
+        weight = parameters.get(second.untyped_storage()._cdata)
+        if weight is not None and _is_transposed(second, weight) and (bias is None or _is_plain(arguments)):
+            return Product(first, weight, bias, axis=-1)
+    return None
+
+
+def takes_bias(module: nn.Module) -> bool:
+    """Whether a layer would add a bias if it had one: its forward pass is the one that torch gives such layers."""
+    own = {"forward", "_conv_forward"} & vars(module).keys()
+    inner = getattr(type(module), "_conv_forward", None)
+    plain = inner is None or inner in (nn.Conv1d._conv_forward, nn.Conv2d._conv_forward, nn.Conv3d._conv_forward)
+    return not own and plain and type(module).forward in PLAIN
+
+
+def _factors(name: str, arguments: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor | None]:
+    if name == "addmm":
+        return arguments["mat1"], arguments["mat2"], arguments["self"]
+    return arguments["self"], arguments["other" if name == "matmul" else "mat2"], None
+
+
+def _is_transposed(view: Tensor, weight: Tensor) -> bool:
+    return weight.dim() == 2 and (view.shape, view.stride()) == (weight.t().shape, weight.t().stride())
+
+
+def _is_plain(arguments: dict[str, Any]) -> bool:
+    return bool(arguments["alpha"] == 1 and arguments["beta"] == 1)

@@ -1,0 +1,106 @@
+"""Finds the channels whose number the code depends on: a size written as a number, a scale by the width, a half.
+
+Nothing in a forward pass tells a size that follows the widths from one that does not. So the network runs once more
+with other widths, and every operation must be the same, on the same numbers, with results of the widths that follow
+from what was removed. Only shapes count in that run: layers keep their first rows, not those that would be left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from benchmark.removal.calls import Call
+from benchmark.removal.carriers import find_husks
+from benchmark.removal.labels import Ids, Mask, Seen, Shape, Trace, hidden_groups, reasons_to_keep
+from benchmark.removal.slicing import narrow_network
+
+
+class DiffersError(Exception):
+    """The forward pass of a network of other widths is another one."""
+
+
+def pin_fixed_widths(module: nn.Module, inputs: tuple[Tensor, ...], followed: Trace) -> None:
+    """Pins the channels without any of which the forward pass would not be the same."""
+    groups = hidden_groups(followed)
+    kept = reasons_to_keep(followed, groups)
+    left = [ids for name, ids in groups.items() if name not in kept]
+    if _reason(module, inputs, followed, left) is None:
+        return
+    sound = []
+    for ids in left:
+        reason = _reason(module, inputs, followed, [ids])
+        if reason is None:
+            sound.append(ids)
+        else:
+            followed.pin(ids, reason)
+    reason = _reason(module, inputs, followed, sound)
+    for ids in sound if reason is not None else ():
+        followed.pin(ids, reason)
+
+
+def _reason(module: nn.Module, inputs: tuple[Tensor, ...], followed: Trace, groups: list[Ids]) -> str | None:
+    """Why channels of these groups cannot go: what differs when a random half of them does, or the other half."""
+    half = np.random.default_rng(0).random(followed.size) < 0.5
+    for chosen in (half, ~half):
+        dead = np.zeros(followed.size, dtype=bool)
+        for ids in groups:
+            dead[ids] = chosen[ids]
+        gone = dead & ~find_husks(followed, dead)
+        if gone.any() and (reason := _difference(module, inputs, followed, gone)):
+            return reason
+    return None
+
+
+def _difference(module: nn.Module, inputs: tuple[Tensor, ...], followed: Trace, gone: Mask) -> str | None:
+    replay = _Replay(followed, gone)
+    try:
+        narrow = narrow_network(module, followed, ~gone)
+        copies = tuple(x.clone() for x in inputs)
+        with replay:
+            narrow(*copies)
+    except Exception:
+        return f"{replay.name.strip('_')} depends on how many there are"
+    return None
+
+
+class _Replay(TorchDispatchMode):
+    """Compares a forward pass, operation by operation, with the one that was followed."""
+
+    def __init__(self, followed: Trace, gone: Mask):
+        super().__init__()
+        self.seen: Iterator[Seen] = iter(followed.seen)
+        self.gone_cells = gone[followed.label]
+        self.name = "the forward pass"
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        call, seen = Call.of(func, args, kwargs or {}), next(self.seen)
+        self.name = call.name
+        if call.name != seen.name or call.scalars != seen.scalars:
+            raise DiffersError
+        if seen.results is None:
+            with self:
+                return func.decompose(*args, **(kwargs or {}))
+        call.result = func(*args, **(kwargs or {}))
+        for result, shape in zip(call.results, seen.results, strict=True):
+            self.compare(tuple(result.shape), shape)
+        return call.result
+
+    def compare(self, sizes: tuple[int, ...], shape: Shape) -> None:
+        """Raises DiffersError unless a result has just the cells that are left of those that it had."""
+        expected = list(shape.sizes)
+        if shape.cells is not None:
+            left = ~self.gone_cells[shape.cells]
+            blocks = np.ones_like(left)
+            for axis in np.flatnonzero(np.array(left.shape) > 1):
+                line = left.any(tuple(other for other in range(left.ndim) if other != axis), keepdims=True)
+                blocks &= line
+                expected[axis] = int(line.sum())
+            if not left.any() or not np.array_equal(left, blocks):
+                raise DiffersError
+        if sizes != tuple(expected):
+            raise DiffersError
