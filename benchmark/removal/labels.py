@@ -102,6 +102,7 @@ class Trace:
     parameters: dict[tuple[str, str], Ids]  # by module and name: labels of a parameter that holds one value a channel
     outputs: set[int]  # channels of the network's output
     seen: list[Seen]
+    picks: bool  # whether the code takes some channels of a tensor alone, by their place
     pinned: dict[int, str] = field(default_factory=dict)  # channels that cannot be removed, and why
 
     @property

@@ -41,6 +41,7 @@ class Ledger:
         self.layers: dict[str, Layer] = {}
         self.parameters: dict[tuple[str, str], Ids] = {}
         self.borrowed: set[tuple[str, str]] = set()  # parameters that the forward pass uses outside their layer
+        self.picks = False  # whether the forward pass takes some channels of a tensor alone, by their place
         self.entries: dict[int, Entry] = {}
         self.memories: dict[int, Memory] = {}
         self.tenants: dict[int, weakref.ref[Tensor]] = {}  # by address of its memory a tensor that is followed

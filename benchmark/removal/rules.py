@@ -120,7 +120,9 @@ class Rules(Ledger):
         if call.name in ("cat", "concat", "stack") and self.lays_side_by_side(call, parts):
             return None
         for result, cells in zip(call.results, tensors_in(_moved(call, self.cells_of)), strict=True):
-            self.put(result, compact(cells))
+            small = compact(cells)
+            self.put(result, small)
+            self.picks |= call.name in PICKS and core(small).numel() < max(core(part).numel() for part in parts)
         return None
 
     def lays_side_by_side(self, call: Call, parts: list[Tensor]) -> bool:
@@ -283,6 +285,9 @@ class Rules(Ledger):
         return None
 
 
+PICKS = frozenset(
+    {"chunk", "index", "index_select", "narrow", "select", "slice", "split", "split_with_sizes", "unbind"}
+)
 IDENTITIES = frozenset({"to", "_to_copy", "dropout", "feature_dropout", "alpha_dropout"})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 
 import numpy as np
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from benchmark.removal.labels import Ids, Layer, Mask, Trace, Values
 from benchmark.removal.shifts import norms_behind
 from benchmark.removal.silence import Silence
-from benchmark.removal.tensors import tensors_of
+from benchmark.removal.tensors import copy_with
 
 Pick = Callable[[Tensor, int, Ids], Tensor]  # of a tensor, along an axis, the channels at these places
 
@@ -20,7 +19,7 @@ Pick = Callable[[Tensor, int, Ids], Tensor]  # of a tensor, along an axis, the c
 @torch.no_grad()
 def slice_network(silenced: nn.Module, followed: Trace, silence: Silence) -> nn.Module:
     """A copy of the silenced network without the channels that are gone; unchanged tensors are shared with it."""
-    reduced = share(silenced)
+    reduced = copy_with(silenced, lambda tensor: tensor)
     layers = dict(reduced.named_modules())
     for layer in followed.dense.values():
         _hand_over_constants(layer, layers, followed, silence)
@@ -31,16 +30,11 @@ def slice_network(silenced: nn.Module, followed: Trace, silence: Silence) -> nn.
 @torch.no_grad()
 def narrow_network(module: nn.Module, followed: Trace, kept: Mask) -> nn.Module:
     """A copy of a network with the widths that it has without some channels, and any values."""
-    narrow = share(module)
+    narrow = copy_with(module, lambda tensor: tensor)
     _narrow(
         dict(narrow.named_modules()), followed, kept, lambda tensor, axis, places: tensor.narrow(axis, 0, len(places))
     )
     return narrow
-
-
-def share(module: nn.Module) -> nn.Module:
-    """A copy of a module that shares its tensors."""
-    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors_of(module)})
 
 
 def _select(tensor: Tensor, axis: int, places: Ids) -> Tensor:

@@ -135,6 +135,7 @@ class Follower(TorchDispatchMode):
             parameters={name: root[labels] for name, labels in rules.parameters.items()},
             outputs={int(i) for cells in found for i in root[book.label[flat(core(cells))]]},
             seen=self.seen,
+            picks=rules.picks,
         )
         for labels, reason in book.pins:
             followed.pin(root[labels], reason)

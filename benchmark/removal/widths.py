@@ -44,9 +44,14 @@ def pin_fixed_widths(module: nn.Module, inputs: tuple[Tensor, ...], followed: Tr
 
 
 def _reason(module: nn.Module, inputs: tuple[Tensor, ...], followed: Trace, groups: list[Ids]) -> str | None:
-    """Why channels of these groups cannot go: what differs when a random half of them does, or the other half."""
+    """Why channels of these groups cannot go: what differs when a random half of them does, or the other half.
+
+    One half is enough to show what depends on their number, but not which of them the code picks out.
+    """
     half = np.random.default_rng(0).random(followed.size) < 0.5
-    for chosen in (half, ~half):
+    for ids in groups:
+        half[ids[:1]] = True
+    for chosen in (half, ~half) if followed.picks else (half,):
         dead = np.zeros(followed.size, dtype=bool)
         for ids in groups:
             dead[ids] = chosen[ids]
