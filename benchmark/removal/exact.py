@@ -13,12 +13,14 @@ Where a layer would be left without channels, or a grouped convolution with unev
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from benchmark.removal.calls import tensors_in
 from benchmark.removal.labels import hidden_groups, reasons_to_keep
 from benchmark.removal.probes import Inputs
 from benchmark.removal.proof import RemovalError, attack, difference, largest, tensors
@@ -66,8 +68,8 @@ def remove_silent(module: nn.Module, example: Tensor | tuple[Tensor, ...]) -> Re
     deviation, tried = _prove(silenced, reduced, inputs, module)
     return Removal(
         module=_like(module, reduced),
-        channels={name: len(ids) for name, ids in groups.items()},
-        channels_left={name: int((~silence.gone[ids]).sum()) for name, ids in groups.items()},
+        channels={name: followed.count(ids) for name, ids in groups.items()},
+        channels_left={name: followed.count(ids[~silence.gone[ids]]) for name, ids in groups.items()},
         deviation=deviation,
         collapsed=silence.collapsed,
         kept_whole=kept_whole,
@@ -128,9 +130,11 @@ def _like(module: nn.Module, reduced: nn.Module) -> nn.Module:
             )
         for name, buffer in new.named_buffers(recurse=False):
             setattr(new, name, _as(buffer, old._buffers[name]))
-        for name, value in vars(old).items():
-            if isinstance(value, Tensor):
-                setattr(new, name, value.detach())
+        for name, value in vars(new).items():
+            if name not in ("_parameters", "_buffers") and tensors_in(value):  # caches, in float64
+                vars(new)[name] = copy.deepcopy(
+                    vars(old)[name], {id(x): x.detach() for x in tensors_in(vars(old)[name])}
+                )
     return reduced
 
 

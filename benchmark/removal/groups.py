@@ -144,7 +144,7 @@ def net_from_trace(module: nn.Module, followed: Trace) -> Net:
     groups = hidden_groups(followed)
     kept_whole = reasons_to_keep(followed, groups)
     removable = [_group(module, followed, name, ids) for name, ids in groups.items() if name not in kept_whole]
-    return Net(module, removable, kept_whole, sum(len(ids) for ids in groups.values()))
+    return Net(module, removable, kept_whole, sum(map(followed.count, groups.values())))
 
 
 def check_removable(net: Net) -> None:

@@ -103,12 +103,25 @@ class Trace:
     outputs: set[int]  # channels of the network's output
     seen: list[Seen]
     picks: bool  # whether the code takes some channels of a tensor alone, by their place
+    idle: dict[str, Layer] = field(default_factory=dict)  # layers that only training passes, and what they read
     pinned: dict[int, str] = field(default_factory=dict)  # channels that cannot be removed, and why
 
     @property
     def dense(self) -> dict[str, Layer]:
         """The layers that mix channels."""
         return {name: layer for name, layer in self.layers.items() if layer.reads is not None}
+
+    @cached_property
+    def multiples(self) -> Ids:
+        """By label how many channels of one layer it stands for: several, where only all of them can go."""
+        multiples = np.zeros(self.size, dtype=np.int64)
+        for layer in self.dense.values():
+            np.maximum(multiples, np.bincount(layer.writes, minlength=self.size), out=multiples)
+        return multiples
+
+    def count(self, labels: Ids) -> int:
+        """How many channels some labels stand for."""
+        return int(self.multiples[labels].sum())
 
     @cached_property
     def makers(self) -> Ids:
@@ -126,6 +139,12 @@ class Trace:
             for made in {int(i) for source in step.sources for i in np.unique(self.makers[source])}:
                 users[made].append(index)
         return users
+
+    def add_label(self, reason: str) -> int:
+        """A label for channels that are not followed, and stay."""
+        self.size += 1
+        self.pinned[self.size - 1] = reason
+        return self.size - 1
 
     def pin(self, labels: Ids, reason: str) -> None:
         """Marks channels as not removable."""

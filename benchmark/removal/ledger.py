@@ -119,6 +119,8 @@ class Ledger:
     def write(self, tensor: Tensor) -> None:
         """Notes that a tensor was written to in place: what else lies in its memory has other values now."""
         key = address(tensor)
+        if key in self.stored and self.module.training:
+            return
         if key in self.stored:
             raise UntraceableError(f"its forward pass changes {'.'.join(self.stored[key]).lstrip('.')}")
         memory = self.memories.setdefault(key, Memory(tensor.untyped_storage()))

@@ -189,7 +189,7 @@ RESIZINGS = frozenset(
 )
 DENSE = frozenset({"linear", "convolution", "addmm", "mm", "matmul"})
 NORMALISATIONS = frozenset({"batch_norm", "instance_norm"})
-# Composed of others, but best named as a whole where they pin channels.
+# Every channel of the result depends on several of the operands'. Some are composed of others, but best named whole.
 MIXING = frozenset(
     [
         "layer_norm",

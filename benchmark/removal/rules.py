@@ -14,7 +14,7 @@ from benchmark.removal.calls import Call, tensors_in
 from benchmark.removal.cells import along, compact, core, distinct, flat, spread, varies
 from benchmark.removal.labels import Border, Ids, Kind, Layer, Step, UntraceableError, Values
 from benchmark.removal.ledger import Ledger
-from benchmark.removal.operations import AVERAGES, PRODUCTS, RULES
+from benchmark.removal.operations import AVERAGES, MIXING, PRODUCTS, RULES
 from benchmark.removal.products import Product, read_product, takes_bias
 
 
@@ -26,7 +26,8 @@ class Rules(Ledger):
 
     def opaque(self, call: Call, reason: str = "") -> None:
         """Pins all that a call meets, and what it gives: the same channels, if it gives a tensor of the same shape."""
-        reason = reason or f"{call.name.strip('_')} has no rule for exact removal"
+        name = call.name.strip("_")
+        reason = reason or (f"{name} mixes them" if name in MIXING else f"{name} has no rule for exact removal")
         operands = [(x, cells) for x in call.tensors if (cells := self.cells_of(x)) is not None]
         self.borrow(call.tensors)
         for _, cells in operands:
@@ -122,8 +123,20 @@ class Rules(Ledger):
         for result, cells in zip(call.results, tensors_in(_moved(call, self.cells_of)), strict=True):
             small = compact(cells)
             self.put(result, small)
-            self.picks |= call.name in PICKS and core(small).numel() < max(core(part).numel() for part in parts)
+            if call.name in PICKS and parts[0] is not None:
+                self.picks |= core(small).numel() < core(parts[0]).numel()
+            elif call.name in SPLITS and parts[0] is not None:
+                self.split(core(parts[0]), core(small), call.name)
         return None
+
+    def split(self, whole: Tensor, parts: Tensor, name: str) -> None:
+        """Makes channels one that a split of their axis into several lays behind each other: only all can go."""
+        axes = [axis for axis, vary in enumerate(varies(parts)) if vary]
+        if len(axes) <= sum(varies(whole)):
+            return
+        for axis in axes[1:] if name == "pixel_shuffle" else axes[:1]:
+            first = parts.narrow(axis, 0, 1).expand(parts.shape)
+            self.book.unite(self.book.label[flat(first)], self.book.label[flat(parts)])
 
     def lays_side_by_side(self, call: Call, parts: list[Tensor]) -> bool:
         """Whether a concatenation joins positions, not channels; then makes the channels of its parts one."""
@@ -213,7 +226,7 @@ class Rules(Ledger):
         x, result = arguments["input"], call.result
         parts = {key: arguments[key] for key in ("weight", "bias", "running_mean", "running_var")}
         measured = arguments.get("training") or arguments.get("use_input_stats")
-        if measured and parts["running_mean"] is not None:
+        if measured and parts["running_mean"] is not None and not self.module.training:
             raise UntraceableError("its forward pass changes the running statistics of a norm in evaluation mode")
         names = {self.owner(part, key) for key, part in parts.items() if part is not None}
         cells = self.cells_of(x)
@@ -288,6 +301,8 @@ class Rules(Ledger):
 PICKS = frozenset(
     {"chunk", "index", "index_select", "narrow", "select", "slice", "split", "split_with_sizes", "unbind"}
 )
+VIEWS = frozenset({"view", "_unsafe_view", "reshape", "_reshape_alias", "view_as", "reshape_as"})
+SPLITS = VIEWS | {"unflatten", "pixel_shuffle"}
 IDENTITIES = frozenset({"to", "_to_copy", "dropout", "feature_dropout", "alpha_dropout"})
 
 
@@ -311,7 +326,7 @@ def _moved(call: Call, cells_of: Callable[[Tensor], Tensor | None]) -> Any:
         return [replaced(item) for item in value] if isinstance(value, list | tuple) else value
 
     arguments = {key: replaced(value) for key, value in call.arguments.items() if key != "memory_format"}
-    if call.name in ("view", "_unsafe_view", "reshape", "_reshape_alias", "view_as", "reshape_as"):
+    if call.name in VIEWS:
         return arguments["self"].reshape(call.result.shape)
     return call.function(**arguments)
 

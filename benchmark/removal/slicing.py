@@ -46,6 +46,11 @@ def _narrow(layers: dict[str, nn.Module], followed: Trace, kept: Mask, pick: Pic
         _keep_outputs(layers[name], layer, kept[layer.writes], pick)
     for name, layer in followed.dense.items():
         _keep_inputs(layers[name], layer.blocks, kept[layer.reads], pick)
+    for name, layer in followed.idle.items():
+        if layer.reads is None:
+            _keep_outputs(layers[name], layer, kept[layer.writes], pick)
+        else:
+            _keep_inputs(layers[name], layer.blocks, kept[layer.reads], pick)
     for (owner, key), labels in followed.parameters.items():
         if not kept[labels].all():
             tensor = getattr(layers[owner], key)

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -22,11 +24,12 @@ from benchmark.removal.calls import Call, tensors_in
 from benchmark.removal.cells import core, flat
 from benchmark.removal.labels import Seen, Trace, UntraceableError
 from benchmark.removal.ledger import address
-from benchmark.removal.operations import MIXING, MOVES, RULES
+from benchmark.removal.operations import CONVOLUTIONS, MIXING, MOVES, RULES
 from benchmark.removal.rules import Rules
-from benchmark.removal.widths import pin_fixed_widths
+from benchmark.removal.tensors import copy_with
+from benchmark.removal.widths import is_same_pass, pin_fixed_widths
 
-SAMPLES = 2  # that are followed: cells do not depend on how many there are
+SAMPLES = 2  # that are followed: cells do not depend on how many there are, but code may on whether there is one
 READS = frozenset({"_local_scalar_dense", "item", "is_nonzero", "equal", "nonzero", "masked_select"})
 ESCAPES = frozenset({
     Tensor.numpy, Tensor.tolist, Tensor.__array__, Tensor.data_ptr, Tensor.__dlpack__, Tensor.untyped_storage,
@@ -39,14 +42,17 @@ def trace(module: nn.Module, *inputs: Tensor) -> Trace:
 
     Raises UntraceableError where the forward pass depends on the data or does not accept the example.
     """
-    few = tuple(x[:SAMPLES].detach() if len(x) == len(inputs[0]) else x.detach() for x in inputs)
+    count = len(inputs[0])
+    few = tuple(torch.cat([x, x])[:SAMPLES].detach() if len(x) == count else x.detach() for x in inputs)
     try:
         check_kind(module)
         with unchanged_state(module), following(module, inputs[0]):
-            follower = Follower(Rules(module))
-            outputs = follower.run(module, few)
-            followed = follower.result(outputs)
-            pin_fixed_widths(module, few, followed)
+            followed = Follower(Rules(module)).run(module, few)
+            if not is_same_pass(module, few, followed):
+                followed = Follower(Rules(module)).run(module, few)  # the first may have filled a cache
+                pin_fixed_widths(module, few, followed)
+            if any(name not in followed.layers for name in dense_layers(module)):
+                add_idle_layers(module, few, followed)
     except Exception as error:
         shapes = ", ".join(str(tuple(x.shape[1:])) for x in inputs)
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -76,6 +82,30 @@ def following(module: nn.Module, batch: Tensor) -> Iterator[None]:
             m.training = mode
 
 
+def dense_layers(module: nn.Module) -> list[str]:
+    """The names of a network's linear and convolutional layers."""
+    return [name for name, part in module.named_modules() if isinstance(part, (nn.Linear, *CONVOLUTIONS))]
+
+
+def add_idle_layers(module: nn.Module, inputs: tuple[Tensor, ...], followed: Trace) -> None:
+    """Adds the layers that only a training network passes (auxiliary heads), so that they fit what they read."""
+    training = copy_with(module, Tensor.clone).train()
+    try:
+        other = Follower(Rules(training)).run(training, inputs)
+    except Exception:
+        return  # it cannot be trained like this, or not be followed there
+    same = np.full(other.size, -1)
+    for name in followed.layers.keys() & other.layers.keys():
+        same[other.layers[name].writes] = followed.layers[name].writes
+    same[same < 0] = followed.add_label("only training makes them")
+    for name, layer in other.layers.items():
+        if name not in followed.layers:
+            reads = None if layer.reads is None else same[layer.reads]
+            followed.idle[name] = replace(layer, writes=same[layer.writes], reads=reads)
+            if layer.blocks > 1:
+                followed.pin(same[layer.reads], f"only training reads them, in {name}")
+
+
 class Follower(TorchDispatchMode):
     """Sees every operation of a forward pass, and lets the rules say what becomes of the cells."""
 
@@ -84,19 +114,20 @@ class Follower(TorchDispatchMode):
         self.rules = rules
         self.seen: list[Seen] = []
 
-    def run(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
+    def run(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> Trace:
         copies = tuple(x.clone() for x in inputs)
         for x in copies:
             self.rules.start(x, "the network's input")
         with self, Escapes(self.rules):
-            return module(*copies)
+            outputs = module(*copies)
+        return self.result(outputs)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         call = Call.of(func, args, kwargs or {})
         rules = self.rules
         followed = any(map(rules.follows, call.tensors))
         if followed and call.name not in RULES and call.name not in MIXING and func._can_decompose():
-            self.seen.append(Seen(call.name, (), None))
+            self.seen.append(Seen(call.name, call.scalars, None))
             with self:
                 return func.decompose(*args, **(kwargs or {}))
         if followed and call.name in READS:

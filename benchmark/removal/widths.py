@@ -24,23 +24,32 @@ class DiffersError(Exception):
     """The forward pass of a network of other widths is another one."""
 
 
+def is_same_pass(module: nn.Module, inputs: tuple[Tensor, ...], followed: Trace) -> bool:
+    """Whether the forward pass of a network of other widths is the one that was followed."""
+    return _reason(module, inputs, followed, _removable(followed)) is None
+
+
 def pin_fixed_widths(module: nn.Module, inputs: tuple[Tensor, ...], followed: Trace) -> None:
     """Pins the channels without any of which the forward pass would not be the same."""
+
+    def pin(groups: list[Ids]) -> None:
+        reason = _reason(module, inputs, followed, groups)
+        if reason is not None and len(groups) == 1:
+            followed.pin(groups[0], reason)
+        elif reason is not None:
+            pin(groups[: len(groups) // 2])
+            pin(groups[len(groups) // 2 :])
+
+    pin(_removable(followed))
+    reason = _reason(module, inputs, followed, _removable(followed))
+    for ids in _removable(followed) if reason is not None else ():
+        followed.pin(ids, reason)
+
+
+def _removable(followed: Trace) -> list[Ids]:
     groups = hidden_groups(followed)
     kept = reasons_to_keep(followed, groups)
-    left = [ids for name, ids in groups.items() if name not in kept]
-    if _reason(module, inputs, followed, left) is None:
-        return
-    sound = []
-    for ids in left:
-        reason = _reason(module, inputs, followed, [ids])
-        if reason is None:
-            sound.append(ids)
-        else:
-            followed.pin(ids, reason)
-    reason = _reason(module, inputs, followed, sound)
-    for ids in sound if reason is not None else ():
-        followed.pin(ids, reason)
+    return [ids for name, ids in groups.items() if name not in kept]
 
 
 def _reason(module: nn.Module, inputs: tuple[Tensor, ...], followed: Trace, groups: list[Ids]) -> str | None:

@@ -54,7 +54,7 @@ PINNED = {
     "a fixed reshape": (lambda _, x: torch.reshape(x, (-1, 64)), 16, "reshape depends on how many there are"),
     "chunks": (lambda _, x: torch.cat(x.chunk(2, 1)[::-1], 1).flatten(1), 16, "chunk depends on how many there are"),
     "an index": (lambda _, x: x[:, [1, 0, 3, 2]].flatten(1), 16, "index depends on how many there are"),
-    "a softmax": (lambda _, x: x.softmax(1).flatten(1), 16, "softmax has no rule"),
+    "a softmax": (lambda _, x: x.softmax(1).flatten(1), 16, "softmax mixes them"),
     "a sort": (lambda _, x: x.sort(1).values.flatten(1), 16, "sort has no rule"),
     "a width as a number": (lambda _, x: (x * x.shape[1]).flatten(1), 16, "mul depends on how many there are"),
     "a bare pooling": (lambda _, x: F.max_pool2d(x.flatten(2), 2).flatten(1), 4, "max_pool2d has no rule"),
