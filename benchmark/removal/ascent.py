@@ -29,7 +29,7 @@ class StraightThrough(TorchFunctionMode):
             return function(*args, **(kwargs if args else {"input": x, **kwargs}))
         own = x.detach().clone()
         before = own._version
-        passed = _Passed.apply(x, function(own, *args[1:], **kwargs))
+        passed = _Passed.apply(x, function(own, *args[1:], **kwargs))  # type: ignore[no-untyped-call]
         return passed if own._version == before else x.copy_(passed)
 
 

@@ -22,12 +22,13 @@ from torch import Tensor, nn
 
 from benchmark.removal.calls import tensors_in
 from benchmark.removal.labels import hidden_groups, reasons_to_keep
+from benchmark.removal.passes import check_kind, unchanged_seed
 from benchmark.removal.probes import Inputs
 from benchmark.removal.proof import RemovalError, attack, difference, largest, tensors
 from benchmark.removal.silence import find_silence
 from benchmark.removal.slicing import slice_network
 from benchmark.removal.tensors import copy_with
-from benchmark.removal.trace import check_kind, trace, unchanged_seed
+from benchmark.removal.trace import trace
 
 TOLERANCE = 1e-6  # the largest relative deviation of a logit that still counts as exact
 
@@ -121,23 +122,22 @@ def _deviation(reduced: nn.Module, batch: Inputs, expected: list[Tensor]) -> flo
 
 @torch.no_grad()
 def _like(module: nn.Module, reduced: nn.Module) -> nn.Module:
-    """The reduced network in the dtypes, memory formats and modes of the original."""
+    """The reduced network in the dtypes, memory formats and modes of the original, without what runs left behind."""
     for new, old in zip(reduced.modules(), module.modules(), strict=True):
         new.training = old.training
         for name, parameter in new.named_parameters(recurse=False):
-            parameter.data = _as(
-                parameter.data, old._parameters[name] if old._parameters[name] is not None else old.weight
-            )
+            parameter.data = _as(parameter.data, old._parameters[name], old._parameters.get("weight"))
         for name, buffer in new.named_buffers(recurse=False):
             setattr(new, name, _as(buffer, old._buffers[name]))
-        for name, value in vars(new).items():
-            if name not in ("_parameters", "_buffers") and tensors_in(value):  # caches, in float64
-                vars(new)[name] = copy.deepcopy(
-                    vars(old)[name], {id(x): x.detach() for x in tensors_in(vars(old)[name])}
-                )
+        for name in [name for name, value in vars(new).items() if name[0] != "_" and tensors_in(value)]:
+            delattr(new, name)
+            if name in vars(old):
+                kept = vars(old)[name]
+                setattr(new, name, copy.deepcopy(kept, {id(x): x.detach() for x in tensors_in(kept)}))
     return reduced
 
 
-def _as(tensor: Tensor, like: Tensor) -> Tensor:
+def _as(tensor: Tensor, *likes: Tensor | None) -> Tensor:
+    like = next(like for like in likes if like is not None)
     lasting = like.dim() == 4 == tensor.dim() and not like.is_contiguous()
     return tensor.to(like.dtype, memory_format=torch.channels_last if lasting else torch.preserve_format)

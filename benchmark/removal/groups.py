@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from benchmark.removal.labels import Ids, Trace, UntraceableError, hidden_groups, reasons_to_keep
+from benchmark.removal.labels import Ids, Module, Trace, UntraceableError, hidden_groups, reasons_to_keep
 from benchmark.removal.trace import trace
 
 
@@ -16,17 +16,19 @@ class Site:
     """Where a group's channels sit among a layer's outputs (`dim` 0) or inputs (1): `channels[i]` at `positions[i]`."""
 
     name: str
-    layer: nn.Module
+    layer: Module
     dim: int
     channels: Tensor
     positions: Tensor
 
     def weights(self) -> Tensor:
         """The layer's weight as positions × everything else, a view where the layout allows."""
+        weight: Tensor = self.layer.weight
         if self.dim == 0:
-            return self.layer.weight.flatten(1)
-        by_group = self.layer.weight.unflatten(0, (getattr(self.layer, "groups", 1), -1))
-        return by_group.transpose(1, 2).flatten(0, 1).flatten(1)
+            return weight.flatten(1)
+        blocks: int = getattr(self.layer, "groups", 1)
+        by_block = weight.view(blocks, -1, *weight.shape[1:])
+        return by_block.transpose(1, 2).flatten(0, 1).flatten(1)
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class ChannelGroup:
         """|γ| of every channel, summed over the norms on it; shape (size,). Raises ValueError without a norm."""
         if not self.norms:
             raise ValueError(f"group {self.name} has no batch norm, so its channels have no scale")
-        total = self.norms[0].layer.weight.new_zeros(self.size)
+        total: Tensor = self.norms[0].layer.weight.new_zeros(self.size)
         for site in self.norms:
             total.index_add_(0, site.channels, site.layer.weight.abs()[site.positions])
         return total
@@ -174,6 +176,4 @@ def _group(module: nn.Module, followed: Trace, name: str, ids: Ids) -> ChannelGr
     written = sites({name: layer.writes for name, layer in layers.items()}, 0)
     norms = tuple(site for site in written if layers[site.name].is_norm)
     writers = tuple(site for site in written if not layers[site.name].is_norm)
-    return ChannelGroup(
-        name, len(ids), writers, norms, tuple(sites({n: x.reads for n, x in followed.dense.items()}, 1))
-    )
+    return ChannelGroup(name, len(ids), writers, norms, tuple(sites(followed.reads, 1)))

@@ -12,14 +12,12 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from torch import nn
 
 Ids = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Values = NDArray[np.float64]
 Kind = Literal["start", "constant", "dense", "scale", "map", "product", "opaque"]
+Module = Any  # an nn.Module whose weight, bias and sizes are used: torch types them too loosely
 Border = Literal["none", "zeros", "other"]
 
 
@@ -54,7 +52,7 @@ class Layer:
     """
 
     name: str
-    module: nn.Module
+    module: Module
     writes: Ids  # labels of its output channels
     reads: Ids | None = None  # of its input channels, if it is dense
     bordered: bool = False
@@ -64,7 +62,7 @@ class Layer:
     @property
     def is_norm(self) -> bool:
         """Whether it scales each channel by a weight of its own, rather than convolving it."""
-        weight = self.module.weight
+        weight = getattr(self.module, "weight", None)
         return self.reads is None and (weight is None or weight.dim() == 1)
 
     @property
@@ -111,6 +109,11 @@ class Trace:
         """The layers that mix channels."""
         return {name: layer for name, layer in self.layers.items() if layer.reads is not None}
 
+    @property
+    def reads(self) -> dict[str, Ids]:
+        """By dense layer the labels of its input channels."""
+        return {name: layer.reads for name, layer in self.layers.items() if layer.reads is not None}
+
     @cached_property
     def multiples(self) -> Ids:
         """By label how many channels of one layer it stands for: several, where only all of them can go."""
@@ -150,50 +153,6 @@ class Trace:
         """Marks channels as not removable."""
         for label in labels.tolist():
             self.pinned.setdefault(label, reason)
-
-
-class Book:
-    """Hands out cells and labels, and remembers which labels turned out to be one and which cannot be removed."""
-
-    def __init__(self) -> None:
-        self.labels = 0
-        self.count = 0
-        self.label: Ids = np.empty(1024, dtype=np.int64)
-        self.value: Values = np.empty(1024)
-        self.pins: list[tuple[Ids, str]] = []
-        self.pairs: list[tuple[Ids, Ids]] = []
-
-    def new_labels(self, count: int) -> Ids:
-        self.labels += count
-        return np.arange(self.labels - count, self.labels)
-
-    def new_cells(self, labels: Ids, values: Values | float = np.nan) -> Ids:
-        """One cell for each of the labels."""
-        start, self.count = self.count, self.count + len(labels)
-        while self.count > len(self.label):
-            self.label = np.concatenate([self.label, np.empty_like(self.label)])
-            self.value = np.concatenate([self.value, np.empty_like(self.value)])
-        self.label[start : self.count] = labels
-        self.value[start : self.count] = values
-        return np.arange(start, self.count)
-
-    def pin(self, labels: Ids, reason: str) -> None:
-        self.pins.append((labels, reason))
-
-    def unite(self, first: Ids, second: Ids) -> None:
-        if not np.array_equal(first, second):
-            self.pairs.append((first, second))
-
-    def roots(self) -> Ids:
-        """By label the least of those that are one with it."""
-        if not self.pairs:
-            return np.arange(self.labels)
-        first, second = (np.concatenate(side) for side in zip(*self.pairs, strict=True))
-        edges = coo_array((np.ones(len(first)), (first, second)), shape=(self.labels, self.labels))
-        _, component = connected_components(edges, directed=False)
-        least = np.full(self.labels, self.labels)
-        np.minimum.at(least, component, np.arange(self.labels))
-        return least[component].astype(np.int64)
 
 
 def reasons_to_keep(followed: Trace, groups: dict[str, Ids]) -> dict[str, str]:

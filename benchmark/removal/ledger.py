@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmark.removal.book import Book
 from benchmark.removal.cells import compact, core, flat, spread
-from benchmark.removal.labels import Book, Ids, Layer, Shape, Step, UntraceableError
+from benchmark.removal.labels import Ids, Layer, Shape, Step, UntraceableError
+from benchmark.removal.tensors import tensors_of
 
 
 @dataclass
@@ -47,6 +49,7 @@ class Ledger:
         self.tenants: dict[int, weakref.ref[Tensor]] = {}  # by address of its memory a tensor that is followed
         self.modules = dict(module.named_modules())
         self.owners: dict[int, list[tuple[str, str]]] = {}
+        self.own = {address(tensor) for tensor in tensors_of(module)}
         self.stored: dict[int, tuple[str, str]] = {}  # by address of its memory the owner of a parameter or buffer
         self.weights: dict[int, Tensor] = {}  # and the tensor itself
         for name, part in self.modules.items():
@@ -119,10 +122,11 @@ class Ledger:
     def write(self, tensor: Tensor) -> None:
         """Notes that a tensor was written to in place: what else lies in its memory has other values now."""
         key = address(tensor)
-        if key in self.stored and self.module.training:
+        if key in self.own and self.module.training:
             return
-        if key in self.stored:
-            raise UntraceableError(f"its forward pass changes {'.'.join(self.stored[key]).lstrip('.')}")
+        if key in self.own:
+            name = ".".join(self.stored.get(key, ("a tensor of its own",))).lstrip(".")
+            raise UntraceableError(f"its forward pass changes {name}")
         memory = self.memories.setdefault(key, Memory(tensor.untyped_storage()))
         memory.writes += 1
         entry = self.entries.get(id(tensor))
@@ -175,7 +179,7 @@ class Ledger:
 
 def address(tensor: Tensor) -> int:
     """Where a tensor's memory lies."""
-    return tensor.untyped_storage()._cdata
+    return int(tensor.untyped_storage()._cdata)
 
 
 def _lives_at(reference: weakref.ref[Tensor], key: int) -> bool:

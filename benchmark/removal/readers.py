@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from torch import nn
 
-from benchmark.removal.labels import Ids, Layer, Mask, Step, Trace, Values
+from benchmark.removal.labels import Ids, Layer, Mask, Module, Step, Trace, Values
 from benchmark.removal.shifts import norms_behind
 
 ROUNDING = 1e-12  # of the largest value a layer receives: below it float64 rounding makes a constant differ from zero
@@ -51,30 +50,34 @@ def find_constants(followed: Trace) -> tuple[Mask, list[Reader]]:
     return constant, readers
 
 
-def _constant(step: Step, constant: Mask, followed: Trace, links: dict[str, Mask]) -> Mask | bool:
+def _constant(step: Step, constant: Mask, followed: Trace, links: dict[str, Mask]) -> Mask:
     """Whether the cells that a step makes are constant, given which of those before them are."""
 
-    def stays(source: Ids) -> Mask:
-        if step.border == "none":
-            return constant[source]
-        return constant[source] & (followed.value[source] == 0) & (step.border == "zeros")
+    def zero(source: Ids) -> Mask:
+        found: Mask = constant[source] & (followed.value[source] == 0)
+        return found
 
+    def stays(source: Ids) -> Mask:
+        match step.border:
+            case "none":
+                return constant[source]
+            case "zeros":
+                return zero(source)
+            case "other":
+                return np.zeros(len(source), dtype=bool)
+
+    found: Mask = np.full(len(step.cells), step.kind == "constant")
     match step.kind:
-        case "constant":
-            return True
         case "dense":
-            loose = ~stays(step.sources[0])
-            linked = links[step.layer]
-            return ~(linked[:, loose] if not loose.all() else linked).any(1)
+            found = ~links[step.layer][:, ~stays(step.sources[0])].any(1)
         case "scale":
-            return stays(step.sources[0]) | zero_scale(followed.layers[step.layer].module)
+            found = np.logical_or(stays(step.sources[0]), zero_scale(followed.layers[step.layer].module))
         case "map":
-            return np.logical_and.reduce([stays(source) for source in step.sources])
+            found = np.all([stays(source) for source in step.sources], axis=0)
         case "product":
-            zero = [constant[source] & (followed.value[source] == 0) for source in step.sources]
-            return np.logical_and.reduce([stays(source) for source in step.sources]) | np.logical_or.reduce(zero)
-        case _:
-            return False
+            zeros = np.any([zero(source) for source in step.sources], axis=0)
+            found = np.all([stays(source) for source in step.sources], axis=0) | zeros
+    return found
 
 
 def _received(layer: Layer, constant: Mask, value: Values) -> Values:
@@ -88,7 +91,7 @@ def _received(layer: Layer, constant: Mask, value: Values) -> Values:
     return np.where(same, np.where(np.abs(middle) > ROUNDING * largest, middle, 0), np.nan)
 
 
-def _links(module: nn.Module, blocks: int) -> Mask:
+def _links(module: Module, blocks: int) -> Mask:
     """Whether any weight joins each output channel to each input channel; outputs × inputs."""
     nonzero = module.weight.detach() != 0
     found: Mask = (nonzero if nonzero.dim() == 2 else nonzero.flatten(2).any(-1)).cpu().numpy()
@@ -104,10 +107,10 @@ def _absorbs(followed: Trace, layer: Layer) -> bool:
     return not layer.bordered and (layer.takes_bias or bool(norms_behind(followed, layer)))
 
 
-def zero_scale(module: nn.Module) -> Mask:
+def zero_scale(module: Module) -> Mask:
     """By channel whether a layer that treats channels alone multiplies it by zero."""
-    weight = module.weight
+    weight = getattr(module, "weight", None)
     if weight is None:
-        return np.zeros(len(module.running_mean), dtype=bool)
+        return np.zeros(1, dtype=bool)
     found: Mask = weight.detach().reshape(len(weight), -1).eq(0).all(1).cpu().numpy()
     return found

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmark.removal.labels import Ids, Layer, Mask, Trace, Values
+from benchmark.removal.labels import Ids, Layer, Mask, Module, Trace, Values
 from benchmark.removal.shifts import norms_behind
 from benchmark.removal.silence import Silence
 from benchmark.removal.tensors import copy_with
@@ -41,7 +41,7 @@ def _select(tensor: Tensor, axis: int, places: Ids) -> Tensor:
     return tensor.index_select(axis, torch.from_numpy(places).to(tensor.device))
 
 
-def _narrow(layers: dict[str, nn.Module], followed: Trace, kept: Mask, pick: Pick) -> None:
+def _narrow(layers: dict[str, Module], followed: Trace, kept: Mask, pick: Pick) -> None:
     for name, layer in followed.layers.items():
         _keep_outputs(layers[name], layer, kept[layer.writes], pick)
     for name, layer in followed.dense.items():
@@ -57,7 +57,7 @@ def _narrow(layers: dict[str, nn.Module], followed: Trace, kept: Mask, pick: Pic
             _set(layers[owner], key, pick(tensor, int(np.argmax(tensor.shape)), np.flatnonzero(kept[labels])))
 
 
-def _hand_over_constants(layer: Layer, layers: dict[str, nn.Module], followed: Trace, silence: Silence) -> None:
+def _hand_over_constants(layer: Layer, layers: dict[str, Module], followed: Trace, silence: Silence) -> None:
     """Makes a reader independent of the dead channels that it reads."""
     assert layer.reads is not None
     module, ids, emitted = layers[layer.name], layer.reads, silence.constants[layer.name]
@@ -73,16 +73,15 @@ def _hand_over_constants(layer: Layer, layers: dict[str, nn.Module], followed: T
         _set(module, "weight", weight.flatten(0, 1))
 
 
-def _response(module: nn.Module, blocks: int, constants: Values) -> Tensor:
+def _response(module: Module, blocks: int, constants: Values) -> Tensor:
     """What constant inputs add to each output channel, Σ_j c_j Σ_positions W_j."""
     weight = module.weight if module.weight.dim() == 2 else module.weight.flatten(2).sum(-1)
     inputs = torch.from_numpy(constants).to(weight).view(blocks, -1, 1)
-    return (weight.unflatten(0, (blocks, -1)) @ inputs).flatten()
+    response: Tensor = (weight.unflatten(0, (blocks, -1)) @ inputs).flatten()
+    return response
 
 
-def _load_carriers(
-    module: nn.Module, blocks: int, constants: Values, emitted: Values, carriers: dict[int, int]
-) -> None:
+def _load_carriers(module: Module, blocks: int, constants: Values, emitted: Values, carriers: dict[int, int]) -> None:
     """Adds to each carrier's weights those of the constants that it takes over, in units of what it emits."""
     weight = module.weight.clone().unflatten(0, (blocks, -1))
     width = weight.shape[2]
@@ -93,7 +92,7 @@ def _load_carriers(
     _set(module, "weight", weight.flatten(0, 1))
 
 
-def _shift(layer: Layer, layers: dict[str, nn.Module], followed: Trace, shift: Tensor) -> None:
+def _shift(layer: Layer, layers: dict[str, Module], followed: Trace, shift: Tensor) -> None:
     """Adds a constant to a layer's output: in its bias, in the means of the norms behind it, or in a new bias."""
     module = layers[layer.name]
     if module.bias is not None:
@@ -108,12 +107,12 @@ def _shift(layer: Layer, layers: dict[str, nn.Module], followed: Trace, shift: T
         module.bias = nn.Parameter(shift, requires_grad=module.weight.requires_grad)
 
 
-def _set(module: nn.Module, name: str, value: Tensor) -> None:
+def _set(module: Module, name: str, value: Tensor) -> None:
     old = getattr(module, name)
     setattr(module, name, nn.Parameter(value, old.requires_grad) if isinstance(old, nn.Parameter) else value)
 
 
-def _keep_outputs(module: nn.Module, layer: Layer, kept: Mask, pick: Pick) -> None:
+def _keep_outputs(module: Module, layer: Layer, kept: Mask, pick: Pick) -> None:
     if kept.all():
         return
     places, count = np.flatnonzero(kept), int(kept.sum())
@@ -129,7 +128,7 @@ def _keep_outputs(module: nn.Module, layer: Layer, kept: Mask, pick: Pick) -> No
         _resize(module, out_features=count, out_channels=count)
 
 
-def _keep_inputs(module: nn.Module, blocks: int, kept: Mask, pick: Pick) -> None:
+def _keep_inputs(module: Module, blocks: int, kept: Mask, pick: Pick) -> None:
     if kept.all():
         return
     places = [np.flatnonzero(block) for block in np.split(kept, blocks)]
@@ -140,7 +139,7 @@ def _keep_inputs(module: nn.Module, blocks: int, kept: Mask, pick: Pick) -> None
     _resize(module, in_features=int(kept.sum()), in_channels=int(kept.sum()), groups=len(present))
 
 
-def _resize(module: nn.Module, **sizes: int) -> None:
+def _resize(module: Module, **sizes: int) -> None:
     """Tells a module of its new sizes, where it knows them."""
     for name, size in sizes.items():
         if hasattr(module, name):

@@ -9,8 +9,6 @@ operation without a rule pins the channels it touches, so that nothing is ever r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -25,12 +23,13 @@ from benchmark.removal.cells import core, flat
 from benchmark.removal.labels import Seen, Trace, UntraceableError
 from benchmark.removal.ledger import address
 from benchmark.removal.operations import CONVOLUTIONS, MIXING, MOVES, RULES
+from benchmark.removal.passes import check_kind, following, unchanged_state
 from benchmark.removal.rules import Rules
 from benchmark.removal.tensors import copy_with
 from benchmark.removal.widths import is_same_pass, pin_fixed_widths
 
 SAMPLES = 2  # that are followed: cells do not depend on how many there are, but code may on whether there is one
-READS = frozenset({"_local_scalar_dense", "item", "is_nonzero", "equal", "nonzero", "masked_select"})
+READS = frozenset({"_local_scalar_dense", "item", "is_nonzero", "equal"})
 ESCAPES = frozenset({
     Tensor.numpy, Tensor.tolist, Tensor.__array__, Tensor.data_ptr, Tensor.__dlpack__, Tensor.untyped_storage,
     Tensor.storage,
@@ -42,8 +41,8 @@ def trace(module: nn.Module, *inputs: Tensor) -> Trace:
 
     Raises UntraceableError where the forward pass depends on the data or does not accept the example.
     """
-    count = len(inputs[0])
-    few = tuple(torch.cat([x, x])[:SAMPLES].detach() if len(x) == count else x.detach() for x in inputs)
+    count = inputs[0].shape[:1]
+    few = tuple(torch.cat([x, x])[:SAMPLES].detach() if x.shape[:1] == count else x.detach() for x in inputs)
     try:
         check_kind(module)
         with unchanged_state(module), following(module, inputs[0]):
@@ -59,27 +58,6 @@ def trace(module: nn.Module, *inputs: Tensor) -> Trace:
         kind = type(module).__name__
         raise UntraceableError(f"{kind} cannot be traced on samples of shape {shapes}: {reason}") from error
     return followed
-
-
-def unchanged_seed(batch: Tensor) -> AbstractContextManager[None]:
-    """A context that gives the global random state back as it was."""
-    return torch.random.fork_rng(devices=[batch.device] if batch.is_cuda else [])
-
-
-@contextmanager
-def following(module: nn.Module, batch: Tensor) -> Iterator[None]:
-    """A context in which the module is in evaluation mode, and its operations come as torch's users call them."""
-    modes = {m: m.training for m in module.modules()}
-    fused = torch.backends.mha.get_fastpath_enabled()
-    module.eval()
-    torch.backends.mha.set_fastpath_enabled(False)  # a whole encoder layer in one operation
-    try:
-        with torch.no_grad(), unchanged_seed(batch), torch._C._AutoDispatchBelowAutograd():
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fused)
-        for m, mode in modes.items():
-            m.training = mode
 
 
 def dense_layers(module: nn.Module) -> list[str]:
@@ -110,7 +88,7 @@ class Follower(TorchDispatchMode):
     """Sees every operation of a forward pass, and lets the rules say what becomes of the cells."""
 
     def __init__(self, rules: Rules):
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.rules = rules
         self.seen: list[Seen] = []
 
@@ -130,7 +108,7 @@ class Follower(TorchDispatchMode):
             self.seen.append(Seen(call.name, call.scalars, None))
             with self:
                 return func.decompose(*args, **(kwargs or {}))
-        if followed and call.name in READS:
+        if followed and self.reads_values(call):
             raise UntraceableError(f"its forward pass depends on values that come from its input ({call.name})")
         call.result = func(*args, **(kwargs or {}))
         if followed:
@@ -143,6 +121,13 @@ class Follower(TorchDispatchMode):
             rules.write(x)
         self.seen.append(Seen(call.name, call.scalars, tuple(map(rules.shape_of, call.results))))
         return call.result
+
+    def reads_values(self, call: Call) -> bool:
+        """Whether values decide what an operation gives to the code, or how much of it."""
+        if torch.Tag.dynamic_output_shape in call.function.tags:
+            masks = [x for x in tensors_in(call.arguments.get("indices")) if x.dtype in (torch.bool, torch.uint8)]
+            return call.name != "index" or any(map(self.rules.follows, masks))
+        return call.name in READS or torch.Tag.data_dependent_output in call.function.tags
 
     def result(self, outputs: Any) -> Trace:
         """The trace with one label per channel, and its pinned labels."""
@@ -184,31 +169,3 @@ class Escapes(TorchFunctionMode):
         if func in ESCAPES and self.rules.follows(args[0]):
             raise UntraceableError(f"its forward pass takes values out of torch ({func.__name__})")
         return func(*args, **(kwargs or {}))
-
-
-def check_kind(module: nn.Module) -> None:
-    for name, part in module.named_modules():
-        if isinstance(part, torch.jit.ScriptModule):
-            raise UntraceableError(f"{name or 'it'} is a ScriptModule: pass the nn.Module that it was made of")
-
-
-@contextmanager
-def unchanged_state(module: nn.Module) -> Iterator[None]:
-    """Refuses a forward pass that leaves other values in a module's attributes than it found there."""
-    before = _state(module)
-    yield
-    after = _state(module)
-    for name, old in before.items():
-        new = after.get(name)
-        same = torch.equal(old, new) if isinstance(old, Tensor) and isinstance(new, Tensor) else old == new
-        if not same:
-            raise UntraceableError(f"its forward pass changes {name}")
-
-
-def _state(module: nn.Module) -> dict[str, Any]:
-    return {
-        f"{name}.{key}".lstrip("."): value
-        for name, part in module.named_modules()
-        for key, value in vars(part).items()
-        if key != "training" and isinstance(value, int | float | str | Tensor)
-    }

@@ -41,9 +41,10 @@ def pin_fixed_widths(module: nn.Module, inputs: tuple[Tensor, ...], followed: Tr
             pin(groups[len(groups) // 2 :])
 
     pin(_removable(followed))
-    reason = _reason(module, inputs, followed, _removable(followed))
-    for ids in _removable(followed) if reason is not None else ():
-        followed.pin(ids, reason)
+    left = _removable(followed)
+    reason = _reason(module, inputs, followed, left)
+    if reason is not None:
+        followed.pin(np.concatenate(left), reason)
 
 
 def _removable(followed: Trace) -> list[Ids]:
@@ -86,7 +87,7 @@ class _Replay(TorchDispatchMode):
     """Compares a forward pass, operation by operation, with the one that was followed."""
 
     def __init__(self, followed: Trace, gone: Mask):
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.seen: Iterator[Seen] = iter(followed.seen)
         self.gone_cells = gone[followed.label]
         self.name = "the forward pass"

@@ -1,0 +1,90 @@
+"""The rules of operations that move elements about: cells are moved by the same operation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmark.removal.calls import Call, tensors_in
+from benchmark.removal.cells import compact, core, flat, varies
+from benchmark.removal.making import Making
+from benchmark.removal.operations import JOINS, PICKS, SPLITS, VIEWS
+
+
+class Moves(Making):
+    """Views, slices, concatenations, shuffles, and padding with more channels."""
+
+    def move(self, call: Call) -> None:
+        sources = [x for x in call.tensors if not _is_index(call, x)]
+        for x in sources:
+            if not self.follows(x):
+                self.borrow([x])
+                self.start(x, f"{call.name} joins it with what is not followed")
+        if len(sources) < len(call.tensors) and any(self.follows(x) for x in call.tensors if _is_index(call, x)):
+            return self.opaque(call)
+        parts = [cells for x in sources if (cells := self.cells_of(x)) is not None]
+        if call.name in JOINS and self.joins_positions(call, parts):
+            return None
+        for result, cells in zip(call.results, tensors_in(_moved(call, self.cells_of)), strict=True):
+            small = compact(cells)
+            self.put(result, small)
+            if call.name in PICKS:
+                self.picks |= core(small).numel() < core(parts[0]).numel()
+            elif call.name in SPLITS:
+                self.split(core(parts[0]), core(small), call.name)
+        return None
+
+    def joins_positions(self, call: Call, parts: list[Tensor]) -> bool:
+        """Whether a concatenation joins positions, not channels; then makes the channels of its parts one."""
+        axis = call.arguments["dim"] % call.result.dim()
+        parts = [cells.unsqueeze(axis) if call.name == "stack" else cells for cells in parts]
+        if any(varies(cells)[axis] for cells in parts) or not any(any(varies(cells)) for cells in parts):
+            return False
+        wide = [core(cells).expand(call.result.shape) for cells in parts]
+        if all(torch.equal(core(cells), core(wide[0])) for cells in wide):
+            self.put(call.result, wide[0])
+        else:
+            self.combine(wide, call.result, border="other")
+        return True
+
+    def split(self, whole: Tensor, parts: Tensor, name: str) -> None:
+        """Makes channels one that a split of their axis into several lays behind each other: only all can go."""
+        axes = [axis for axis, vary in enumerate(varies(parts)) if vary]
+        if len(axes) <= sum(varies(whole)):
+            return
+        for axis in axes[1:] if name == "pixel_shuffle" else axes[:1]:
+            first = parts.narrow(axis, 0, 1).expand(parts.shape)
+            self.book.unite(self.book.label[flat(first)], self.book.label[flat(parts)])
+
+    def pad_channels(self, call: Call, cells: Tensor, amounts: list[int]) -> None:
+        """New channels that hold a constant, whose number is written in the code, beside those that are followed."""
+        reason = f"{call.name} adds channels to it"
+        small = core(compact(torch.nn.functional.pad(cells, amounts, value=-1))).clone()
+        added = small == -1
+        labels = self.book.new_labels(int(added.sum()))
+        self.book.pin(labels, reason)
+        small[added] = torch.from_numpy(self.step("start", (), labels))
+        self.put(call.result, small.expand(call.result.shape))
+        self.consume(cells, reason)
+
+
+def _is_index(call: Call, tensor: Tensor) -> bool:
+    """Whether a tensor says where a move takes its elements from."""
+    indices = [*(call.arguments.get("indices") or ()), call.arguments.get("index")]
+    return call.name in ("index", "index_select") and any(tensor is index for index in indices)
+
+
+def _moved(call: Call, cells_of: Callable[[Tensor], Tensor | None]) -> Any:
+    """What the call makes of its operands' cells."""
+
+    def replaced(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return value.cpu() if _is_index(call, value) else cells_of(value)
+        return [replaced(item) for item in value] if isinstance(value, list | tuple) else value
+
+    if call.name in VIEWS:  # of cells that are expanded, where the tensor itself is not
+        return replaced(call.arguments["self"]).reshape(call.result.shape)
+    return call.function(**{key: replaced(value) for key, value in call.arguments.items() if key != "memory_format"})

@@ -1,0 +1,61 @@
+"""What a forward pass that is followed must leave as it was, and the networks that have none to follow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.removal.labels import UntraceableError
+
+
+def unchanged_seed(batch: Tensor) -> AbstractContextManager[None]:
+    """A context that gives the global random state back as it was."""
+    return torch.random.fork_rng(devices=[batch.device] if batch.is_cuda else [])
+
+
+@contextmanager
+def following(module: nn.Module, batch: Tensor) -> Iterator[None]:
+    """A context in which the module is in evaluation mode, and its operations come as torch's users call them."""
+    modes = {m: m.training for m in module.modules()}
+    fused = torch.backends.mha.get_fastpath_enabled()
+    module.eval()
+    torch.backends.mha.set_fastpath_enabled(False)  # a whole encoder layer in one operation
+    try:
+        with torch.no_grad(), unchanged_seed(batch), torch._C._AutoDispatchBelowAutograd():
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+        for m, mode in modes.items():
+            m.training = mode
+
+
+def check_kind(module: nn.Module) -> None:
+    for name, part in module.named_modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            raise UntraceableError(f"{name or 'it'} is a ScriptModule: pass the nn.Module that it was made of")
+
+
+@contextmanager
+def unchanged_state(module: nn.Module) -> Iterator[None]:
+    """Refuses a forward pass that leaves other values in a module's attributes than it found there."""
+    before = _state(module)
+    yield
+    after = _state(module)
+    for name, old in before.items():
+        new = after.get(name)
+        same = torch.equal(old, new) if isinstance(old, Tensor) and isinstance(new, Tensor) else old == new
+        if not same:
+            raise UntraceableError(f"its forward pass changes {name}")
+
+
+def _state(module: nn.Module) -> dict[str, Any]:
+    return {
+        f"{name}.{key}".lstrip("."): value
+        for name, part in module.named_modules()
+        for key, value in vars(part).items()
+        if key != "training" and isinstance(value, int | float | str | Tensor)
+    }
