@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.removal.calls import tensors_in
-from benchmark.removal.labels import hidden_groups, reasons_to_keep
+from benchmark.removal.labels import UNFOLLOWED, hidden_groups, reasons_to_keep
 from benchmark.removal.passes import check_kind, unchanged_seed
 from benchmark.removal.probes import Inputs
 from benchmark.removal.proof import RemovalError, attack, difference, largest, tensors
@@ -69,11 +69,12 @@ def remove_silent(module: nn.Module, example: Tensor | tuple[Tensor, ...]) -> Re
     deviation, tried = _prove(silenced, reduced, inputs, module)
     return Removal(
         module=_like(module, reduced),
-        channels={name: followed.count(ids) for name, ids in groups.items()},
-        channels_left={name: followed.count(ids[~silence.gone[ids]]) for name, ids in groups.items()},
+        channels={name: followed.count(ids) for name, ids in groups.items()} | followed.unfollowed,
+        channels_left={name: followed.count(ids[~silence.gone[ids]]) for name, ids in groups.items()}
+        | followed.unfollowed,
         deviation=deviation,
         collapsed=silence.collapsed,
-        kept_whole=kept_whole,
+        kept_whole=kept_whole | dict.fromkeys(followed.unfollowed, UNFOLLOWED),
         tried=tried,
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from benchmark.removal.labels import Ids, Module, Trace, UntraceableError, hidden_groups, reasons_to_keep
+from benchmark.removal.labels import UNFOLLOWED, Ids, Module, Trace, UntraceableError, hidden_groups, reasons_to_keep
 from benchmark.removal.trace import trace
 
 
@@ -146,7 +146,9 @@ def net_from_trace(module: nn.Module, followed: Trace) -> Net:
     groups = hidden_groups(followed)
     kept_whole = reasons_to_keep(followed, groups)
     removable = [_group(module, followed, name, ids) for name, ids in groups.items() if name not in kept_whole]
-    return Net(module, removable, kept_whole, sum(map(followed.count, groups.values())))
+    kept_whole |= dict.fromkeys(followed.unfollowed, UNFOLLOWED)
+    hidden = sum(map(followed.count, groups.values())) + sum(followed.unfollowed.values())
+    return Net(module, removable, kept_whole, hidden)
 
 
 def check_removable(net: Net) -> None:

@@ -18,6 +18,7 @@ Mask = NDArray[np.bool_]
 Values = NDArray[np.float64]
 Kind = Literal["start", "constant", "dense", "scale", "map", "product", "opaque"]
 Module = Any  # an nn.Module whose weight, bias and sizes are used: torch types them too loosely
+UNFOLLOWED = "it is no plain linear or convolutional layer"
 Border = Literal["none", "zeros", "other"]
 
 
@@ -101,6 +102,7 @@ class Trace:
     outputs: set[int]  # channels of the network's output
     seen: list[Seen]
     picks: bool  # whether the code takes some channels of a tensor alone, by their place
+    unfollowed: dict[str, int]  # by name of a layer that has no rule: how many hidden channels it makes
     idle: dict[str, Layer] = field(default_factory=dict)  # layers that only training passes, and what they read
     pinned: dict[int, str] = field(default_factory=dict)  # channels that cannot be removed, and why
 

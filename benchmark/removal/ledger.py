@@ -166,6 +166,14 @@ class Ledger:
             if owner == name:
                 self.book.pin(labels, reason)
 
+    def unfollowed(self) -> dict[str, int]:
+        """By name the layers that the forward pass used in ways without a rule, and how many channels they make."""
+        used = {name for name, _ in self.borrowed} | {
+            name.partition(".parametrizations")[0] for name, _ in self.borrowed
+        }
+        counts = {name: _made(part) for name, part in self.modules.items() if name in used and name not in self.layers}
+        return {name: count for name, count in counts.items() if count}
+
     def shape_of(self, tensor: Tensor) -> Shape:
         """A tensor's shape and cells, as they are compared with those of a network of other widths."""
         cells = self.cells_of(tensor)
@@ -180,6 +188,17 @@ class Ledger:
 def address(tensor: Tensor) -> int:
     """Where a tensor's memory lies."""
     return int(tensor.untyped_storage()._cdata)
+
+
+def _made(part: nn.Module) -> int:
+    """How many channels a layer makes."""
+    if isinstance(part, nn.RNNBase):
+        return part.hidden_size * part.num_layers * (2 if part.bidirectional else 1)
+    if isinstance(part, nn.MultiheadAttention):
+        return int(part.embed_dim)
+    if isinstance(part, nn.Linear):
+        return part.out_features
+    return int(part.out_channels) if isinstance(part, nn.modules.conv._ConvNd) else 0
 
 
 def _lives_at(reference: weakref.ref[Tensor], key: int) -> bool:

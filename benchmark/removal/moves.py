@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmark.removal.calls import Call, tensors_in
-from benchmark.removal.cells import compact, core, flat, varies
+from benchmark.removal.cells import along, compact, core, flat, spread, varies
 from benchmark.removal.making import Making
 from benchmark.removal.operations import JOINS, PICKS, SPLITS, VIEWS
 
@@ -34,7 +34,7 @@ class Moves(Making):
             if call.name in PICKS:
                 self.picks |= core(small).numel() < core(parts[0]).numel()
             elif call.name in SPLITS:
-                self.split(core(parts[0]), core(small), call.name)
+                self.split(core(parts[0]), core(small))
         return None
 
     def joins_positions(self, call: Call, parts: list[Tensor]) -> bool:
@@ -47,17 +47,26 @@ class Moves(Making):
         if all(torch.equal(core(cells), core(wide[0])) for cells in wide):
             self.put(call.result, wide[0])
         else:
-            self.combine(wide, call.result, border="other")
+            self.combine(wide, call.result, border="zeros")  # constants side by side are one only if they are zero
         return True
 
-    def split(self, whole: Tensor, parts: Tensor, name: str) -> None:
+    def split(self, whole: Tensor, parts: Tensor) -> None:
         """Makes channels one that a split of their axis into several lays behind each other: only all can go."""
         axes = [axis for axis, vary in enumerate(varies(parts)) if vary]
-        if len(axes) <= sum(varies(whole)):
-            return
-        for axis in axes[1:] if name == "pixel_shuffle" else axes[:1]:
-            first = parts.narrow(axis, 0, 1).expand(parts.shape)
+        if len(axes) > sum(varies(whole)):
+            first = parts.narrow(axes[0], 0, 1).expand(parts.shape)
             self.book.unite(self.book.label[flat(first)], self.book.label[flat(parts)])
+
+    def shuffle_pixels(self, call: Call) -> None:
+        """Makes the channels one that become neighbouring positions of one channel."""
+        x, axis = call.arguments["self"], call.result.dim() - 3
+        cells = self.cells_of(x)
+        ids = None if cells is None else along(cells, axis)
+        if ids is None:
+            return self.opaque(call)
+        parts = ids.reshape(call.result.shape[axis], -1).T
+        wide = [spread(part.copy(), call.result.shape, axis) for part in parts]
+        return self.combine(wide, call.result, border="zeros")
 
     def pad_channels(self, call: Call, cells: Tensor, amounts: list[int]) -> None:
         """New channels that hold a constant, whose number is written in the code, beside those that are followed."""

@@ -28,7 +28,7 @@ PRODUCTS = frozenset({"mul"})
 MOVES = frozenset({
     "alias", "cat", "channel_shuffle", "chunk", "clone", "concat", "contiguous", "detach", "expand", "expand_as",
     "flatten", "flip", "index", "index_select", "lift_fresh", "matrix_H", "movedim", "mT", "narrow", "numpy_T",
-    "permute", "pixel_shuffle", "pixel_unshuffle", "repeat", "repeat_interleave", "reshape", "reshape_as", "roll",
+    "permute", "pixel_unshuffle", "repeat", "repeat_interleave", "reshape", "reshape_as", "roll",
     "select", "slice", "split", "split_with_sizes", "squeeze", "stack", "swapaxes", "t", "tile", "transpose",
     "unbind", "unflatten", "unsqueeze", "view", "view_as", "_reshape_alias", "_unsafe_view",
 })  # fmt: skip
@@ -57,7 +57,7 @@ PICKS = frozenset({
 })  # fmt: skip
 JOINS = frozenset({"cat", "concat", "stack"})
 VIEWS = frozenset({"view", "_unsafe_view", "reshape", "_reshape_alias", "view_as", "reshape_as"})
-SPLITS = VIEWS | {"unflatten", "pixel_shuffle"}
+SPLITS = VIEWS | {"unflatten"}
 IDENTITIES = frozenset({"to", "_to_copy", "dropout", "feature_dropout", "alpha_dropout"})
 
 RULES: dict[str, str] = {
@@ -68,6 +68,7 @@ RULES: dict[str, str] = {
     **dict.fromkeys(RESIZINGS, "resize"),
     **dict.fromkeys(DENSE, "dense"),
     **dict.fromkeys(NORMALISATIONS, "normalise"),
+    "pixel_shuffle": "shuffle_pixels",
     "pad": "pad",
     "constant_pad_nd": "pad",
 }

@@ -39,20 +39,21 @@ def check_kind(module: nn.Module) -> None:
             raise UntraceableError(f"{name or 'it'} is a ScriptModule: pass the nn.Module that it was made of")
 
 
-@contextmanager
-def unchanged_state(module: nn.Module) -> Iterator[None]:
-    """Refuses a forward pass that leaves other values in a module's attributes than it found there."""
-    before = _state(module)
-    yield
-    after = _state(module)
+def check_state(module: nn.Module, before: dict[str, Any], read: set[int]) -> None:
+    """Refuses a forward pass with a memory: other numbers in a module's attributes, or tensors that it had `read`."""
+    after = attributes(module)
     for name, old in before.items():
         new = after.get(name)
-        same = torch.equal(old, new) if isinstance(old, Tensor) and isinstance(new, Tensor) else old == new
+        if isinstance(old, Tensor) and isinstance(new, Tensor):
+            same = id(old) not in read or torch.equal(old, new)
+        else:
+            same = isinstance(old, Tensor) or old == new
         if not same:
             raise UntraceableError(f"its forward pass changes {name}")
 
 
-def _state(module: nn.Module) -> dict[str, Any]:
+def attributes(module: nn.Module) -> dict[str, Any]:
+    """The numbers and tensors in a module's own attributes and in its parts', by name."""
     return {
         f"{name}.{key}".lstrip("."): value
         for name, part in module.named_modules()

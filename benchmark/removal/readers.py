@@ -69,14 +69,14 @@ def _constant(step: Step, constant: Mask, followed: Trace, links: dict[str, Mask
     found: Mask = np.full(len(step.cells), step.kind == "constant")
     match step.kind:
         case "dense":
-            found = ~links[step.layer][:, ~stays(step.sources[0])].any(1)
+            found = ~np.logical_or.reduce(links[step.layer][:, ~stays(step.sources[0])], axis=1)
         case "scale":
-            found = np.logical_or(stays(step.sources[0]), zero_scale(followed.layers[step.layer].module))
+            found = np.where(zero_scale(followed.layers[step.layer].module), True, stays(step.sources[0]))
         case "map":
-            found = np.all([stays(source) for source in step.sources], axis=0)
+            found = np.logical_and.reduce([stays(source) for source in step.sources])
         case "product":
-            zeros = np.any([zero(source) for source in step.sources], axis=0)
-            found = np.all([stays(source) for source in step.sources], axis=0) | zeros
+            zeros = np.logical_or.reduce([zero(source) for source in step.sources])
+            found = np.logical_and.reduce([stays(source) for source in step.sources]) | zeros
     return found
 
 

@@ -23,13 +23,14 @@ from benchmark.removal.cells import core, flat
 from benchmark.removal.labels import Seen, Trace, UntraceableError
 from benchmark.removal.ledger import address
 from benchmark.removal.operations import CONVOLUTIONS, MIXING, MOVES, RULES
-from benchmark.removal.passes import check_kind, following, unchanged_state
+from benchmark.removal.passes import attributes, check_kind, check_state, following
 from benchmark.removal.rules import Rules
 from benchmark.removal.tensors import copy_with
 from benchmark.removal.widths import is_same_pass, pin_fixed_widths
 
 SAMPLES = 2  # that are followed: cells do not depend on how many there are, but code may on whether there is one
 READS = frozenset({"_local_scalar_dense", "item", "is_nonzero", "equal"})
+CASTS = frozenset({"to", "_to_copy"})
 ESCAPES = frozenset({
     Tensor.numpy, Tensor.tolist, Tensor.__array__, Tensor.data_ptr, Tensor.__dlpack__, Tensor.untyped_storage,
     Tensor.storage,
@@ -45,7 +46,7 @@ def trace(module: nn.Module, *inputs: Tensor) -> Trace:
     few = tuple(torch.cat([x, x])[:SAMPLES].detach() if x.shape[:1] == count else x.detach() for x in inputs)
     try:
         check_kind(module)
-        with unchanged_state(module), following(module, inputs[0]):
+        with following(module, inputs[0]):
             followed = Follower(Rules(module)).run(module, few)
             if not is_same_pass(module, few, followed):
                 followed = Follower(Rules(module)).run(module, few)  # the first may have filled a cache
@@ -91,13 +92,22 @@ class Follower(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.rules = rules
         self.seen: list[Seen] = []
+        self.read: set[int] = set()  # the tensors that were operands
+        self.cast: torch.dtype | None = None  # what real numbers were last cast to
 
     def run(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> Trace:
         copies = tuple(x.clone() for x in inputs)
         for x in copies:
             self.rules.start(x, "the network's input")
-        with self, Escapes(self.rules):
-            outputs = module(*copies)
+        before = attributes(module)
+        try:
+            with self, Escapes(self.rules):
+                outputs = module(*copies)
+        except RuntimeError as error:
+            if self.cast:
+                raise UntraceableError(f"its layers do not take what it casts to {self.cast}") from error
+            raise
+        check_state(module, before, self.read)
         return self.result(outputs)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -119,6 +129,9 @@ class Follower(TorchDispatchMode):
             rules.borrow(call.tensors)
         for x in call.written:
             rules.write(x)
+        self.read.update(map(id, call.tensors))
+        if call.name in CASTS and call.result.is_floating_point() and call.result.dtype != call.tensors[0].dtype:
+            self.cast = call.result.dtype
         self.seen.append(Seen(call.name, call.scalars, tuple(map(rules.shape_of, call.results))))
         return call.result
 
@@ -152,6 +165,7 @@ class Follower(TorchDispatchMode):
             outputs={int(i) for cells in found for i in root[book.label[flat(core(cells))]]},
             seen=self.seen,
             picks=rules.picks,
+            unfollowed=rules.unfollowed(),
         )
         for labels, reason in book.pins:
             followed.pin(root[labels], reason)

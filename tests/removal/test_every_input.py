@@ -227,3 +227,23 @@ def test_a_network_that_writes_to_a_buffer_is_refused():
 
     with pytest.raises(UntraceableError, match="its forward pass changes average"):
         find_groups(Averaging(nn.Linear(3, 4), nn.Linear(4, 2)), torch.randn(2, 3))
+
+
+def test_a_network_that_reads_what_it_left_the_last_time_is_refused():
+    class Levelling(nn.Sequential):
+        def __init__(self, *layers):
+            super().__init__(*layers)
+            self.level = torch.zeros(())
+
+        def forward(self, x):
+            self.level = 0.9 * self.level + x.mean()
+            return super().forward(x - self.level)
+
+    with pytest.raises(UntraceableError, match="its forward pass changes level"):
+        find_groups(Levelling(nn.Linear(3, 4), nn.Linear(4, 2)), torch.randn(2, 3))
+
+
+def test_how_many_values_pass_a_mask_must_not_decide():
+    network = Two(lambda net, x: net.b(x) * len(x[x > 0])).double()
+    with pytest.raises(UntraceableError, match="depends on values that come from its input"):
+        remove_silent(network, torch.randn(4, 3))

@@ -104,3 +104,19 @@ def test_scaling_reaches_incoming_and_outgoing_weights_of_a_channel_alone():
         group.scale_outgoing(factors)
         torch.testing.assert_close(group.outgoing_norms(), outgoing * factors)
         assert group.fan_out * group.size == sum(site.layer.weight.numel() for site in group.readers)
+
+
+def test_hidden_channels_of_layers_without_a_rule_are_counted_and_kept():
+    class Recurrent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cells, self.hidden, self.out = nn.LSTM(3, 5, batch_first=True), nn.Linear(5, 4), nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.out(self.hidden(self.cells(x)[0][:, -1]).relu())
+
+    net = find_groups(Recurrent(), torch.randn(2, 7, 3))
+    assert net.hidden_channels == 5 + 4
+    assert net.kept_whole == {"cells": "it is no plain linear or convolutional layer"}
+    upward = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ConvTranspose2d(4, 6, 2), nn.Conv2d(6, 2, 1))
+    assert find_groups(upward, torch.randn(2, 1, 6, 6)).hidden_channels == 4 + 6
