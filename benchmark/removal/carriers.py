@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import numpy as np
 
 from benchmark.removal.labels import Ids, Mask, Trace
@@ -38,20 +40,30 @@ def find_carriers(
     return carriers, missing
 
 
-def best_carrier(followed: Trace, missing: list[tuple[Reader, Ids]], dead: Mask, husks: Mask) -> int:
-    """The channel that spares a husk, then serves most of the readers without a carrier, then emits most."""
+def best_carriers(followed: Trace, missing: list[tuple[Reader, Ids]], dead: Mask, husks: Mask) -> list[int]:
+    """The channels that spare a husk, then serve most of the readers without a carrier, then emit most.
+
+    One is the best; others join it that serve readers with none of the same channels among what they could have.
+    """
     spares = husks.copy()
     for layer in followed.layers.values():
         if dead[layer.writes].all():
             spares[layer.writes] = True
     score: dict[int, tuple[bool, int, float]] = {}
+    rivals: dict[int, set[int]] = defaultdict(set)
     for reader, places in missing:
-        for place in places.tolist():
-            label = int(reader.reads[place])
+        labels = reader.reads[places].tolist()
+        for label, emitted in zip(labels, np.abs(reader.constants[places]).tolist(), strict=True):
             _, served, strength = score.get(label, (False, 0, 0.0))
-            emitted = abs(float(reader.constants[place]))
             score[label] = bool(spares[label]), served + 1, max(strength, emitted)
-    return max(sorted(score), key=score.__getitem__)
+            rivals[label].update(labels)
+    chosen: list[int] = []
+    settled: set[int] = set()
+    for label in sorted(sorted(score), key=score.__getitem__, reverse=True):
+        if settled.isdisjoint(rivals[label]):
+            chosen.append(label)
+            settled |= rivals[label]
+    return chosen
 
 
 def find_husks(followed: Trace, dead: Mask) -> Mask:

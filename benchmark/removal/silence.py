@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmark.removal.carriers import Carriers, best_carrier, find_carriers, find_husks
+from benchmark.removal.carriers import Carriers, best_carriers, find_carriers, find_husks
 from benchmark.removal.labels import Ids, Mask, Trace, Values
 from benchmark.removal.readers import Reader, find_constants, zero_scale
 
@@ -47,7 +47,7 @@ def find_silence(followed: Trace, groups: dict[str, Ids]) -> Silence:
         carriers, missing = find_carriers(readers, dead, _lost(readers, dead, rows))
         if not missing:
             return Silence(dead, husks, constants, carriers, collapsed)
-        carrying[best_carrier(followed, missing, dead, husks)] = True
+        carrying[best_carriers(followed, missing, dead, husks)] = True
         living, rows = _needs(followed, constant, readers, needed, carrying)
 
 
