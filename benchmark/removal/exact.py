@@ -1,8 +1,9 @@
 """Removes silent channels from a network, exactly, and proves that nothing changed.
 
 A channel is silent if what each of its readers receives does not depend on the network's input, or meets only zero
-weights. What it emits is measured, not derived: a forward pass in evaluation mode and float64 shows the constant c_j
-that a reader with weights W receives on channel j. Before the channel goes,
+weights. That it is a constant is derived, from weights and borders, for inputs of every size; what it is is measured: a
+forward pass in evaluation mode and float64 shows the c_j that a reader with weights W receives on channel j. Before the
+channel goes,
 
 - a reader that sees the constant at every position takes it into its bias, b ← b + Σ_j c_j Σ_positions W_j;
 - a zero-padded convolution does not see it beyond the border, so one constant channel stays there as the carrier and

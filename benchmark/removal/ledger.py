@@ -151,7 +151,7 @@ class Ledger:
             for name, _ in others:
                 for twin in (name, first):
                     self._pin_layer(twin, f"{name} shares its {key} with {first}")
-        for name, key in self.borrowed | self.parameters.keys():
+        for name, key in sorted(self.borrowed | self.parameters.keys()):
             if (name, key) in self.parameters and name not in self.layers:
                 continue
             self._pin_layer(name, f"the {key} of {name} is used outside its layer")
@@ -168,9 +168,7 @@ class Ledger:
 
     def unfollowed(self) -> dict[str, int]:
         """By name the layers that the forward pass used in ways without a rule, and how many channels they make."""
-        used = {name for name, _ in self.borrowed} | {
-            name.partition(".parametrizations")[0] for name, _ in self.borrowed
-        }
+        used = {name.partition(".parametrizations")[0] for name, _ in self.borrowed}
         counts = {name: _made(part) for name, part in self.modules.items() if name in used and name not in self.layers}
         return {name: count for name, count in counts.items() if count}
 
