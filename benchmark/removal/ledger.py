@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from benchmark.removal.book import Book
 from benchmark.removal.cells import compact, core, flat, spread
@@ -17,10 +18,11 @@ from benchmark.removal.tensors import tensors_of
 
 @dataclass
 class Entry:
-    """The cells of a tensor that is alive, and how often its memory had been written to when it got them."""
+    """The cells of a tensor, where its memory lies, and how often that had been written to when it got them."""
 
     tensor: weakref.ref[Tensor]
     cells: Tensor
+    address: int
     writes: int
 
 
@@ -46,18 +48,18 @@ class Ledger:
         self.picks = False  # whether the forward pass takes some channels of a tensor alone, by their place
         self.entries: dict[int, Entry] = {}
         self.memories: dict[int, Memory] = {}
-        self.tenants: dict[int, weakref.ref[Tensor]] = {}  # by address of its memory a tensor that is followed
+        self.tenants: dict[int, StorageWeakRef] = {}  # by its address memory that a tensor with cells lies in
         self.modules = dict(module.named_modules())
         self.owners: dict[int, list[tuple[str, str]]] = {}
         self.own = {address(tensor) for tensor in tensors_of(module)}
-        self.stored: dict[int, tuple[str, str]] = {}  # by address of its memory the owner of a parameter or buffer
-        self.weights: dict[int, Tensor] = {}  # and the tensor itself
+        self.stored: dict[int, list[tuple[str, str]]] = {}  # by address of their memory the owners of parameters
+        self.weights: dict[int, list[Tensor]] = {}  # and the tensors themselves
         for name, part in self.modules.items():
             for key, tensor in (*part._parameters.items(), *part._buffers.items()):
                 if tensor is not None:
                     self.owners.setdefault(id(tensor), []).append((name, key))
-                    self.stored.setdefault(address(tensor), (name, key))
-                    self.weights.setdefault(address(tensor), tensor)
+                    self.stored.setdefault(address(tensor), []).append((name, key))
+                    self.weights.setdefault(address(tensor), []).append(tensor)
 
     def put(self, tensor: Tensor, cells: Tensor) -> None:
         """Enters the cells of a tensor."""
@@ -65,8 +67,8 @@ class Ledger:
         memory = self.memories.get(key)
         if memory is not None:
             memory.held.append(flat(core(cells)))
-        self.entries[id(tensor)] = Entry(weakref.ref(tensor), cells, memory.writes if memory else 0)
-        self.tenants[key] = weakref.ref(tensor)
+        self.entries[id(tensor)] = Entry(weakref.ref(tensor), cells, key, memory.writes if memory else 0)
+        self.tenants[key] = StorageWeakRef(tensor.untyped_storage())
 
     def cells_of(self, tensor: Tensor) -> Tensor | None:
         """The cells of a tensor, None if neither the input nor a parameter of one value a channel is in it."""
@@ -90,7 +92,7 @@ class Ledger:
         """Whether a tensor without cells lies in memory that others with cells lie in, or wrote to."""
         key = address(tensor)
         memory, tenant = self.memories.get(key), self.tenants.get(key)
-        return bool(memory.held) if memory is not None else tenant is not None and _lives_at(tenant, key)
+        return bool(memory.held) if memory is not None else tenant is not None and not tenant.expired()
 
     def _is_vector(self, tensor: Tensor) -> bool:
         """Whether a tensor is a parameter or buffer that holds one real value a channel."""
@@ -100,7 +102,7 @@ class Ledger:
     def _alias(self, tensor: Tensor) -> Tensor:
         """Cells for a tensor that was written to, or made, under another name: pinned like all others in its memory."""
         key, reason = address(tensor), "its values are written to, or read, under another name"
-        held = [entry.cells for entry in self.entries.values() if _lives_at(entry.tensor, key)]
+        held = [entry.cells for entry in self.entries.values() if entry.address == key]
         for cells in (*map(flat, map(core, held)), *(self.memories[key].held if key in self.memories else ())):
             self.book.pin(self.book.label[cells], reason)
         labels = self.book.new_labels(1)
@@ -125,7 +127,7 @@ class Ledger:
         if key in self.own and self.module.training:
             return
         if key in self.own:
-            name = ".".join(self.stored.get(key, ("a tensor of its own",))).lstrip(".")
+            name = ".".join(self.stored[key][0]).lstrip(".") if key in self.stored else "a tensor of its own"
             raise UntraceableError(f"its forward pass changes {name}")
         memory = self.memories.setdefault(key, Memory(tensor.untyped_storage()))
         memory.writes += 1
@@ -142,7 +144,8 @@ class Ledger:
 
     def borrow(self, tensors: list[Tensor]) -> None:
         """Notes that parameters, or views of them, are used outside their layer."""
-        self.borrowed.update(self.stored[key] for key in map(address, tensors) if key in self.stored)
+        for tensor in tensors:
+            self.borrowed.update(self.stored.get(address(tensor), ()))
 
     def pin_unusual(self) -> None:
         """Pins the layers that share a parameter, or whose parameters are used elsewhere too."""
@@ -185,7 +188,7 @@ class Ledger:
 
 def address(tensor: Tensor) -> int:
     """Where a tensor's memory lies."""
-    return int(tensor.untyped_storage()._cdata)
+    return tensor.untyped_storage().data_ptr()
 
 
 def _made(part: nn.Module) -> int:
@@ -197,8 +200,3 @@ def _made(part: nn.Module) -> int:
     if isinstance(part, nn.Linear):
         return part.out_features
     return int(part.out_channels) if isinstance(part, nn.modules.conv._ConvNd) else 0
-
-
-def _lives_at(reference: weakref.ref[Tensor], key: int) -> bool:
-    tensor = reference()
-    return tensor is not None and address(tensor) == key

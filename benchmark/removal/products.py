@@ -27,7 +27,7 @@ class Product:
         return 1 < self.groups == self.input.shape[self.axis] == self.weight.shape[0]
 
 
-def read_product(name: str, arguments: dict[str, Any], parameters: dict[int, Tensor]) -> Product | None:
+def read_product(name: str, arguments: dict[str, Any], parameters: dict[int, list[Tensor]]) -> Product | None:
     """A linear or convolutional operation's product, None if it is of another kind.
 
     `parameters` are a network's, by the address of their memory: a matrix product with a transposed one is linear.
@@ -40,8 +40,9 @@ def read_product(name: str, arguments: dict[str, Any], parameters: dict[int, Ten
         return Product(arguments["input"], arguments["weight"], arguments["bias"], 1, groups, padded)
     if name in ("mm", "matmul", "addmm"):
         first, second, bias = _factors(name, arguments)
-        weight = parameters.get(second.untyped_storage()._cdata)
-        if weight is not None and _is_transposed(second, weight) and (bias is None or _is_plain(arguments)):
+        weights = parameters.get(second.untyped_storage().data_ptr(), ())
+        weight = next((w for w in weights if w.dim() == 2 and _layout(second) == _layout(w.t())), None)
+        if weight is not None and (bias is None or _is_plain(arguments)):
             return Product(first, weight, bias, axis=-1)
     return None
 
@@ -60,8 +61,9 @@ def _factors(name: str, arguments: dict[str, Any]) -> tuple[Tensor, Tensor, Tens
     return arguments["self"], arguments["other" if name == "matmul" else "mat2"], None
 
 
-def _is_transposed(view: Tensor, weight: Tensor) -> bool:
-    return weight.dim() == 2 and (view.shape, view.stride()) == (weight.t().shape, weight.t().stride())
+def _layout(tensor: Tensor) -> tuple[Any, ...]:
+    """Which elements of its memory a tensor holds, and in which order."""
+    return tensor.storage_offset(), tensor.shape, tensor.stride()
 
 
 def _is_plain(arguments: dict[str, Any]) -> bool:

@@ -55,7 +55,8 @@ class Rules(Positions, Layers):
                     self.consume(cells, f"{call.name} meets a tensor of fixed width")
         kind: Kind = "product" if call.name in PRODUCTS else "map"
         fixed = len(followed) < len(operands)  # which may vary with the position
-        return self.combine(followed, result, kind, "other" if fixed else "none", call.name in IDENTITIES, own)
+        shifts = call.name in IDENTITIES and result.is_floating_point()
+        return self.combine(followed, result, kind, "other" if fixed else "none", shifts, own)
 
     def operand(self, call: Call, x: Tensor) -> Operand:
         """A tensor that an elementwise operation meets."""

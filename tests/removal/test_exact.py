@@ -368,6 +368,7 @@ def test_layers_that_only_training_passes_fit_what_is_left():
     assert torch.equal(network.norm.running_mean, statistics)
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
 def test_a_scripted_network_and_one_that_casts_are_refused_in_one_line():
     network = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
     with pytest.raises(UntraceableError, match=r"0 is a ScriptModule: pass the nn\.Module that it was made of"):

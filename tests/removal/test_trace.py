@@ -157,3 +157,24 @@ def test_a_network_that_returns_numbers_only_is_refused():
 def test_a_network_without_hidden_layers_is_refused():
     with pytest.raises(UntraceableError, match="no hidden linear or convolutional layer"):
         check_removable(find_groups(nn.Linear(3, 2), torch.randn(2, 3)))
+
+
+def test_parameters_in_one_piece_of_memory_are_told_apart():
+    network = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3), nn.ReLU(), nn.Linear(3, 2))
+    flat = nn.utils.parameters_to_vector(network.parameters()).detach()
+    nn.utils.vector_to_parameters(flat, network.parameters())
+    assert network[0].weight.untyped_storage().data_ptr() == network[2].weight.untyped_storage().data_ptr()
+    network[2].weight.data[1] = 0
+    assert remove_silent(network, torch.randn(3, 4)).channels_left == {"0": 5, "2": 2}
+
+
+@pytest.mark.parametrize(
+    "wrap", [nn.Parameter, lambda x: torch.utils.dlpack.from_dlpack(torch.utils.dlpack.to_dlpack(x))]
+)
+def test_a_tensor_that_no_operation_made_of_another_is_known_by_its_memory(wrap):
+    network = Wrapped(
+        lambda net, x: x * wrap(net.other(IMAGES.double())).mean(), nn.Conv2d(1, 4, 3), nn.Conv2d(4, 2, 1)
+    )
+    network.other = nn.Conv2d(1, 3, 1)
+    followed = find_groups(network.double(), IMAGES.double())
+    assert followed.kept_whole == {"other": "its values are written to, or read, under another name"}
