@@ -24,7 +24,8 @@ class Labels:
 class Step:
     """One operation as far as channels are concerned.
 
-    `kind` says how an output channel depends on input channels: `start` (on no channel known here), `dense` (layer
+    Where zeros are counted beyond a border, a constant other than zero varies with the position, and what is made of it
+    with the input's size. `kind` says how an output channel depends on input channels: `start` (on no channel known here), `dense` (layer
     `module` mixes them), `channelwise` (layer `module` treats each alone), `merge` (on the same channel of every
     source), `concat` (sources end to end), `repeat` (each channel `times` over).
     """
@@ -34,6 +35,7 @@ class Step:
     sources: tuple[str, ...] = ()
     module: str = ""
     times: int = 1
+    border: np.ndarray | None = None  # by input channel, where zeros mix in at a border: whether it is not zero itself
 
 
 @dataclass

@@ -29,6 +29,7 @@ POOLING = {
 MERGING = {"add", "iadd", "add_", "sub", "isub", "mul", "imul", "mul_"}
 RESHAPING = {"flatten", "view", "reshape"}
 SHAPES = {"size", "dim", "getattr", "getitem", "floordiv"}
+SIZES = {"size", "dim", "numel", "getattr"}  # what tells of a tensor without looking at its values
 
 
 def function_name(node: fx.Node) -> str:
@@ -64,8 +65,25 @@ def passes_constants_on(layer: nn.Module) -> bool:
     """Whether adding a constant to a channel of the input adds the same constant to that of the output."""
     if isinstance(layer, nn.AvgPool1d | nn.AvgPool2d | nn.AvgPool3d):
         padding = layer.padding if isinstance(layer.padding, tuple) else (layer.padding,)
+        if getattr(layer, "divisor_override", None) is not None:
+            return False
         return not any(padding) or not layer.count_include_pad
     return isinstance(layer, (*POOLINGS, nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d))
+
+
+def mixes_zeros_in(layer: nn.Module) -> bool:
+    """Whether a pooling or convolution of a constant depends on the position: zeros beyond the border count."""
+    if isinstance(layer, nn.AvgPool1d | nn.AvgPool2d | nn.AvgPool3d):
+        padded = any(layer.padding) if isinstance(layer.padding, tuple) else bool(layer.padding)
+        if getattr(layer, "divisor_override", None) is not None:
+            return padded or layer.ceil_mode
+        return padded and layer.count_include_pad
+    return isinstance(layer, CONVOLUTIONS) and not sees_constants_everywhere(layer)
+
+
+def is_altered(module: nn.Module) -> bool:
+    """Whether a module computes something else than its type does: a hook or a forward of its own."""
+    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__)
 
 
 def fixed_size(node: fx.Node, axis: int) -> bool:

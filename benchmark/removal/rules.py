@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from benchmark.removal.labels import Book, Labels, Step, Trace
-from benchmark.removal.operations import fixed_size, function_name, pooled_axes
+from benchmark.removal.operations import fixed_size, function_name, mixes_zeros_in, pooled_axes
 
 
 class Rules(fx.Interpreter):
@@ -40,9 +40,18 @@ class Rules(fx.Interpreter):
         for source in sources:
             self.book.pin(self.trace.labels[source.name].ids, reason)
 
-    def put(self, node: fx.Node, kind: str, sources: tuple, labels: Labels, module: str = "", times: int = 1) -> None:
+    def put(
+        self, node: fx.Node, kind: str, sources: tuple, labels: Labels, module: str = "", times: int = 1,
+        border: np.ndarray | None = None,
+    ) -> None:  # fmt: skip
         self.trace.labels[node.name] = labels
-        self.trace.steps.append(Step(node.name, kind, tuple(s.name for s in sources), module, times))
+        self.trace.steps.append(Step(node.name, kind, tuple(s.name for s in sources), module, times, border))
+
+    def border(self, source: fx.Node, axis: int, mixed: bool) -> np.ndarray | None:
+        """By channel whether a node's value is not zero, where an operation on it mixes zeros in at a border."""
+        if not mixed:
+            return None
+        return (self.env[source].movedim(axis, 0).flatten(1) != 0).any(1).cpu().numpy()
 
     def dense(self, node: fx.Node, axis: int, inputs: int, outputs: int) -> None:
         (source,) = node.all_input_nodes
@@ -62,7 +71,8 @@ class Rules(fx.Interpreter):
             writes[node.target] = self.book.fresh(outputs)
         self.receive(node.target, self.env[source].movedim(axis, 0).flatten(1))
         self.trace.labels[node.name] = Labels(axis, writes[node.target])
-        self.trace.steps.append(Step(node.name, "dense", (origin,), node.target))
+        border = self.border(source, axis, mixes_zeros_in(self.fetch_attr(node.target)))
+        self.trace.steps.append(Step(node.name, "dense", (origin,), node.target, border=border))
 
     def receive(self, name: str, values: Tensor) -> None:
         """Widens the range of what a layer receives on each input channel; `values` is channels × everything else."""
@@ -75,20 +85,22 @@ class Rules(fx.Interpreter):
     def channelwise(self, node: fx.Node, source: fx.Node) -> None:
         labels = self.trace.labels[source.name]
         self.book.unite(self.trace.writes.setdefault(node.target, labels.ids), labels.ids)
-        self.put(node, "channelwise", (source,), labels, node.target)
+        border = self.border(source, labels.axis, mixes_zeros_in(self.fetch_attr(node.target)))
+        self.put(node, "channelwise", (source,), labels, node.target, border=border)
 
-    def same(self, node: fx.Node, sources: list[fx.Node]) -> None:
+    def same(self, node: fx.Node, sources: list[fx.Node], mixes_zeros: bool = False) -> None:
         first = self.trace.labels[sources[0].name]
+        border = self.border(sources[0], first.axis, mixes_zeros)
         for source in sources[1:]:
             self.book.unite(first.ids, self.trace.labels[source.name].ids)
-        self.put(node, "merge", tuple(sources), first)
+        self.put(node, "merge", tuple(sources), first, border=border)
 
     def pools(self, operation: str, value: Any) -> bool:
         """Whether a pooling gives one tensor and leaves the batch and the channels alone."""
         return isinstance(value, Tensor) and value.dim() == pooled_axes(operation) + 2
 
     def mergeable(self, node: fx.Node, sources: list[fx.Node], value: Tensor) -> bool:
-        """Whether an arithmetic operation meets only channels of the same place, and constant scalars."""
+        """Whether an arithmetic operation meets only channels of the same place, and scalars of the network's own."""
         labels = [self.trace.labels[source.name] for source in sources]
         operands = [self.env[n] for n in node.all_input_nodes if n not in sources]
         scalars = all(isinstance(x, Tensor) and x.numel() == 1 for x in operands)

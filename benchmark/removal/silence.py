@@ -102,24 +102,29 @@ def _constants(followed: Trace, layers: dict[str, nn.Module], links: dict[str, n
 
 
 def _input_free(followed: Trace, layers: dict[str, nn.Module], links: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """By node, the channels that no path of nonzero weights joins to the network's input."""
+    """By node, the channels whose value neither the network's input nor its size changes.
+
+    No path of nonzero weights joins them to the input, and no constant but zero of theirs met zeros at a border.
+    """
     free: dict[str, np.ndarray] = {}
     for step in followed.steps:
         sources = [free[s] for s in step.sources]
         if step.kind == "start":
             free[step.node] = np.zeros(len(followed.labels[step.node].ids), dtype=bool)
         elif step.kind == "dense":
-            free[step.node] = (
-                ~links[step.module][:, ~sources[0]].any(1) if sources[0].any() else ~links[step.module].any(1)
-            )
+            bound = ~sources[0] if step.border is None else ~sources[0] | step.border
+            free[step.node] = ~links[step.module][:, bound].any(1)
         elif step.kind == "channelwise":
-            free[step.node] = sources[0] | _zero_scale(layers[step.module])
+            whole = sources[0] if step.border is None else sources[0] & ~step.border
+            free[step.node] = whole | _zero_scale(layers[step.module])
         elif step.kind == "concat":
             free[step.node] = np.concatenate(sources)
         elif step.kind == "repeat":
             free[step.node] = np.repeat(sources[0], step.times)
         else:
             free[step.node] = np.logical_and.reduce(sources)
+            if step.border is not None:
+                free[step.node] &= ~step.border
     return free
 
 

@@ -24,8 +24,11 @@ from benchmark.removal.operations import (
     POOLINGS,
     RESHAPING,
     SHAPES,
+    SIZES,
     function_name,
+    is_altered,
     is_depthwise,
+    mixes_zeros_in,
 )
 from benchmark.removal.rules import Rules
 
@@ -64,6 +67,9 @@ class _Follower(Rules):
     def __init__(self, module: nn.Module, graph: fx.Graph):
         super().__init__(module, graph)
         self.borrowed: set[str] = set()  # parameters that the forward pass uses outside their layer
+        self.derived: set[fx.Node] = set()  # nodes whose values the input's values decide
+        self.versions: dict[fx.Node, int] = {}  # of the tensors that are still to be read, as they were last seen
+        self.order = {node: place for place, node in enumerate(graph.nodes)}
 
     def result(self) -> Trace:
         owners: dict[int, str] = {}
@@ -86,6 +92,8 @@ class _Follower(Rules):
     def run_node(self, node: fx.Node) -> Any:
         value = super().run_node(node)
         sources = [n for n in node.all_input_nodes if n.name in self.trace.labels]
+        if node.op == "placeholder" or self.looks_at_values(node, value):
+            self.derived.add(node)
         if node.op == "placeholder":
             self.start(node, value, "the network's input")
         elif node.op == "get_attr":
@@ -99,12 +107,33 @@ class _Follower(Rules):
             self.follow_module(node, sources, self.fetch_attr(node.target), value)
         elif sources:
             self.follow_function(node, sources, value)
+        self.watch_writes(node, value)
         return value
+
+    def looks_at_values(self, node: fx.Node, value: Any) -> bool:
+        sizes = node.op in ("call_function", "call_method") and function_name(node) in SIZES
+        return not (sizes and not isinstance(value, Tensor)) and not self.derived.isdisjoint(node.all_input_nodes)
+
+    def watch_writes(self, node: fx.Node, value: Any) -> None:
+        """Pins what an operation wrote to in place and later ones read, under whatever name."""
+        for other, version in list(self.versions.items()):
+            if max((self.order[user] for user in other.users), default=-1) <= self.order[node]:
+                del self.versions[other]
+            elif self.env[other]._version != version:
+                self.versions[other] = self.env[other]._version
+                written = [n for n in (*node.all_input_nodes, node, other) if n.name in self.trace.labels]
+                self.pin(written, f"{node.name} writes to what is read later")
+        if isinstance(value, Tensor) and node.op != "output":
+            self.versions[node] = value._version
 
     def follow_module(self, node: fx.Node, sources: list[fx.Node], module: nn.Module, value: Any) -> None:
         channels_first = bool(sources) and self.trace.labels[sources[0].name].axis == 1
         plain = "weight" in module._parameters  # not computed by a parametrization, weight norm or pruning mask
-        if isinstance(module, nn.Linear) and plain:
+        if is_altered(module):
+            self.opaque(node, sources, value, f"{node.target} (with a hook or a forward of its own)")
+        elif not self.derived.isdisjoint(set(node.all_input_nodes) - set(sources)):
+            self.opaque(node, sources, value, f"{node.target} with a value computed from the input")
+        elif isinstance(module, nn.Linear) and plain:
             self.dense(node, value.dim() - 1, module.in_features, module.out_features)
         elif isinstance(module, CONVOLUTIONS) and plain and value.dim() == module.weight.dim():
             if is_depthwise(module) and channels_first:
@@ -116,7 +145,7 @@ class _Follower(Rules):
         elif (isinstance(module, ELEMENTWISE_MODULES) and sources) or (
             isinstance(module, POOLINGS) and channels_first and self.pools(type(module).__name__, value)
         ):
-            self.same(node, sources)
+            self.same(node, sources, mixes_zeros_in(module))
         elif isinstance(module, nn.Flatten) and sources:
             self.reshape(node, sources[0], value)
         else:
@@ -128,10 +157,12 @@ class _Follower(Rules):
         if not isinstance(value, Tensor):
             if name not in SHAPES:
                 self.opaque(node, sources, value, name)
+        elif not self.derived.isdisjoint(set(node.all_input_nodes) - set(sources)):
+            self.opaque(node, sources, value, f"{name} with a value computed from the input")
         elif name in MERGING and self.mergeable(node, sources, value):
             self.same(node, sources)
-        elif name in ELEMENTWISE or (name in POOLING and labels.axis == 1 and self.pools(name, value)):
-            self.same(node, sources[:1])
+        elif (name in ELEMENTWISE and len(node.all_input_nodes) == 1) or (name in POOLING and labels.axis == 1 and self.pools(name, value)):
+            self.same(node, sources[:1], name.startswith("avg_pool") and (len(node.args) > 3 or len(node.kwargs) > 2))
         elif name in RESHAPING:
             self.reshape(node, sources[0], value)
         elif name in ("cat", "concat"):
