@@ -32,6 +32,7 @@ ratio = [0.25, 0.75]
 
 def pytest_addoption(parser):
     parser.addoption("--scale", action="store_true", help="also publish a hundred thousand made-up records")
+    parser.addoption("--networks", type=int, default=60, help="how many wild networks removal is tried on")
 
 
 @pytest.fixture(autouse=True, scope="session")

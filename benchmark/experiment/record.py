@@ -49,6 +49,7 @@ class Record(BaseModel):
     mac_sparsity: float | None = None
     weight_sparsity: float | None = None
     removal_error: float | None = None  # largest relative |Δlogit| of reduced against silenced, float64
+    removal_tried: dict[str, int] = {}  # samples on which that was searched, by kind and size; empty: not searched
     kept_whole: dict[str, str] = {}  # groups that cannot be removed from, and why
     threshold_sweep: dict[str, float] = {}  # fraction of channels with ‖w_k‖₂ < ξ after training, by ξ
     norm_histogram: dict[str, int] = {}  # channels by ‖w_k‖₂ after training, see `measure.norm_histogram`

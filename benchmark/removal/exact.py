@@ -20,15 +20,12 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.removal.groups import hidden_groups, reasons_to_keep
+from benchmark.removal.proof import RemovalError, attack
 from benchmark.removal.silence import find_silence
 from benchmark.removal.slicing import slice_network
 from benchmark.removal.trace import trace, unchanged_seed
 
 TOLERANCE = 1e-6  # the largest relative deviation of a logit that still counts as exact
-
-
-class RemovalError(ValueError):
-    """The reduced network would not equal the silenced one."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +35,18 @@ class Removal:
     module: nn.Module
     channels: dict[str, int]  # hidden channels before, by group
     channels_left: dict[str, int]  # and after
-    deviation: float  # largest |Δlogit| over largest |logit|, in float64, on a real and a random batch
+    deviation: float  # largest |Δlogit| over largest |logit| that a search found, in float64
     collapsed: bool  # whether a group had no living channel, and kept one
     kept_whole: dict[str, str] = field(default_factory=dict)  # groups that cannot be removed from, and why
+    tried: dict[str, int] = field(default_factory=dict)  # samples on which the networks were compared, by kind
 
 
 def remove_silent(module: nn.Module, example: Tensor) -> Removal:
     """Removes every silent channel of `module`; returns a reduced copy and leaves `module` as it is.
 
     `example` is a real batch (N × …) on the module's device. The copy keeps the module's class, dtypes, modes and layer
-    names; its layers are smaller. It equals the module in evaluation mode: the deviation is measured in float64 on the
-    example and on random input of the same shape. Raises UntraceableError where the forward pass cannot be followed,
+    names; its layers are smaller. It equals the module in evaluation mode: the deviation is the largest that `attack`
+    finds, in float64, starting from the example. Raises UntraceableError where the forward pass cannot be followed,
     RemovalError where outputs are not finite or the deviation exceeds 1e-6.
 
         removal = remove_silent(network, images)   # images: (N, C, H, W), network: any torch.nn.Module
@@ -67,15 +65,17 @@ def remove_silent(module: nn.Module, example: Tensor) -> Removal:
         silence = find_silence(followed, dict(silenced.named_modules()), removable)
         reduced = slice_network(silenced, followed, silence)
         deviation = _deviation(reduced, batch, expected)
-    if not deviation <= TOLERANCE:
-        raise RemovalError(f"the reduced network deviates from the silenced one by {deviation:.3g}, over {TOLERANCE:g}")
+        proof = attack(silenced, reduced, (batch[: len(example)],))
+    _check_equal(deviation, "the example and noise")
+    _check_equal(proof.deviation, proof.worst)
     return Removal(
         module=_like(module, reduced),
         channels={name: len(ids) for name, ids in groups.items()},
         channels_left={name: int((~silence.gone[ids]).sum()) for name, ids in groups.items()},
-        deviation=deviation,
+        deviation=max(deviation, proof.deviation),
         collapsed=silence.collapsed,
         kept_whole=kept_whole,
+        tried={"example": len(example), **proof.tried},
     )
 
 
@@ -96,6 +96,13 @@ def _check_finite(outputs: Tensor, module: nn.Module) -> None:
     broken = [name for name, tensor in module.state_dict().items() if not torch.isfinite(tensor).all()]
     cause = f": {broken[0]} holds NaN or infinite values" if broken else ""
     raise RemovalError(f"the silenced network's outputs are not finite{cause}")
+
+
+def _check_equal(deviation: float, kind: str) -> None:
+    if not deviation <= TOLERANCE:
+        raise RemovalError(
+            f"the reduced network deviates from the silenced one by {deviation:.3g} on {kind}, over {TOLERANCE:g}"
+        )
 
 
 def _deviation(reduced: nn.Module, batch: Tensor, expected: Tensor) -> float:

@@ -202,6 +202,7 @@ def _measurements(silenced: nn.Module, removal: Removal, data: Dataset) -> dict[
         "mac_sparsity": 1 - macs_left / macs_dense,
         "weight_sparsity": 1 - (weights - zeros) / zero_weights(silenced)[1],
         "removal_error": removal.deviation,
+        "removal_tried": removal.tried,
         "kept_whole": removal.kept_whole,
         "latency": dict(zip(("dense", "reduced"), seconds, strict=True)),
     }

@@ -60,6 +60,7 @@ def test_record_is_complete_and_consistent():
     assert record.macs_dense == 16 * 8 + 8 * 4
     assert record.mac_sparsity == 0.5
     assert record.removal_error <= 1e-9
+    assert record.removal_tried["ascent"] > 0
     assert len(record.threshold_sweep) == 17
     assert len(record.history["loss"]) == 1  # one of the four epochs is the fine-tuning, the base had three
     assert record.key == record.expected_key()

@@ -1,0 +1,144 @@
+"""Searches for an input on which a reduced network differs from the silenced one.
+
+Comparing the two where nothing can differ proves nothing. What makes a wrong reduction pass is an input like the one
+that it was derived from: of the same size, in the same batch, with the same units asleep. So the search varies these:
+
+- batches: the first samples together and one by one, which moves what is computed over a batch;
+- values: inputs times 0.1 and 10, noise, constant inputs, single positions lit, random token ids;
+- sizes: each other size near the example's that the silenced network accepts, which moves borders and poolings;
+- ascent: sign-gradient steps of growing length, on r·Δ and −r·Δ for a random direction r of the outputs. A sleeping
+  unit gives no gradient, so activations hand theirs straight through: paths that both networks have cancel, and what
+  is left points at units that only one of them has. Where nothing is left, noise takes its place, once.
+
+In evaluation mode and float64, it costs about 40 forward passes of a sample through each network, and as many as small
+samples allow at little more; nothing is drawn from the global random state.
+
+Sources: gradient search for inputs on which networks differ, Pei et al. 2017 (arXiv 1705.06640); sign-gradient steps,
+Madry et al. 2018 (arXiv 1706.06083); straight-through gradients, Bengio et al. 2013 (arXiv 1308.3432).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.removal.ascent import StraightThrough, gradients, is_flat, opposed
+from benchmark.removal.probes import Inputs, Probes, spread
+
+STEPS = (1, 3, 9)  # lengths of the ascent's steps, in standard deviations of the example
+
+
+class RemovalError(ValueError):
+    """The reduced network would not equal the silenced one."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """The largest difference that was found, and where it was searched."""
+
+    deviation: float  # largest |Δ| of an output over the largest |output|
+    worst: str  # the kind of input that showed it
+    tried: dict[str, int]  # samples compared, by kind of input
+
+
+def attack(silenced: nn.Module, reduced: nn.Module, example: Inputs) -> Proof:
+    """Searches for a difference between two networks in evaluation mode and float64; changes neither.
+
+    `example` holds the network's inputs, each N × …. Inputs that the silenced network does not accept do not count.
+    Raises RemovalError where the reduced network does not accept one that the silenced network does.
+    """
+    search = _Search(silenced, reduced)
+    probes = Probes(example)
+    with torch.no_grad():
+        for kind, inputs in (*probes.batches(), *probes.values(), *probes.sizes()):
+            search.compare(kind, inputs)
+    _ascend(search, probes)
+    return Proof(search.deviation, search.worst, dict(search.tried))
+
+
+class _Search:
+    """Two networks, and the largest difference found between them."""
+
+    def __init__(self, silenced: nn.Module, reduced: nn.Module):
+        self.silenced, self.reduced = silenced, reduced
+        self.deviation, self.worst, self.scale = 0.0, "none", 0.0
+        self.tried: Counter[str] = Counter()
+
+    def compare(self, kind: str, inputs: Inputs) -> tuple[list[Tensor], list[Tensor]] | None:
+        """Both networks' outputs, or None where the silenced network does not accept the inputs."""
+        try:
+            expected = tensors(self.silenced(*_copies(inputs)))
+        except Exception:
+            return None
+        try:
+            found = tensors(self.reduced(*_copies(inputs)))
+        except Exception as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise RemovalError(f"the reduced network does not run on {kind}: {reason}") from error
+        self.tried[kind] += len(inputs[0])
+        # Relative to the first, ordinary batch at least: rounding is no difference where all outputs happen to cancel.
+        self.scale = self.scale or largest(expected)
+        deviation = difference(found, expected) / (max(self.scale, largest(expected)) or 1.0)
+        if deviation >= self.deviation:
+            self.deviation, self.worst = deviation, kind
+        return expected, found
+
+
+def _ascend(search: _Search, probes: Probes) -> None:
+    """Steps up r·Δ from the first samples and up −r·Δ from the same, comparing at every step."""
+    half = tuple(x[: max(1, probes.samples // 2)] for x in probes.few)
+    inputs = tuple(torch.cat([x, x]) for x in half)
+    directions: list[Tensor] = []
+    seen_flat = False
+    for step in STEPS:
+        inputs = tuple(x.detach().requires_grad_(x.is_floating_point()) for x in inputs)
+        with torch.enable_grad(), StraightThrough():
+            compared = search.compare("ascent", inputs)
+        if compared is None:
+            return
+        directions = directions or [opposed(y, probes.generator) for y in compared[0]]
+        own, other = (gradients(outputs, directions, inputs) for outputs in compared)
+        flat = is_flat(own, other)
+        if flat and seen_flat:
+            return
+        seen_flat |= flat
+        inputs = tuple(
+            x.detach() + step * spread(x.detach()) * (g - h).sign() if x.requires_grad and not flat else probes.noise(x)
+            for x, g, h in zip(inputs, own, other, strict=True)
+        )
+    with torch.no_grad():
+        search.compare("ascent", inputs)
+
+
+def tensors(outputs: Any) -> list[Tensor]:
+    """The real tensors among a network's outputs: one tensor, or tuples, lists and dicts of them."""
+    if isinstance(outputs, Tensor):
+        return [outputs] if outputs.is_floating_point() else [outputs.double()]
+    values = outputs.values() if isinstance(outputs, dict) else outputs if isinstance(outputs, tuple | list) else ()
+    return [tensor for value in values for tensor in tensors(value)]
+
+
+def largest(outputs: list[Tensor]) -> float:
+    """The largest finite absolute value."""
+    return max((y[y.isfinite()].abs().max().item() for y in outputs if y.isfinite().any()), default=0.0)
+
+
+def difference(found: list[Tensor], expected: list[Tensor]) -> float:
+    """The largest absolute difference; infinite where shapes, or what is finite, differ."""
+    if [y.shape for y in found] != [y.shape for y in expected]:
+        return float("inf")
+    worst = 0.0
+    for a, b in zip(found, expected, strict=True):
+        same = (a == b) | (a.isnan() & b.isnan())
+        gap = torch.where(same, 0.0, (a - b).abs()).nan_to_num(nan=float("inf"), posinf=float("inf"))
+        worst = max(worst, gap.max().item() if gap.numel() else 0.0)
+    return worst
+
+
+def _copies(inputs: Inputs) -> Inputs:
+    """What a network may change in place."""
+    return tuple(x.clone() for x in inputs)
