@@ -24,10 +24,10 @@ class Labels:
 class Step:
     """One operation as far as channels are concerned.
 
-    Where zeros are counted beyond a border, a constant other than zero varies with the position, and what is made of it
-    with the input's size. `kind` says how an output channel depends on input channels: `start` (on no channel known here), `dense` (layer
+    `kind` says how an output channel depends on input channels: `start` (on no channel known here), `dense` (layer
     `module` mixes them), `channelwise` (layer `module` treats each alone), `merge` (on the same channel of every
-    source), `concat` (sources end to end), `repeat` (each channel `times` over).
+    source), `concat` (sources end to end), `repeat` (each channel `times` over). Where zeros are counted beyond a
+    border, a constant other than zero varies with the position, and what is made of it with the input's size.
     """
 
     node: str

@@ -43,14 +43,15 @@ def find_silence(followed: Trace, layers: dict[str, nn.Module], groups: dict[str
         needed[ids] = False
     living, rows = _needs(followed, layers, links, constants, needed)
     collapsed = any(not living[ids].any() for ids in groups.values())
-    dead = ~living
     while True:
+        dead = ~living
         husks = find_husks(followed, layers, dead)
-        lost = _lost(followed, links, constants, dead, living, rows)
+        lost = _lost(followed, links, constants, dead, rows)
         carriers, missing = find_carriers(followed, layers, constants, dead, lost)
         if not missing:
             return Silence(dead, husks, constants, carriers, collapsed)
-        dead[best_carrier(followed, constants, missing, dead, husks)] = False
+        needed[best_carrier(followed, constants, missing, dead, husks)] = True
+        living, rows = _needs(followed, layers, links, constants, needed)  # and with a carrier all that makes it
 
 
 def _lost(
@@ -58,16 +59,14 @@ def _lost(
     links: dict[str, np.ndarray],
     constants: dict[str, np.ndarray],
     dead: np.ndarray,
-    living: np.ndarray,
     rows: dict[str, np.ndarray],
 ) -> dict[str, np.ndarray]:
     """By dense layer, the inputs whose constants it would miss in an output that matters, were the dead ones gone."""
-    carrying = ~dead & ~living
     lost = {}
     for name, ids in followed.reads.items():
         candidates = dead[ids] & (np.nan_to_num(constants[name]) != 0)
         if candidates.any():
-            candidates &= links[name][rows[name] | carrying[followed.writes[name]]].any(0)
+            candidates &= links[name][rows[name]].any(0)
         lost[name] = candidates
     return lost
 

@@ -7,6 +7,8 @@ operation with no rule here pins the channels it touches, so that nothing is eve
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -41,9 +43,11 @@ def trace(module: nn.Module, example: Tensor) -> Trace:
     modes = {m: m.training for m in module.modules()}
     module.eval()
     try:
-        follower = _Follower(module, fx.Tracer().trace(module))
+        follower = _Follower(module, _Tracer().trace(module))
         with torch.no_grad(), unchanged_seed(example):
-            follower.run(example)
+            followed = follower.run(example)
+            if not torch.allclose(followed, module(example), rtol=1e-9, atol=0, equal_nan=True):
+                raise UntraceableError("what was followed gives other outputs than the forward pass itself")
     except Exception as error:
         reason = str(error).strip().splitlines()
         raise UntraceableError(
@@ -59,6 +63,30 @@ def trace(module: nn.Module, example: Tensor) -> Trace:
 def unchanged_seed(batch: Tensor) -> AbstractContextManager:
     """A context that gives the global random state back as it was."""
     return torch.random.fork_rng(devices=[batch.device] if batch.is_cuda else [])
+
+
+class _Writable(fx.Proxy):
+    """What a forward pass computes with while it is traced; fx alone takes `a += b` for `a = a + b`."""
+
+    def __iadd__(self, other: Any) -> fx.Proxy:
+        return self._write(operator.iadd, other)
+
+    def __isub__(self, other: Any) -> fx.Proxy:
+        return self._write(operator.isub, other)
+
+    def __imul__(self, other: Any) -> fx.Proxy:
+        return self._write(operator.imul, other)
+
+    def __itruediv__(self, other: Any) -> fx.Proxy:
+        return self._write(operator.itruediv, other)
+
+    def _write(self, operation: Callable[..., Any], other: Any) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", operation, (self, other), {})
+
+
+class _Tracer(fx.Tracer):
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return _Writable(node, self)
 
 
 class _Follower(Rules):
@@ -161,7 +189,9 @@ class _Follower(Rules):
             self.opaque(node, sources, value, f"{name} with a value computed from the input")
         elif name in MERGING and self.mergeable(node, sources, value):
             self.same(node, sources)
-        elif (name in ELEMENTWISE and len(node.all_input_nodes) == 1) or (name in POOLING and labels.axis == 1 and self.pools(name, value)):
+        elif (name in ELEMENTWISE and len(node.all_input_nodes) == 1) or (
+            name in POOLING and labels.axis == 1 and self.pools(name, value)
+        ):
             self.same(node, sources[:1], name.startswith("avg_pool") and (len(node.args) > 3 or len(node.kwargs) > 2))
         elif name in RESHAPING:
             self.reshape(node, sources[0], value)

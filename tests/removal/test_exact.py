@@ -161,15 +161,19 @@ def test_the_border_of_a_padded_depthwise_convolution_is_not_folded():
     assert removal.deviation == 0
 
 
-def test_flattened_positions_are_folded_one_by_one():
+@pytest.mark.parametrize(("padding", "left"), [(0, 2), (1, 4)])
+def test_flattened_constants_are_folded_where_no_border_made_them_vary(padding, left):
+    side = 6 - 2 * (1 - padding)
     network = nn.Sequential(
-        nn.Conv2d(1, 4, 1), nn.Sigmoid(), nn.Conv2d(4, 4, 3, padding=1, groups=4), nn.Flatten(), nn.Linear(144, 2)
-    )
+        nn.Conv2d(1, 4, 1), nn.Sigmoid(), nn.Conv2d(4, 4, 3, padding=padding, groups=4), nn.Flatten(),
+        nn.Linear(4 * side**2, 2),
+    ).double()  # fmt: skip
     with torch.no_grad():
         network[0].weight[:2] = 0
     removal = remove_silent(network, torch.randn(3, 1, 6, 6))
-    assert removal.channels_left["0"] == 2
-    assert removal.deviation <= 1e-12
+    assert removal.channels_left["0"] == left
+    longer = torch.randn(3, 1, *((4, 9) if padding else (10, 4)))  # as many positions, and other borders
+    assert deviation(removal.module.eval(), network.eval(), longer.double()) <= 1e-12
 
 
 def test_a_grouped_convolution_loses_a_whole_group():
