@@ -46,8 +46,10 @@ def trace(module: nn.Module, example: Tensor) -> Trace:
         follower = _Follower(module, _Tracer().trace(module))
         with torch.no_grad(), unchanged_seed(example):
             followed = follower.run(example)
-            if not torch.allclose(followed, module(example), rtol=1e-9, atol=0, equal_nan=True):
-                raise UntraceableError("what was followed gives other outputs than the forward pass itself")
+        with torch.no_grad(), unchanged_seed(example):
+            same = torch.allclose(followed, module(example), rtol=1e-9, atol=0, equal_nan=True)
+        if not same:
+            raise UntraceableError("what was followed gives other outputs than the forward pass itself")
     except Exception as error:
         reason = str(error).strip().splitlines()
         raise UntraceableError(
