@@ -29,6 +29,7 @@ from tests.support.families import make, networks
 
 SIDES = (64, 96, 128, 224)  # of the images: the smallest that the network accepts
 LIMIT = 60  # seconds of CPU for one network
+MEMORY = 8 << 30  # bytes that it may take
 
 
 def images(side: int, count: int = 2) -> Tensor:
@@ -138,6 +139,7 @@ def theirs(module: nn.Module, side: int) -> dict[str, Any]:
 def row(name: str) -> dict[str, Any]:
     """The network's row; what fails holds the first line of its error."""
     resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     torch.set_num_threads(1)
     module = make(name).double()
     side = settle(module)
