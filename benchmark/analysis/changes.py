@@ -10,7 +10,7 @@ from scipy import stats
 
 from benchmark.analysis.intervals import LEVEL, Interval, mean_interval
 from benchmark.analysis.pairs import DIGITS, holm
-from benchmark.experiment.record import MEASURED, Record
+from benchmark.experiment.record import Record
 
 MEASURES = ("test_accuracy", "param_sparsity")
 DETERMINED = (
@@ -37,11 +37,11 @@ class Pair:
 
     @property
     def measured(self) -> bool:
-        return self.before.status in MEASURED and self.after.status in MEASURED
+        return self.before.measured and self.after.measured
 
     @property
     def lost_result(self) -> bool:
-        return self.before.status in MEASURED and self.after.status not in MEASURED
+        return self.before.measured and not self.after.measured
 
     def difference(self, measure: str) -> float:
         """After − before, of two trials with results."""
@@ -100,7 +100,7 @@ def _by_place(records: list[Record]) -> dict[tuple, Record]:
 
 
 def _point(r: Record) -> tuple[str, str, float | str | None]:
-    return r.task.name, r.label, r.setting.hyperparameters.get(r.knob) if r.knob else None
+    return r.task.name, r.label, r.knob_value
 
 
 def rekeyed(pair: Pair) -> str:

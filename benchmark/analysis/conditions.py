@@ -8,7 +8,7 @@ from collections import defaultdict
 import pandas as pd
 
 from benchmark.analysis.intervals import mean_interval
-from benchmark.experiment.record import MEASURED, Record
+from benchmark.experiment.record import Record
 from benchmark.experiment.study import Study
 
 Levels = dict[tuple[str, str], list[Record]]  # by factor and level
@@ -39,7 +39,7 @@ def by_level(study: Study, records: list[Record]) -> Levels:
 
 def measured(records: list[Record]) -> list[Record]:
     """Those that have a result."""
-    return [r for r in records if r.status in MEASURED]
+    return [r for r in records if r.measured]
 
 
 def short_keys(records: list[Record]) -> str:

@@ -13,7 +13,6 @@ from benchmark.analysis.frame import CONTROL
 from benchmark.experiment.coverage import unfinished
 from benchmark.experiment.record import FINISHED, Record
 from benchmark.experiment.study import NOT_HYPERPARAMETERS, Study
-from benchmark.experiment.trial import Trial
 from benchmark.method.registry import get_method
 
 LEAST_SEEDS = 3
@@ -68,7 +67,7 @@ def _epochs(study: Study, records: list[Record]) -> Judgement:
     records = results(records)
     if not records:
         return NO_RESULT
-    in_base = {r.key: Trial(**{name: getattr(r, name) for name in Trial.model_fields}).stages[0] for r in records}
+    in_base = {r.key: r.trial.stages[0] for r in records}
     total = {r.key: in_base[r.key] + len(r.history.get("loss", ())) for r in records}
     wrong = [f"{point(r)}: {total[r.key]} epochs" for r in records if total[r.key] != study.protocol.epochs]
     protocols = study.protocols

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from benchmark.experiment.record import MEASURED, Record
+from benchmark.experiment.record import Record
 from benchmark.experiment.study import Study
 
 LIMIT = 1e-6  # of the removal proof
@@ -19,7 +19,7 @@ NO_RESULT: Judgement = (None, "no record with a result")
 
 
 def results(records: list[Record]) -> list[Record]:
-    return [r for r in records if r.status in MEASURED]
+    return [r for r in records if r.measured]
 
 
 def some(offenders: Iterable[str]) -> str:
@@ -30,7 +30,7 @@ def some(offenders: Iterable[str]) -> str:
 
 
 def point(r: Record) -> str:
-    return f"{r.label} on {r.task.name}, seed {r.seed}, record {r.key[:8]}"
+    return f"{r.label} on {r.task.name}, seed {r.seed}, record {r.short_key}"
 
 
 def proof(study: Study, records: list[Record]) -> Judgement:
@@ -52,7 +52,7 @@ def no_filling(study: Study, records: list[Record]) -> Judgement:
     filled = [
         f"{point(r)} is {r.status} but has a {name}"
         for r in records
-        if r.status not in MEASURED
+        if not r.measured
         for name in NUMBERS
         if getattr(r, name) is not None
     ]

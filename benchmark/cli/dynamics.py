@@ -15,7 +15,6 @@ from benchmark.cli.options import DataRoot, Results, console, use_data_root
 from benchmark.errors import UsageError
 from benchmark.experiment.store import Store, find
 from benchmark.experiment.study import load_study
-from benchmark.experiment.trial import Trial
 from benchmark.files import write_whole
 
 if TYPE_CHECKING:
@@ -107,17 +106,17 @@ def follow_channels(
     use_data_root(data_root)
     plan = load_study(study)
     record = find(Store(results / plan.name), key)
-    trial = Trial(**{name: getattr(record, name) for name in Trial.model_fields})
+    trial = record.trial
     torch.set_num_threads(record.provenance.get("threads", 1))
     try:
         with console.status("training") as status:
             paths, history = follow(trial, CHANNELS, status.update)
     except ValueError as error:
-        raise UsageError(f"no trajectories of {record.label} {record.key[:8]}: {error}") from None
+        raise UsageError(f"no trajectories of {record.label} {record.short_key}: {error}") from None
     if history.loss != record.history["loss"][: len(history.loss)]:
         console.print("the loss is not the record's, so this is another run of the trial: hardware or versions differ")
     curves = pd.concat([curve(path) for path in paths], ignore_index=True)
-    stem = results / plan.name / "figures" / f"trajectories-{record.key[:8]}"
+    stem = results / plan.name / "figures" / f"trajectories-{record.short_key}"
     with mpl.rc_context(STYLE):
         made = write_figure(draw(curves, record), curves, stem)
     console.print(f"{describe(curves, record)}\nwrote {made[0]}", soft_wrap=True)

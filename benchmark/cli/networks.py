@@ -14,7 +14,6 @@ from benchmark.cli.options import DataRoot, Results, console, use_data_root
 from benchmark.errors import UsageError
 from benchmark.experiment.store import Store, find
 from benchmark.experiment.study import load_study
-from benchmark.experiment.trial import Trial
 from benchmark.networks.build import build
 from benchmark.networks.export import export
 from benchmark.networks.latency import BATCHES, latencies, peak_activation_memory
@@ -39,8 +38,8 @@ def export_network(
     """
     use_data_root(data_root)
     record = find(Store(results / load_study(study).name), key)
-    trial = Trial(**{name: getattr(record, name) for name in Trial.model_fields})
-    target = out or Path(f"{record.label}-{record.key[:8]}" + {"torch": ".pt2", "onnx": ".onnx"}.get(form, ""))
+    trial = record.trial
+    target = out or Path(f"{record.label}-{record.short_key}" + {"torch": ".pt2", "onnx": ".onnx"}.get(form, ""))
     data, task = examples(trial), trial.task
     with console.status(f"training {record.label} again, {record.protocol.epochs} epochs"):
         again, module = run_and_keep(trial, train_base(trial) if trial.base else None)

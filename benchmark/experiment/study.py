@@ -116,10 +116,14 @@ class Study(Strict):
         """The trial of a method's setting in its slot."""
         base = get_method(setting.method).base
         return Trial(
-            study=self.name, label=slot.label, task=slot.task, setting=setting,
+            study=self.name,
+            label=slot.label,
+            task=slot.task,
+            setting=setting,
             base=self.base(base) if base else None,
-            protocol=self.changed(self.protocol, slot.label, "protocol"), seed=slot.seed,
-        )  # fmt: skip
+            protocol=self.changed(self.protocol, slot.label, "protocol"),
+            seed=slot.seed,
+        )
 
     def setting(self, label: str, values: dict[str, Any]) -> MethodSetting:
         """A label's method with these hyperparameters and those that its table fixes. Raises UsageError."""

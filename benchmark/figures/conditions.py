@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from benchmark.analysis.conditions import NEAR_ZERO, Levels, by_level, measured, short_keys
 from benchmark.experiment.coverage import unfinished
-from benchmark.experiment.record import MEASURED, Record
+from benchmark.experiment.record import Record
 from benchmark.experiment.study import Study
 from benchmark.figures.heatmap import draw_heatmap
 from benchmark.figures.style import COLORS, SCREEN, STYLE, TIGHT, Page, write_figure
@@ -120,7 +120,7 @@ def draw_lines(levels: Levels, values: Points, x: str, y: str, page: Page = SCRE
 def _counts(levels: Levels) -> str:
     """Over how many seeds levels are, and how many of their trials failed."""
     numbers = [len(measured(own)) for own in levels.values()]
-    failed = sum(len({r.key for r in own if r.status not in MEASURED}) for own in levels.values())
+    failed = sum(len({r.key for r in own if not r.measured}) for own in levels.values())
     text = f"n = {min(numbers)} to {max(numbers)} seeds" if min(numbers) < max(numbers) else f"n = {max(numbers)} seeds"
     return text + (f" ({failed} trials failed)" if failed else "")
 

@@ -16,7 +16,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from benchmark.experiment.coverage import unfinished
-from benchmark.experiment.record import MEASURED, Record
+from benchmark.experiment.record import Record
 from benchmark.experiment.study import Study
 from benchmark.figures.style import SCREEN, STYLE, Page, write_figure
 
@@ -31,7 +31,7 @@ def draw_thresholds(study: Study, records: list[Record], page: Page = SCREEN) ->
     A line is the mean over seeds of one setting, its band from the smallest to the largest. The curves hold what is
     drawn, y in %, with the records' keys. A task whose records hold nothing to draw has no figure.
     """
-    counted = [record for record in records if record.threshold_sweep and record.status in MEASURED]
+    counted = [record for record in records if record.threshold_sweep and record.measured]
     lacking = unfinished(study, records)
     curves = _curves(study, counted)
     if curves.empty:
@@ -78,7 +78,7 @@ def _curves(study: Study, records: list[Record]) -> pd.DataFrame:
 
 
 def _knob(record: Record) -> float:
-    return float(record.setting.hyperparameters[record.knob]) if record.knob else 0.0
+    return float(record.knob_value or 0.0)
 
 
 def _draw(title: str, text: str, curves: pd.DataFrame, page: Page) -> Figure:

@@ -26,13 +26,13 @@ def read_files(folder: Path) -> dict[str, bytes]:
 
 def trajectories(source: Source) -> Section | None:
     """A figure for every run of the study that was followed; those of other studies' records are left out."""
-    by_key = {record.key[:8]: record for record in source.digest.records}
+    by_key = {record.short_key: record for record in source.digest.records}
     followed = [(by_key[key], content) for key, content in source.trajectories.items() if key in by_key]
     if not followed:
         return None
     images, files, texts = [], {}, []
     for record, content in followed:
-        curves, stem = _curves(record, content), f"figures/trajectories-{record.key[:8]}"
+        curves, stem = _curves(record, content), f"figures/trajectories-{record.short_key}"
         with mpl.rc_context(STYLE):
             files |= {f"{stem}.svg": to_bytes(trajectory_figures.draw(curves, record), "svg"), f"{stem}.csv": content}
         texts.append(trajectory_figures.describe(curves, record))
@@ -50,5 +50,5 @@ def _curves(record: Record, content: bytes) -> pd.DataFrame:
         return curves[list(trajectory_figures.COLUMNS)].astype(float)
     except (ValueError, KeyError):
         raise UsageError(
-            f"trajectories-{record.key[:8]}.csv is not what `deadweight trajectories` writes; run that again"
+            f"trajectories-{record.short_key}.csv is not what `deadweight trajectories` writes; run that again"
         ) from None
