@@ -19,7 +19,7 @@ from benchmark.method.interface import Method, Real
 from benchmark.method.registry import check_metadata, get_method
 from benchmark.networks.build import build
 from benchmark.removal.groups import Net, find_groups
-from benchmark.runner.train import History, train
+from benchmark.runner.train import Course, train
 from benchmark.runner.trial import explain, make_method, run, train_base
 
 TASK = Task(dataset="simulated", network="mlp", widths=(32,))
@@ -61,9 +61,14 @@ def simulated_trial(name: str, **hyperparameters: Any) -> Trial:
 
     base = get_method(name).base
     return Trial(
-        study="conformance", label=name, task=TASK, setting=setting(name, hyperparameters),
-        base=setting(base, {}) if base else None, protocol=PROTOCOL, seed=0,
-    )  # fmt: skip
+        study="conformance",
+        label=name,
+        task=TASK,
+        setting=setting(name, hyperparameters),
+        base=setting(base, {}) if base else None,
+        protocol=PROTOCOL,
+        seed=0,
+    )
 
 
 def _ends(name: str) -> tuple[float | None, float | None]:
@@ -87,7 +92,7 @@ def _base(name: str) -> Any:
 
 def _fresh_run(name: str, knob: float | None) -> Record:
     record = run(_trial(name, knob), _base(name))
-    if record.status not in ("ok", "collapsed"):
+    if not record.measured:
         raise ViolationError(f"a trial with its knob at {knob} ended as {record.status}: {record.error}")
     return record
 
@@ -206,7 +211,7 @@ def _trained(name: str) -> tuple[Method, Net, Dataset]:
     if trial.base is not None:
         net.module.load_state_dict(_base(name)[0])
     if first < last:
-        train(net, method, data, PROTOCOL, trial.seed, range(first, last), History())
+        train(Course(net, data, PROTOCOL, trial.seed), method, range(first, last))
     return method, net, data
 
 

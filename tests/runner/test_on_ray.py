@@ -21,9 +21,14 @@ VOLATILE = {"created", "train_seconds", "base_seconds", "peak_memory", "provenan
 def start(*arguments, cwd):
     environment = {**os.environ, "PYTHONPATH": str(FAULTY)}
     return subprocess.Popen(
-        [COMMAND, *arguments], cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        [COMMAND, *arguments],
+        cwd=cwd,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
         start_new_session=True,
-    )  # fmt: skip
+    )
 
 
 def finish(*arguments, cwd):
@@ -110,9 +115,13 @@ def test_failures_are_records_and_the_sweep_goes_on(tmp_path):
     statuses = {r["label"]: r["status"] for r in found}
     assert len(found) == 16
     assert statuses == {
-        "dies": "crashed", "raises": "failed", "diverges": "diverged",
-        "dense": "ok", "implicit": "ok", "magnitude_filter": "ok",
-    }  # fmt: skip
+        "dies": "crashed",
+        "raises": "failed",
+        "diverges": "diverged",
+        "dense": "ok",
+        "implicit": "ok",
+        "magnitude_filter": "ok",
+    }
     assert "--retry-failed` runs these 4 again" in output
     assert "Traceback" not in output
     code, output = finish("run", "tiny.toml", cwd=tmp_path)
@@ -153,13 +162,13 @@ def test_a_full_disk_stops_the_sweep_with_one_line(tmp_path):
     """The driver's third record finds the disk full; what Ray's callback raises must reach the user unwrapped."""
     (tmp_path / "tiny.toml").write_text(TINY)
     code = (
-        "import errno, os, sys; from benchmark import cli, records\n"
+        "import errno, os, sys; from benchmark.cli import main\n"
         "sync, calls = os.fsync, []\n"
         "def fsync(file):\n"
         "    calls.append(file)\n"
         "    if len(calls) > 2: raise OSError(errno.ENOSPC, 'full')\n"
         "    sync(file)\n"
-        "os.fsync = fsync; sys.argv = ['deadweight', 'run', 'tiny.toml']; cli.main()"
+        "os.fsync = fsync; sys.argv = ['deadweight', 'run', 'tiny.toml']; main.main()"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2

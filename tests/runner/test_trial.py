@@ -2,11 +2,12 @@ import pytest
 import torch
 
 from benchmark.experiment.record import Record
+from benchmark.experiment.store import Store
 from benchmark.experiment.trial import MethodSetting, Protocol, Task, Trial
 from benchmark.method.registry import get_method
 from benchmark.runner import trial as trial_module
-from benchmark.runner.in_process import BaseStore, Resources, run_in_process
-from benchmark.runner.trial import Base, run, train_base
+from benchmark.runner.in_process import Destination, Resources, run_in_process
+from benchmark.runner.trial import Base, examples, run, train_base
 
 
 def make(method, epochs=4, task=None, seed=0, **hyperparameters):
@@ -16,10 +17,14 @@ def make(method, epochs=4, task=None, seed=0, **hyperparameters):
 
     base = get_method(method).base
     return Trial(
-        study="test", label=method, task=task or Task(dataset="simulated", network="mlp", widths=(8,)),
-        setting=setting(method, hyperparameters), base=setting(base, {}) if base else None,
-        protocol=Protocol(epochs=epochs), seed=seed,
-    )  # fmt: skip
+        study="test",
+        label=method,
+        task=task or Task(dataset="simulated", network="mlp", widths=(8,)),
+        setting=setting(method, hyperparameters),
+        base=setting(base, {}) if base else None,
+        protocol=Protocol(epochs=epochs),
+        seed=seed,
+    )
 
 
 def result(method, **options) -> Record:
@@ -83,10 +88,7 @@ def test_equal_seeds_give_equal_records_and_equal_initial_weights():
     volatile = {"created", "train_seconds", "peak_memory", "latency"}
     assert first.model_dump(exclude=volatile) == again.model_dump(exclude=volatile)
     assert first.history != other.history
-    nets = [
-        trial_module._network(t, trial_module._data(t, torch.device("cpu")), torch.device("cpu")).module.state_dict()
-        for t in (make("implicit"), make("l1"))
-    ]
+    nets = [trial_module._network(t, examples(t)).module.state_dict() for t in (make("implicit"), make("l1"))]
     assert all(torch.equal(nets[0][key], nets[1][key]) for key in nets[0])
 
 
@@ -129,7 +131,7 @@ def test_trials_whose_base_failed_are_skipped(faulty_methods, tmp_path):
     diverging = make("diverges").setting
     trial = make("magnitude_filter").model_copy(update={"base": diverging})
     records = []
-    run_in_process([trial], BaseStore(tmp_path), Resources(), records.append)
+    run_in_process([trial], Resources(), Destination(Store(tmp_path), records.append))
     assert records[0].status == "skipped"
     assert "DivergedError: loss nan" in records[0].error
     assert not list(tmp_path.iterdir())
@@ -140,8 +142,8 @@ def test_a_base_network_is_trained_once_and_kept(tmp_path, monkeypatch):
     monkeypatch.setattr("benchmark.runner.in_process.train_base", lambda *a: trained.append(a) or train_base(*a))
     trials = [make("magnitude_filter", ratio=r) for r in (0.25, 0.5)] + [make("random_filter", ratio=0.5)]
     first, again = [], []
-    run_in_process(trials, BaseStore(tmp_path), Resources(), first.append)
-    run_in_process(trials, BaseStore(tmp_path), Resources(), again.append)
+    run_in_process(trials, Resources(), Destination(Store(tmp_path), first.append))
+    run_in_process(trials, Resources(), Destination(Store(tmp_path), again.append))
     assert len(trained) == 1
     assert [r.stage_accuracy for r in first] == [r.stage_accuracy for r in again]
     assert first[0].base_seconds == again[0].base_seconds > 0
