@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 
@@ -8,6 +10,8 @@ from benchmark.method.registry import get_method
 from benchmark.runner import trial as trial_module
 from benchmark.runner.in_process import Destination, Resources, run_in_process
 from benchmark.runner.trial import Base, examples, run, train_base
+
+STEPS = 4  # batches of an epoch: 240 training samples, 64 a batch
 
 
 def make(method, epochs=4, task=None, seed=0, **hyperparameters):
@@ -125,6 +129,35 @@ def test_bad_endings_are_records(faulty_methods, method, status, words):
         assert record.channels_left == {"1": 1}
         assert record.test_accuracy < 0.5
     assert Record.model_validate_json(record.model_dump_json(exclude_defaults=True)) == record
+
+
+def test_a_trial_that_fails_keeps_what_it_reached(monkeypatch):
+    def silence(self, net, images, labels):
+        raise RuntimeError("no")
+
+    whole = result("implicit")
+    monkeypatch.setattr(get_method("implicit"), "silence", silence)
+    record = result("implicit")
+    assert record.status == "failed"
+    assert record.history == whole.history
+    assert record.stage_accuracy == {"trained": whole.stage_accuracy["trained"]}
+    assert record.threshold_sweep == whole.threshold_sweep
+    assert record.train_seconds > 0
+    assert record.params is record.val_accuracy is record.removal_error is None
+
+
+def test_a_trial_that_diverges_keeps_the_epochs_before(monkeypatch):
+    def after_step(self, net, lr):
+        if next(steps) == 2 * STEPS:  # in the middle of the third epoch
+            net.weights[-1].data.fill_(float("nan"))
+
+    whole = result("implicit")
+    steps = itertools.count(-STEPS // 2)
+    monkeypatch.setattr(get_method("implicit"), "after_step", after_step)
+    record = result("implicit")
+    assert (record.status, record.error) == ("diverged", "loss nan in epoch 3")
+    assert record.history == {name: values[:2] for name, values in whole.history.items()}
+    assert record.stage_accuracy == {}
 
 
 def test_trials_whose_base_failed_are_skipped(faulty_methods, tmp_path):
