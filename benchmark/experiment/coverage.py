@@ -16,9 +16,9 @@ def own_records(study: Study, records: list[Record]) -> list[Record]:
     """The records of the study's own trials, under its own labels."""
     if study.sampler != "optuna":
         labels = {trial.key: trial.label for trial in study.trials()}
-        own = ((r, labels[r.key]) for r in records if r.key in labels)
-        return [r if r.label == label else r.model_copy(update={"label": label}) for r, label in own]
-    left = Counter(dict.fromkeys(study.slots(), study.samples))
+        known = ((r, labels[r.key]) for r in records if r.key in labels)
+        return [r if r.label == label else r.model_copy(update={"label": label}) for r, label in known]
+    left = Counter(dict.fromkeys(study.slots(), study.samples or 0))
     own = []
     for record in records:
         slot = Slot(label=record.label, task=record.task, seed=record.seed)
@@ -40,7 +40,7 @@ def remaining(study: Study, records: list[Record], retry_failed: bool) -> list[T
     study.trials()
     had = Counter(Slot(label=r.label, task=r.task, seed=r.seed) for r in done)
     slots = study.slots()
-    return [slot for i in range(study.samples) for slot in slots if had[slot] <= i]
+    return [slot for i in range(study.samples or 0) for slot in slots if had[slot] <= i]
 
 
 def unfinished(study: Study, records: list[Record]) -> str:
@@ -49,7 +49,7 @@ def unfinished(study: Study, records: list[Record]) -> str:
     lacking = {label: count - had[label] for label, count in study.planned().items() if count > had[label]}
     if not lacking:
         return ""
-    most = sorted(lacking, key=lacking.get, reverse=True)
+    most = sorted(lacking, key=lambda label: lacking[label], reverse=True)
     names = ", ".join(f"{study.legend(label)} {lacking[label]}" for label in most[:NAMED])
     more = f" and {len(most) - NAMED} more" if len(most) > NAMED else ""
     return f" Unfinished: {sum(lacking.values())} of {study.size} trials have no record yet ({names}{more})."

@@ -129,7 +129,8 @@ class Trial(Strict):
     @property
     def base_key(self) -> str | None:
         """What identifies the base network: its trial's key and how long it was trained."""
-        return f"{self.base_trial.key}-{self.stages[0]}" if self.base else None
+        base = self.base_trial
+        return f"{base.key}-{self.stages[0]}" if base else None
 
 
 @cache

@@ -34,7 +34,7 @@ class Real:
         """Where samples are drawn from: the grid's span; else all of it, or two decades about the default if `log`."""
         if self.grid:
             return min(self.grid), max(self.grid)
-        if self.log:
+        if self.log and self.default is not None:
             return max(self.low, self.default / 100), min(self.high, self.default * 100)
         return self.low, self.high
 
@@ -59,7 +59,7 @@ class Choice:
 
     def validate(self, value: Any) -> str:
         """The value itself. Raises ValueError if it is not one of the options."""
-        if value not in self.options:
+        if not isinstance(value, str) or value not in self.options:
             raise ValueError(f"{value!r} is not one of {', '.join(self.options)}")
         return value
 

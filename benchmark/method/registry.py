@@ -9,9 +9,11 @@ import sys
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
+from types import ModuleType
 
 from benchmark.errors import UsageError, unknown
-from benchmark.method.interface import Choice, Method, Real
+from benchmark.method.domains import Choice, Real
+from benchmark.method.interface import Method
 
 PACKAGES = ("methods", "baselines")
 ENTRY_POINTS = "deadweight.methods"
@@ -52,9 +54,9 @@ def check_metadata(method: type[Method]) -> None:
             raise ValueError(f"space[{key!r}] has the name of a part of the interface")
     try:
         method.validate({})
-        knob = method.space.get(method.knob)
-        for value in getattr(knob, "grid", ()):
-            method.validate({method.knob: value})
+        if method.knob is not None:
+            for value in getattr(method.space[method.knob], "grid", ()):
+                method.validate({method.knob: value})
     except ValueError as error:
         raise ValueError(f"a default is not valid: {error}") from None
     if not card(method):
@@ -91,7 +93,7 @@ def _load(found: Registry, name: str, source: str) -> None:
         found.add(name, method, source)
 
 
-def _only_method(module: object) -> type[Method]:
+def _only_method(module: ModuleType) -> type[Method]:
     own = [
         member
         for _, member in inspect.getmembers(module, inspect.isclass)

@@ -119,9 +119,11 @@ def _now() -> str:
 def train_base(trial: Trial, device: str = "cpu") -> Base:
     """Trains the network that the trial starts from: the first epochs of its base's own trial.
 
-    Raises DivergedError.
+    Raises DivergedError, and ValueError for a trial without a base.
     """
     base, stop = trial.base_trial, trial.stages[0]
+    if base is None:
+        raise ValueError(f"{trial.label} starts from no base network")
     with _seeded(base.seed, device):
         course = _course(base, examples(base, torch.device(device)))
         train(course, make_method(base.setting, base.seed), range(stop))
