@@ -56,14 +56,12 @@ def unfinished(study: Study, records: list[Record]) -> str:
 
 
 def _fits(study: Study, record: Record) -> bool:
-    """Whether a sample is of the label's method as it is now, under the study's protocol and fixed values."""
-    if record.label not in study.tables:
-        return False
+    """Whether a sample under one of the study's labels is of its method as it is now, protocol and fixed values too."""
     name, fixed, _ = study.table(record.label)
     method, setting = get_method(name), record.setting
     return (
         (setting.method, setting.version) == (name, method.version)
         and record.base == (study.base(method.base) if method.base else None)
-        and record.protocol == study.changed(study.protocol, record.label, "protocol")
+        and record.protocol == study.protocol
         and all(setting.hyperparameters.get(key) == value for key, value in fixed.items())
     )

@@ -255,7 +255,7 @@ def _explained(name: str, error: ValidationError) -> UsageError:
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         parts: dict[str, type[Strict]] = {"protocol": Protocol, "tasks": Task}
-        level = parts.get(str(first["loc"][0]) if len(first["loc"]) > 1 else "", Study)
+        level = parts.get(str(first["loc"][0]), Study)
         return UsageError(f"study {name!r}: {unknown('key', str(first['loc'][-1]), level.model_fields)} (at {place})")
     if first["type"] == "missing":
         return UsageError(f"study {name!r}: the key {place!r} is missing")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from benchmark.errors import UsageError
 from benchmark.experiment.record import Record, describe
-from benchmark.experiment.store import Store
+from benchmark.experiment.store import Store, find
 from benchmark.experiment.study import load_study
 from tests.conftest import TINY
 
@@ -92,6 +92,31 @@ def test_a_result_outlasts_a_failure_of_the_same_trial(tmp_path, trials):
     good = record(trials[0])
     assert store_with(tmp_path, [failed, good]).load() == [good]
     assert Store(tmp_path).load() == store_with(tmp_path, [failed]).load()
+
+
+def test_a_record_tells_what_is_often_asked_of_it(trials):
+    dense, implicit = record(trials[0], status="diverged"), record(trials[2], status="collapsed")
+    assert [dense.trial, implicit.trial] == [trials[0], trials[2]]
+    assert [dense.measured, implicit.measured, record(trials[0]).measured] == [False, True, True]
+    assert [dense.knob_value, implicit.knob_value] == [None, 0.1]
+    assert implicit.key.startswith(implicit.short_key)
+    assert len(implicit.short_key) == 8
+
+
+def test_a_record_is_found_by_the_first_digits_of_its_key(tmp_path, trials):
+    measured = [record(t, params=1) for t in trials[:2]]
+    store = store_with(tmp_path, [*measured, record(trials[2], status="failed")])
+    assert find(store, measured[1].key[:10]) == measured[1]
+    with pytest.raises(UsageError, match=r"^2 records have a key that begins with '': give more digits$"):
+        find(store, "")
+    near = measured[0].key[:7] + "x"
+    with pytest.raises(UsageError, match=f"^unknown record '{near}'; did you mean '{measured[0].key[:8]}'"):
+        find(store, near)
+    near = measured[0].key[:11] + "x"
+    with pytest.raises(UsageError, match=f"did you mean '{measured[0].key[:12]}'"):
+        find(store, near)
+    with pytest.raises(UsageError, match="unknown record"):
+        find(store, trials[2].key)
 
 
 def test_records_of_two_machines_merge_by_concatenation(tmp_path, trials):

@@ -7,6 +7,7 @@ from benchmark.experiment.coverage import own_records, remaining, unfinished
 from benchmark.experiment.record import Record, describe
 from benchmark.experiment.study import load_study, study_names
 from benchmark.experiment.trial import MethodSetting, Protocol, Task, trial_key
+from benchmark.method.registry import get_method
 from tests.conftest import TINY
 from tests.support.made_records import result
 
@@ -102,6 +103,21 @@ def test_legends_are_the_methods_unless_the_study_has_another(tmp_path):
     assert "title" not in plan.setting("sgd", {}).hyperparameters
 
 
+def test_a_base_that_the_study_does_not_list_has_its_defaults(tmp_path):
+    plan = load_study(write(tmp_path, TINY.replace("[methods.dense]\n", "")))
+    (base,) = {t.base.model_dump_json() for t in plan.trials() if t.base}
+    dense = get_method("dense")
+    assert MethodSetting.model_validate_json(base) == MethodSetting(
+        method="dense", version=dense.version, hyperparameters=dense.validate({})
+    )
+
+
+def test_a_label_that_has_a_bases_name_but_not_its_method_is_no_base(tmp_path):
+    text = TINY.replace("[methods.dense]", '[methods.dense]\nmethod = "implicit"\nstrength = 0.5')
+    bases = [t.base for t in load_study(write(tmp_path, text)).trials() if t.base]
+    assert {base.method for base in bases} == {"dense"}
+
+
 def test_schedule_halves_every_quarter():
     protocol = Protocol(epochs=8)
     assert [protocol.learning_rate_factor(e) for e in range(8)] == [1, 1, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125]
@@ -128,6 +144,15 @@ def test_samples_of_another_version_protocol_or_fixed_value_are_not_the_studys(t
     assert own_records(plan, [*strays, record]) == [record]
 
 
+def test_samples_on_another_base_network_are_not_the_studys(tmp_path):
+    plan = sampled(tmp_path, "optuna", 1)
+    (slot, *_) = (slot for slot in plan.slots() if slot.label == "magnitude_filter")
+    record = result(plan.trial(slot, plan.setting(slot.label, {})))
+    faster = record.base.model_copy(update={"hyperparameters": {**record.base.hyperparameters, "learning_rate": 0.5}})
+    assert own_records(plan, [record.model_copy(update={"base": faster}), record]) == [record]
+    assert own_records(plan, [record.model_copy(update={"base": None})]) == []
+
+
 def test_what_a_study_lacks_is_told_by_method(tiny):
     plan = load_study(str(tiny))
     records = [result(trial) for trial in plan.trials()]
@@ -147,6 +172,22 @@ def test_random_samples_are_equally_many_distinct_and_reproducible(tmp_path):
     assert len({t.key for t in trials}) == len(trials) == plan.size
     assert [t.key for t in sampled(tmp_path, "random", 5).trials()] == [t.key for t in trials]
     assert {t.key for t in trials} < {t.key for t in sampled(tmp_path, "random", 6).trials()}
+
+
+def test_golden_sample(tmp_path):
+    """A sampled study's values may change only together with SCHEMA."""
+    trial = next(t for t in sampled(tmp_path, "random", 1).trials() if t.label == "implicit")
+    values = dict(trial.setting.hyperparameters)
+    assert values.pop("optimizer") == "rmsprop"
+    assert values == pytest.approx(
+        {"strength": 0.018163564562877887, "learning_rate": 0.0022526675737930403, "threshold": 4.426998075917887e-14}
+    )
+
+
+@pytest.mark.parametrize("sampler", ["random", "optuna"])
+def test_a_sampler_refuses_a_knob_point_out_of_range_before_anything_runs(tmp_path, sampler):
+    with pytest.raises(UsageError, match=r"\[methods.implicit\]: strength = -1"):
+        sampled(tmp_path, sampler, 2, TINY.replace("[0.001, 0.1]", "[0.001, -1.0]")).trials()
 
 
 def test_samples_stay_in_the_given_range_and_leave_what_the_table_fixes(tmp_path):
@@ -187,7 +228,7 @@ def test_remaining_is_what_has_no_record(tiny):
     ("old", "new", "words"),
     [
         ("epochs = 4", "epoch = 4", ["epochs"]),
-        ("epochs = 4", "epochs = 0", ["protocol.epochs", "greater than or equal to 1"]),
+        ("epochs = 4", "epochs = 0", ["protocol.epochs", "greater than or equal to 1, not 0"]),
         ("epochs = 4", "epochs = 'four'", ["protocol.epochs", "valid integer"]),
         ("epochs = 4", "epochs = 4\nlearning_rate = 1", ["unknown key 'learning_rate'"]),
         ("seeds = [0, 1]", "seeds = []", ["seeds"]),

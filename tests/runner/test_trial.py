@@ -3,13 +3,16 @@ import itertools
 import pytest
 import torch
 
+from benchmark.errors import UsageError
 from benchmark.experiment.record import Record
 from benchmark.experiment.store import Store
 from benchmark.experiment.trial import MethodSetting, Protocol, Task, Trial
 from benchmark.method.registry import get_method
 from benchmark.runner import trial as trial_module
+from benchmark.runner.environment import software
 from benchmark.runner.in_process import Destination, Resources, run_in_process
-from benchmark.runner.trial import Base, examples, run, train_base
+from benchmark.runner.train import Course, train
+from benchmark.runner.trial import Base, check_task, examples, explain, run, train_base, train_watched
 
 STEPS = 4  # batches of an epoch: 240 training samples, 64 a batch
 
@@ -111,6 +114,45 @@ def test_base_training_is_the_first_part_of_the_dense_trial():
     assert record.stage_accuracy["trained"] == dense_history["val_accuracy"][5]
 
 
+def test_a_base_that_is_trained_on_has_had_half_of_the_epochs():
+    trial = make("ssl", epochs=8)
+    course = Course(trial_module._network(trial, examples(trial)), examples(trial), trial.protocol, trial.seed)
+    train(course, trial_module.make_method(trial.base, trial.seed), range(3))
+    state, seconds = train_base(trial)
+    assert trial.stages == (3, 6)
+    assert all(torch.equal(state[name], tensor) for name, tensor in course.net.module.state_dict().items())
+    assert seconds > 0
+    with pytest.raises(ValueError, match="dense starts from no base network"):
+        train_base(make("dense"))
+
+
+def test_a_watched_training_is_that_of_the_trial():
+    trial = make("implicit", epochs=3)
+    history = train_watched(trial, trial_module.make_method(trial.setting, trial.seed))
+    assert history.finite_epochs() == run(trial, None).history
+
+
+def test_a_task_of_which_nothing_can_be_removed_is_one_clear_line():
+    check_task(make("dense"))
+    with pytest.raises(UsageError, match=r"^task digits-vgg11: .+"):
+        check_task(make("dense", task=Task(dataset="digits", network="vgg11")))
+
+
+def test_an_error_is_explained_by_its_kind_its_first_line_and_its_innermost_place():
+    def innermost():
+        raise KeyError("no\nsecond line")
+
+    def outer():
+        innermost()
+
+    with pytest.raises(KeyError) as caught:
+        outer()
+    line = innermost.__code__.co_firstlineno + 1
+    assert explain(caught.value) == f"KeyError: 'no\\nsecond line' (test_trial.py:{line})"
+    assert explain(ValueError("one\ntwo")) == "ValueError: one"
+    assert explain(ValueError()) == "ValueError: "
+
+
 @pytest.mark.parametrize(
     ("method", "status", "words"),
     [
@@ -167,6 +209,8 @@ def test_trials_whose_base_failed_are_skipped(faulty_methods, tmp_path):
     run_in_process([trial], Resources(), Destination(Store(tmp_path), records.append))
     assert records[0].status == "skipped"
     assert "DivergedError: loss nan" in records[0].error
+    assert records[0].created
+    assert records[0].provenance == software()
     assert not list(tmp_path.iterdir())
 
 
