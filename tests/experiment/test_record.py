@@ -58,12 +58,29 @@ def test_a_file_cut_anywhere_keeps_every_whole_line(tmp_path_factory, trials, da
     assert store.path.read_bytes().endswith(b"\n")
 
 
+def test_mending_completes_a_last_line_that_is_whole_and_drops_one_that_was_cut(tmp_path, trials):
+    store = store_with(tmp_path, [record(t) for t in trials[:3]])
+    content = store.path.read_bytes()
+    third = content[:-1].rfind(b"\n") + 1
+    for found, mended in {content: content, content[:-1]: content, content[:-2]: content[:third], b"{": b""}.items():
+        store.path.write_bytes(found)
+        store.mend()
+        assert store.path.read_bytes() == mended
+
+
 @pytest.mark.parametrize("line", ["{}", "not json", "[]", '{"schema_version": 1}', ""])
 def test_a_foreign_line_is_named(tmp_path, trials, line):
     store = store_with(tmp_path, [record(trials[0])])
     with store.path.open("a") as file:
         file.write(line + "\n")
     with pytest.raises(UsageError, match="line 2 is not a record"):
+        store.load()
+
+
+def test_a_field_that_does_not_fit_is_named(tmp_path, trials):
+    store = store_with(tmp_path, [record(trials[0])])
+    store.path.write_text(store.path.read_text().replace('"mlp"', "1"))
+    with pytest.raises(UsageError, match=r"records\.jsonl, line 1 is not a record: task\.network Input should be"):
         store.load()
 
 
