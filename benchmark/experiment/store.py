@@ -49,7 +49,7 @@ class Store:
         with self.path.open("rb") as file:
             for line in file:
                 if line.endswith(b"\n") or _is_json(line):
-                    yield line.removesuffix(b"\n")
+                    yield line
 
     def _parse(self, number: int, line: bytes) -> Record:
         try:

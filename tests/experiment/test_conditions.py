@@ -78,6 +78,28 @@ def test_each_condition_differs_from_the_setting_in_what_it_names_and_in_nothing
     assert len({t.key for t in trials.values()}) == len(trials)
 
 
+def test_a_method_beside_conditions_has_one_knob_point(tmp_path):
+    one = STUDY.replace('method = "implicit"\nstrength = 0.1\n', 'method = "implicit"\nstrength = [0.1]\n')
+    assert [t.key for t in load(tmp_path, one).trials()] == [t.key for t in load(tmp_path).trials()]
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path, one.replace("[0.1]", "[0.1, 0.2]")).trials()
+    assert str(caught.value) == (
+        "study 'conditioned': [methods.steady] has 2 points for its knob 'strength'; beside conditions it has one"
+    )
+
+
+def test_a_condition_that_no_task_or_protocol_accepts_is_explained_with_the_studys_name(tmp_path):
+    with pytest.raises(UsageError, match=r"^study 'conditioned': batch_size: Input should be greater than or equal"):
+        load(tmp_path, STUDY.replace("batch_size = 32", "batch_size = 1")).trials()
+
+
+def test_a_condition_with_another_method_takes_no_hyperparameter_over(tmp_path):
+    text = STUDY.replace("strength = 0.1\n", "strength = 0.1\nlearning_rate = 0.05\n", 1)
+    settings = {t.label: t.setting for t in load(tmp_path, text).trials()}
+    assert settings["steady"].hyperparameters["learning_rate"] == 0.05
+    assert settings["penalty: L1"].hyperparameters == get_method("l1").validate({"strength": 0.001})
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

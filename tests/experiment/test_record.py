@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 
 import pytest
@@ -99,9 +100,27 @@ def test_a_full_disk_leaves_the_earlier_records(tmp_path, trials, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(UsageError, match="the disk is full"):
+    with pytest.raises(UsageError, match=": the disk is full; "):
         store.append(record(trials[1]))
     assert store.path.read_bytes() == before
+
+
+def test_a_failing_first_write_leaves_an_empty_file_and_its_reason(tmp_path, trials, monkeypatch):
+    def broken(_):
+        raise OSError(errno.EIO, "the cable is loose")
+
+    monkeypatch.setattr(os, "fsync", broken)
+    store = Store(tmp_path)
+    words = f"^cannot write {store.path}: .*the cable is loose; all earlier records are safe, run the same"
+    with pytest.raises(UsageError, match=words):
+        store.append(record(trials[0]))
+    assert store.path.read_bytes() == b""
+
+
+def test_a_line_holds_what_has_been_reached_and_no_more(tmp_path, trials):
+    store = store_with(tmp_path, [record(trials[0], val_accuracy=0.5)])
+    held = json.loads(store.path.read_text())
+    assert held.keys() == {*describe(trials[0]), "status", "val_accuracy"}
 
 
 def test_a_result_outlasts_a_failure_of_the_same_trial(tmp_path, trials):

@@ -209,6 +209,14 @@ def test_samples_stay_in_the_given_range_and_leave_what_the_table_fixes(tmp_path
     assert len({t.base.model_dump_json() for t in plan.trials() if t.base}) == 1
 
 
+def test_a_knob_without_points_is_sampled_from_the_span_of_its_grid(tmp_path):
+    plan = sampled(tmp_path, "random", 20, TINY.replace("strength = [0.001, 0.1]", ""))
+    grid = get_method("implicit").space["strength"].grid
+    values = [t.setting.hyperparameters["strength"] for t in plan.trials() if t.label == "implicit"]
+    assert min(grid) <= min(values) < max(values) <= max(grid)
+    assert len(set(values)) == len(values)
+
+
 def test_a_search_has_slots_for_what_is_missing(tmp_path):
     plan = sampled(tmp_path, "optuna", 3)
     assert plan.trials() == []
@@ -222,6 +230,13 @@ def test_a_search_has_slots_for_what_is_missing(tmp_path):
     left = remaining(plan, made, retry_failed=False)
     assert len(left) == 15
     assert slot not in left
+
+
+def test_own_records_go_by_the_studys_labels(tiny):
+    plan = load_study(str(tiny))
+    record, stray = (result(trial) for trial in plan.trials()[:2])
+    stray = stray.model_copy(update={"key": "0" * 64})
+    assert own_records(plan, [record.model_copy(update={"label": "once"}), stray]) == [record]
 
 
 def test_remaining_is_what_has_no_record(tiny):

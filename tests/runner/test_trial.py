@@ -139,16 +139,13 @@ def test_a_task_of_which_nothing_can_be_removed_is_one_clear_line():
 
 
 def test_an_error_is_explained_by_its_kind_its_first_line_and_its_innermost_place():
-    def innermost():
-        raise KeyError("no\nsecond line")
-
-    def outer():
-        innermost()
-
-    with pytest.raises(KeyError) as caught:
-        outer()
-    line = innermost.__code__.co_firstlineno + 1
-    assert explain(caught.value) == f"KeyError: 'no\\nsecond line' (test_trial.py:{line})"
+    code = {"inner.py": "\n\ndef inner(): raise RuntimeError('no\\nmore')", "middle.py": "def middle(): inner()"}
+    names = {}
+    for file, text in code.items():
+        exec(compile(text, f"/somewhere/{file}", "exec"), names)
+    with pytest.raises(RuntimeError) as caught:
+        names["middle"]()
+    assert explain(caught.value) == "RuntimeError: no (inner.py:3)"
     assert explain(ValueError("one\ntwo")) == "ValueError: one"
     assert explain(ValueError()) == "ValueError: "
 
