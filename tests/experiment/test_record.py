@@ -40,6 +40,7 @@ def test_no_file_is_no_record(tmp_path):
     store = Store(tmp_path)
     store.mend()
     assert store.load() == []
+    assert store.path == tmp_path / "records.jsonl"
 
 
 @given(data=st.data())

@@ -288,6 +288,7 @@ def test_bad_study_gets_one_clear_line(tmp_path, old, new, words):
     with pytest.raises(UsageError) as caught:
         load_study(write(tmp_path, TINY.replace(old, new, 1))).trials()
     message = str(caught.value)
+    assert "None" not in message
     assert "\n" not in message
     for word in words:
         assert word in message
@@ -300,7 +301,7 @@ def test_mnist_has_the_point_that_the_paper_is_held_against():
 
 
 def test_unknown_study_gets_the_nearest():
-    with pytest.raises(UsageError, match="did you mean 'digits'"):
+    with pytest.raises(UsageError, match="^unknown study 'digit'; did you mean 'digits'"):
         load_study("digit")
     with pytest.raises(UsageError, match="does not exist"):
         load_study("nowhere.toml")

@@ -8,11 +8,12 @@ from benchmark.experiment.record import Record
 from benchmark.experiment.store import Store
 from benchmark.experiment.trial import MethodSetting, Protocol, Task, Trial
 from benchmark.method.registry import get_method
+from benchmark.networks.measure import accuracy, parameters
 from benchmark.runner import trial as trial_module
-from benchmark.runner.environment import software
+from benchmark.runner.environment import hardware, software
 from benchmark.runner.in_process import Destination, Resources, run_in_process
 from benchmark.runner.train import Course, train
-from benchmark.runner.trial import Base, check_task, examples, explain, run, train_base, train_watched
+from benchmark.runner.trial import Base, check_task, examples, explain, run, run_and_keep, train_base, train_watched
 
 STEPS = 4  # batches of an epoch: 240 training samples, 64 a batch
 
@@ -77,6 +78,19 @@ def test_record_is_complete_and_consistent():
     assert record.key == record.expected_key()
     assert {"device", "cpu", "threads"} <= set(record.provenance)
     assert Record.model_validate_json(record.model_dump_json(exclude_defaults=True)) == record
+
+
+def test_a_record_holds_the_provenance_it_is_given_beside_the_machines():
+    given = run(make("dense", epochs=1), None, provenance={"commit": "abc"}).provenance
+    assert given == {"commit": "abc", **hardware("cpu")}
+
+
+def test_the_kept_network_is_the_one_that_the_record_measures():
+    trial = make("magnitude_filter", ratio=0.5)
+    record, module = run_and_keep(trial, train_base(trial))
+    data = examples(trial)
+    assert accuracy(module, data.pixels(data.test.images), data.test.labels) == record.test_accuracy
+    assert parameters(module) == record.params
 
 
 def test_unstructured_zeros_survive_fine_tuning(monkeypatch):
