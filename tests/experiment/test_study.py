@@ -301,7 +301,7 @@ def test_mnist_has_the_point_that_the_paper_is_held_against():
 
 
 def test_unknown_study_gets_the_nearest():
-    with pytest.raises(UsageError, match="^unknown study 'digit'; did you mean 'digits'"):
+    with pytest.raises(UsageError, match=r"^unknown study 'digit'; did you mean 'digits'"):
         load_study("digit")
     with pytest.raises(UsageError, match="does not exist"):
         load_study("nowhere.toml")

@@ -3,6 +3,7 @@ import itertools
 import pytest
 import torch
 
+from benchmark.data.stored import ENVIRONMENT
 from benchmark.errors import UsageError
 from benchmark.experiment.record import Record
 from benchmark.experiment.store import Store
@@ -14,6 +15,7 @@ from benchmark.runner.environment import hardware, software
 from benchmark.runner.in_process import Destination, Resources, run_in_process
 from benchmark.runner.train import Course, train
 from benchmark.runner.trial import Base, check_task, examples, explain, run, run_and_keep, train_base, train_watched
+from tests.support.made_data import make_mnist
 
 STEPS = 4  # batches of an epoch: 240 training samples, 64 a batch
 
@@ -83,6 +85,15 @@ def test_record_is_complete_and_consistent():
 def test_a_record_holds_the_provenance_it_is_given_beside_the_machines():
     given = run(make("dense", epochs=1), None, provenance={"commit": "abc"}).provenance
     assert given == {"commit": "abc", **hardware("cpu")}
+
+
+def test_a_record_names_the_content_of_data_that_lie_in_files(tmp_path, monkeypatch):
+    make_mnist(tmp_path, train=200)
+    monkeypatch.setenv(ENVIRONMENT, str(tmp_path))
+    trial = make("dense", epochs=1, task=Task(dataset="mnist", network="mlp", widths=(8,)))
+    content = run(trial, None).provenance["data"]
+    assert content == examples(trial).content
+    assert content
 
 
 def test_the_kept_network_is_the_one_that_the_record_measures():
