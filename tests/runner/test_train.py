@@ -1,4 +1,5 @@
 import math
+import time
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from benchmark.data.load import load
 from benchmark.experiment.trial import Protocol
 from benchmark.method.interface import Method, training
 from benchmark.networks.build import build
+from benchmark.networks.measure import accuracy
 from benchmark.removal.groups import find_groups
 from benchmark.runner.train import Course, DivergedError, History, fine_tune, train
 
@@ -25,7 +27,7 @@ class Watching(Method):
         self.prepared, self.calls, self.rates = None, [], []
 
     def prepare(self, net, steps):
-        self.prepared = steps
+        self.prepared = net, steps
 
     def penalty(self, net):
         self.calls.append("penalty")
@@ -66,9 +68,9 @@ def test_the_loss_of_an_epoch_is_the_mean_over_its_samples():
 
 
 def test_a_method_is_told_its_steps_and_called_at_each_of_them():
-    method = Watching()
-    train(course(), method, range(1, 3))
-    assert method.prepared == 2 * STEPS
+    taken, method = course(), Watching()
+    train(taken, method, range(1, 3))
+    assert method.prepared == (taken.net, 2 * STEPS)
     assert method.calls == ["penalty", "after_backward", "after_step"] * 2 * STEPS
 
 
@@ -104,12 +106,15 @@ def test_a_penalty_is_added_to_the_loss_that_is_minimised_but_not_to_the_history
 
 
 def test_an_epoch_leaves_one_entry_in_every_part_of_the_history():
-    taken = course()
+    taken, started = course(), time.perf_counter()
     train(taken, Watching(), range(3))
     history = taken.history
+    assert 0 < history.seconds < time.perf_counter() - started
+    validation = taken.data.pixels(taken.data.validation.images), taken.data.validation.labels
+    assert history.val_accuracy[2] == accuracy(taken.net.module, *validation)
+    assert history.loss == [round(loss, 6) for loss in history.loss]
     assert [len(part) for part in (history.loss, history.val_accuracy, history.silent)] == [3, 3, 3]
     assert history.loss[2] < history.loss[0]
-    assert history.seconds > 0
     seconds = history.seconds
     train(taken, Watching(), range(3, 4))
     assert len(history.loss) == 4
