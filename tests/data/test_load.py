@@ -26,6 +26,23 @@ def test_digits_are_split_without_overlap_and_by_class():
         assert counts.max() < 0.11
 
 
+def test_the_digits_shares_are_those_asked_for_whatever_they_are():
+    data = load("digits", 0.3, 0.1, 0)
+    assert [len(s.labels) for s in (data.train, data.validation, data.test)] == [1078, 539, 180]
+
+
+def test_the_simulated_shares_are_those_asked_for_whatever_they_are():
+    data = load("simulated", 0.3, 0.1, 0)
+    assert [len(s.labels) for s in (data.train, data.validation, data.test)] == [240, 120, 40]
+    assert torch.bincount(data.test.labels).tolist() == [10] * 4
+
+
+def test_a_part_is_evenly_spaced_over_all_samples():
+    split = Split(torch.arange(10, dtype=torch.uint8).view(-1, 1, 1, 1), torch.arange(10))
+    assert split.part(4).labels.tolist() == split.part(4).pool.flatten().tolist() == [0, 2, 5, 7]
+    assert split.part(20).labels.tolist() == list(range(10))
+
+
 def test_split_depends_on_its_seed_alone():
     again, other = load.__wrapped__("digits", 0.2, 0.2, 0), digits(1)
     assert torch.equal(digits().test.images, again.test.images)

@@ -130,6 +130,14 @@ def test_image_folder_is_split_by_seed_and_relative_to_the_data_root(tmp_path):
     assert rows(loaded("imagefolder:own", tmp_path, seed=1).test) != rows(data.test)
 
 
+def test_shares_are_of_all_samples_and_classes_keep_their_proportions(tmp_path):
+    make_images(tmp_path / "images", classes=("cat",), count=60)
+    make_images(tmp_path / "images", classes=("dog",), count=20)
+    data = loaded("imagefolder:images", tmp_path, validation=0.3, test=0.1)
+    counts = [torch.bincount(s.labels).tolist() for s in (data.train, data.validation, data.test)]
+    assert counts == [[36, 12], [18, 6], [6, 2]]
+
+
 def test_colour_is_standardised_by_the_training_pixels(tmp_path):
     make_images(tmp_path / "own")
     data = loaded("imagefolder:own", tmp_path)
