@@ -65,6 +65,7 @@ def test_record_is_complete_and_consistent():
     record = result("magnitude_filter", ratio=0.5)
     assert record.status == "ok"
     assert list(record.stage_accuracy) == ["trained", "silenced", "reduced", "fine_tuned"]
+    assert record.base_seconds > 0
     assert record.stage_accuracy["silenced"] == record.stage_accuracy["reduced"]
     assert record.channels == 8
     assert record.channels_left == {"1": 4}
@@ -83,8 +84,10 @@ def test_record_is_complete_and_consistent():
 
 
 def test_a_record_holds_the_provenance_it_is_given_beside_the_machines():
-    given = run(make("dense", epochs=1), None, provenance={"commit": "abc"}).provenance
-    assert given == {"commit": "abc", **hardware("cpu")}
+    record = run(make("dense", epochs=1), None, provenance={"commit": "abc"})
+    assert record.provenance == {"commit": "abc", **hardware("cpu")}
+    assert record.created
+    assert record.peak_memory > 2**20
 
 
 def test_a_record_names_the_content_of_data_that_lie_in_files(tmp_path, monkeypatch):
