@@ -154,6 +154,29 @@ def test_a_base_that_is_trained_on_has_had_half_of_the_epochs():
         train_base(make("dense"))
 
 
+def test_a_trial_trains_its_own_epochs_and_fine_tunes_only_where_its_method_does():
+    whole, trained_on, pruned = result("implicit"), result("ssl", epochs=8), result("magnitude_filter")
+    assert [len(r.history["loss"]) for r in (whole, trained_on, pruned)] == [4, 5, 1]
+    assert ["fine_tuned" in r.stage_accuracy for r in (whole, trained_on, pruned)] == [False, True, True]
+
+
+def test_a_method_that_only_prunes_is_not_prepared_and_silences_by_the_training_data(monkeypatch):
+    def silence(self, net, images, labels):
+        given.append((images, labels))
+
+    def prepare(self, net, steps):
+        raise AssertionError
+
+    given = []
+    monkeypatch.setattr(get_method("magnitude_filter"), "silence", silence)
+    monkeypatch.setattr(get_method("magnitude_filter"), "prepare", prepare)
+    trial = make("magnitude_filter")
+    assert run(trial, train_base(trial)).status == "ok"
+    ((images, labels),), data = given, examples(trial)
+    assert torch.equal(images, data.pixels(data.train.images))
+    assert torch.equal(labels, data.train.labels)
+
+
 def test_a_watched_training_is_that_of_the_trial():
     trial = make("implicit", epochs=3)
     history = train_watched(trial, trial_module.make_method(trial.setting, trial.seed))
