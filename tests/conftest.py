@@ -3,6 +3,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
 
 from benchmark.cli import main
 from benchmark.method import registry as registry_module
@@ -63,6 +66,20 @@ def deadweight(monkeypatch, capsys, tmp_path):
         return code, captured.out, captured.err
 
     return call
+
+
+@pytest.fixture
+def sketched(monkeypatch):
+    """Pictures hold their figure's texts and lines, laid out but not painted: for tests whose subject they are not."""
+
+    def savefig(figure, file, format, **options):
+        if not getattr(figure, "laid_out", False):
+            figure.draw_without_rendering()
+            figure.laid_out = True
+        lines = [line.get_xydata().tolist() for line in figure.findobj(Line2D)]
+        file.write(f"{format} {[text.get_text() for text in figure.findobj(Text)]} {lines}".encode())
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
 
 
 @pytest.fixture
