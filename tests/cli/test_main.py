@@ -72,9 +72,9 @@ def test_lists(deadweight):
 def test_a_run_does_not_look_for_cudas_compiler(tiny):
     """torch warns on stderr of every command where it finds the compiler and no GPU."""
     code = (
-        "import sys; from benchmark import cli\n"
+        "import sys; from benchmark.cli.main import main\n"
         f"sys.argv = ['deadweight', 'run', {str(tiny)!r}, '--in-process']\n"
-        "try: cli.main()\n"
+        "try: main()\n"
         "finally: print('torch.utils.cpp_extension' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tiny.parent, capture_output=True, text=True, check=False)
