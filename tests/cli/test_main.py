@@ -20,6 +20,7 @@ def files(folder):
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
 
+@pytest.mark.usefixtures("sketched")
 def test_run_status_plot_from_nothing(deadweight, tiny, tmp_path):
     code, out, _ = deadweight("run", tiny, "--dry-run")
     assert code == 0
@@ -39,6 +40,7 @@ def test_run_status_plot_from_nothing(deadweight, tiny, tmp_path):
     assert {"table.md", "table.csv", "figures/pareto-simulated-mlp-8-param.png"} <= set(made)
 
 
+@pytest.mark.usefixtures("sketched")
 def test_plot_draws_the_dependence_on_the_threshold(deadweight, tiny, tmp_path):
     store = Store(tmp_path / "results" / "tiny")
     store.path.parent.mkdir(parents=True)
