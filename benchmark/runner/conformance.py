@@ -180,7 +180,7 @@ def same_seed_same_result(name: str) -> None:
 
 def silence_keeps(name: str) -> None:
     """`silence` keeps the network's shape and statistics and the data."""
-    method, net, data = _trained(name)
+    method, net, data = _trained(name, _enough(name))
     state = {key: tensor.clone() for key, tensor in net.module.state_dict().items()}
     images, labels = data.pixels(data.train.images), data.train.labels.clone()
     seen = images.clone()
@@ -200,7 +200,7 @@ def silence_keeps(name: str) -> None:
 
 def gradients_stay_finite(name: str) -> None:
     """After training at the strong end every parameter and gradient is finite."""
-    _, net, _ = _trained(name)
+    _, net, _ = _trained(name, SHORT)  # what is not finite only later ends the long training as diverged
     for key, parameter in net.module.named_parameters():
         for kind, tensor in (("parameter", parameter), ("gradient", parameter.grad)):
             if tensor is not None and not torch.isfinite(tensor).all():
@@ -219,9 +219,9 @@ def survives_zero_strength(name: str) -> None:
             raise ViolationError(f"with {method.knob} = 0 validation accuracy is {found:.2f}: zero must mean no effect")
 
 
-def _trained(name: str) -> tuple[Method, Net, Dataset]:
+def _trained(name: str, protocol: Protocol) -> tuple[Method, Net, Dataset]:
     """The method with the strongest knob and its network, trained, before it silences anything."""
-    trial = _trial(name, _ends(name)[1], _enough(name))
+    trial = _trial(name, _ends(name)[1], protocol)
     data = load(TASK.dataset, PROTOCOL.validation_share, PROTOCOL.test_share, PROTOCOL.split_seed)
     module = build(TASK.network, data.shape, data.classes, seed=trial.seed, widths=TASK.widths)
     net, method = find_groups(module, data.pixels(data.validation.images[:8])), make_method(trial.setting, trial.seed)
