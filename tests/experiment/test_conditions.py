@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from collections import Counter
 
 import numpy as np
@@ -48,6 +49,7 @@ L1 = {method = "l1", strength = 0.001}
 32 = {batch_size = 32}
 """
 STUDY = TINY.partition("[methods.implicit]")[0] + '[methods.steady]\nmethod = "implicit"\nstrength = 0.1\n' + CONDITIONS
+together = pytest.mark.xdist_group("conditions")  # they share a study that was run and drawn
 
 
 def load(tmp_path, text=STUDY):
@@ -270,6 +272,7 @@ def made(tmp_path_factory):
     return study, own_records(study, Store(results).load()), results
 
 
+@together
 def test_the_table_has_a_row_for_each_level_with_the_records_own_numbers(made):
     study, records, results = made
     table = conditions_table.summarise(study, records)
@@ -286,6 +289,7 @@ def test_the_table_has_a_row_for_each_level_with_the_records_own_numbers(made):
     assert "± is the 95 % t interval over n seeds" in (results / "table.md").read_text()
 
 
+@together
 def test_failed_trials_are_counted_and_give_no_numbers(made):
     study, records, _ = made
     failing = [
@@ -297,6 +301,7 @@ def test_failed_trials_are_counted_and_give_no_numbers(made):
     assert np.isnan(row["test accuracy"].mean)
 
 
+@together
 def test_every_figure_is_drawn_from_what_the_records_hold(made):
     _, records, results = made
     figures = results / "figures"
@@ -320,6 +325,8 @@ def test_every_figure_is_drawn_from_what_the_records_hold(made):
     assert one.y.to_numpy() == pytest.approx([100 * v for v in mine.threshold_sweep.values()])
 
 
+@together
+@pytest.mark.usefixtures("sketched")
 def test_figures_are_drawn_where_conditions_have_no_record_yet(made, tmp_path):
     study, records, _ = made
     few = [r for r in records if r.label in ("steady", "optimizer: sgd") and r.seed == 0]
@@ -329,6 +336,7 @@ def test_figures_are_drawn_where_conditions_have_no_record_yet(made, tmp_path):
     assert pd.read_csv(tmp_path / "conditions-heatmap.csv").n.sum() == 2
 
 
+@together
 def test_norms_beyond_the_axis_are_in_the_end_bins(made):
     record = made[1][0].model_copy(
         update={"norm_histogram": {"-inf": 1, "-39.75": 2, "-20.00": 3, "1.75": 4, "7.00": 5}}
@@ -338,12 +346,15 @@ def test_norms_beyond_the_axis_are_in_the_end_bins(made):
     assert shares[-1] == pytest.approx(9 / 15)
 
 
+@together
+@pytest.mark.usefixtures("sketched")
 def test_a_conditions_study_has_a_page_that_its_records_verify(made, tmp_path):
     _, _, results = made
     study = str(results.parent / "conditioned.toml")
+    shutil.copytree(results, tmp_path / "results" / "conditioned")
     site = tmp_path / "site"
     for command in (
-        ["publish", study, "--results", str(results.parent), "--out", str(site)],
+        ["publish", study, "--results", str(tmp_path / "results"), "--out", str(site)],
         ["verify", str(site)],
     ):
         result = CliRunner().invoke(app, command, catch_exceptions=False)
@@ -360,14 +371,15 @@ def test_a_conditions_study_has_a_page_that_its_records_verify(made, tmp_path):
     assert "figures/conditions-heatmap.svg" in (site / "index.html").read_text()
 
 
-@pytest.fixture
-def paper(made, tmp_path):
+@pytest.fixture(scope="module")
+def paper(made, tmp_path_factory):
     """What is written for a paper, by name."""
     study, records, _ = made
     frame = as_frame(records, {label: study.legend(label) for label in study.tables})
-    return {path.name: path for path in write_paper(study, records, frame, tmp_path)}
+    return {path.name: path for path in write_paper(study, records, frame, tmp_path_factory.mktemp("paper"))}
 
 
+@together
 def test_a_paper_takes_figures_tables_and_references(paper):
     figures = {f"conditions-{name}.{suffix}" for name in FIGURES for suffix in ("png", "pdf", "svg", "csv")}
     assert set(paper) == figures | {"figures.tex", "figures.json", "tables.tex", "tables.md", "references.bib"}
@@ -380,6 +392,7 @@ def test_a_paper_takes_figures_tables_and_references(paper):
     assert environments.count("n = 2 seeds") == 4
 
 
+@together
 def test_every_mark_names_the_records_that_it_can_be_recomputed_from(made, paper):
     by_key = {record.key: record for record in made[1]}
     told = json.loads(paper["figures.json"].read_text())

@@ -13,22 +13,28 @@ from benchmark.experiment.study import load_study
 from benchmark.figures.pareto import draw_pareto
 from benchmark.figures.style import PRINT, PRINT_STYLE
 from benchmark.paper.bundle import write_paper
+from tests.conftest import TINY
 from tests.support.frames import DENSE, frame, rows
 from tests.support.made_records import make_frame, make_records
 
 TASK = "simulated-mlp-8"
 
 
-@pytest.fixture
-def study(tiny):
-    return load_study(str(tiny))
+pytestmark = pytest.mark.xdist_group("paper")  # they share what was written
 
 
-@pytest.fixture
-def paper(study, tmp_path):
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    path = tmp_path_factory.mktemp("study") / "tiny.toml"
+    path.write_text(TINY)
+    return load_study(str(path))
+
+
+@pytest.fixture(scope="module")
+def paper(study, tmp_path_factory):
     """The written files by name, and the records."""
-    records = make_records(study)
-    return {p.name: p for p in write_paper(study, records, make_frame(study, records), tmp_path / "paper")}, records
+    records, folder = make_records(study), tmp_path_factory.mktemp("paper")
+    return {p.name: p for p in write_paper(study, records, make_frame(study, records), folder)}, records
 
 
 def test_everything_is_written_and_nothing_else(paper):
@@ -116,6 +122,7 @@ def test_the_bibliography_is_that_of_the_methods_shown(paper):
     ]
 
 
+@pytest.mark.usefixtures("sketched")
 @pytest.mark.parametrize("fails", [["dense"], ["implicit"], ["dense", "implicit", "magnitude_filter"]])
 def test_failed_trials_leave_valid_files(study, tmp_path, fails):
     records = make_records(study, fails)

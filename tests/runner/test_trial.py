@@ -43,21 +43,19 @@ def result(method, **options) -> Record:
     return run(trial, base)
 
 
-def digits(strength, optimizer="adam", learning_rate=0.01):
-    """The default study's network on its data, with two thirds of its epochs."""
+def digits(strength, optimizer="adam", learning_rate=0.05):
+    """The default study's network on its data, with a fifth of its epochs at five times its learning rate."""
     task = Task(dataset="digits", network="mlp", widths=(256,))
-    return result(
-        "implicit", task=task, epochs=200, strength=strength, optimizer=optimizer, learning_rate=learning_rate
-    )
+    return result("implicit", task=task, epochs=60, strength=strength, optimizer=optimizer, learning_rate=learning_rate)
 
 
 def test_adam_with_l2_removes_and_momentum_or_no_l2_do_not():
     implicit = digits(0.03)
     assert implicit.status == "ok"
-    assert implicit.channel_sparsity > 0.05
+    assert implicit.channel_sparsity > 0.5
     assert implicit.test_accuracy > 0.9
     assert digits(0.0).channel_sparsity == 0
-    assert digits(0.03, optimizer="momentum", learning_rate=0.1).channel_sparsity == 0
+    assert digits(0.03, optimizer="momentum", learning_rate=0.2).channel_sparsity == 0
     assert digits(0.03, optimizer="adamw").channel_sparsity == 0
 
 
