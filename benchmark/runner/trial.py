@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from benchmark.data.dataset import Dataset
 from benchmark.data.load import load
 from benchmark.data.stored import data_root
-from benchmark.errors import UsageError
+from benchmark.errors import UsageError, first_line
 from benchmark.experiment.record import Record, describe
 from benchmark.experiment.trial import MethodSetting, Trial
 from benchmark.method.interface import Method
@@ -211,8 +211,7 @@ def explain(error: BaseException) -> str:
     """What went wrong and where, in one line."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    message = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {message[0] if message else ''}{place}"
+    return f"{type(error).__name__}: {first_line(str(error))}{place}"
 
 
 def _finite(history: dict[str, list[float]]) -> dict[str, list[float]]:
