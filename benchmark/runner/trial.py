@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from benchmark.data.dataset import Dataset
 from benchmark.data.load import load
-from benchmark.data.stored import data_root
+from benchmark.data.names import data_root
 from benchmark.errors import UsageError, first_line
 from benchmark.experiment.record import Record, describe
 from benchmark.experiment.trial import MethodSetting, Trial
