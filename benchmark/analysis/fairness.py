@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmark.analysis import fairness_records as rules
-from benchmark.analysis.fairness_records import NO_RESULT, Judgement, point, results, some
+from benchmark.analysis.fairness_records import NO_RESULT, Judgement, point, results
 from benchmark.analysis.frame import CONTROL
+from benchmark.errors import some
 from benchmark.experiment.coverage import unfinished
 from benchmark.experiment.record import FINISHED, Record
 from benchmark.experiment.study import NOT_HYPERPARAMETERS, Study

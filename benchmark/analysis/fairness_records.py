@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 
+from benchmark.errors import some
 from benchmark.experiment.record import Record
 from benchmark.experiment.study import Study
 
 LIMIT = 1e-6  # of the removal proof
-SHOWN = 3  # offenders that the evidence names
 NUMBERS = (
     "val_accuracy", "test_accuracy", "param_sparsity", "mac_sparsity", "channel_sparsity", "weight_sparsity",
 )  # fmt: skip
@@ -20,13 +19,6 @@ NO_RESULT: Judgement = (None, "no record with a result")
 
 def results(records: list[Record]) -> list[Record]:
     return [r for r in records if r.measured]
-
-
-def some(offenders: Iterable[str]) -> str:
-    """The first few of what breaks a rule, and how many more there are."""
-    names = list(dict.fromkeys(offenders))
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return "; ".join(names[:SHOWN]) + more
 
 
 def point(r: Record) -> str:

@@ -6,18 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import matplotlib as mpl
-import pandas as pd
-import torch
 import typer
 
-from benchmark.cli.options import DataRoot, Results, console, use_data_root
+from benchmark.cli.options import DataRoot, RecordKey, Results, StudyName, console, use_data_root
 from benchmark.errors import UsageError
-from benchmark.experiment.store import Store, find
-from benchmark.experiment.study import load_study
 from benchmark.files import write_whole
 
 if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
     from benchmark.dynamics.norm_figures import Drawn
     from benchmark.dynamics.rates import Rate
 
@@ -34,6 +32,9 @@ def simulate_dynamics(
 
     Example: deadweight dynamics --out results/dynamics
     """
+    import matplotlib as mpl
+    import torch
+
     from benchmark.dynamics.rates import measure_rates
     from benchmark.dynamics.rates_table import table
     from benchmark.figures.pareto import STYLE, write_figure
@@ -55,6 +56,8 @@ def simulate_dynamics(
 
 
 def _draw_all(rates: list[Rate], generator: torch.Generator) -> Iterator[Drawn]:
+    import torch
+
     from benchmark.dynamics.cycle_figures import draw_boundary, draw_learning_rate_drop, draw_oscillation
     from benchmark.dynamics.norm_figures import draw_decoupled, draw_norm
 
@@ -80,15 +83,14 @@ def _check_writable(out: Path) -> None:
 def _summarise(frame: pd.DataFrame, made: int, out: Path) -> None:
     close = int((frame["relative error"].abs() <= 0.01).sum())
     console.print(
-        f"{close} of {len(frame)} closed forms hold within 1 %; the others are explained in {out / 'rates.md'}",
-        soft_wrap=True,
+        f"{close} of {len(frame)} closed forms hold within 1 %; the others are explained in {out / 'rates.md'}"
     )
-    console.print(f"wrote {made} files under {out}; start with {out / 'norm.png'}", soft_wrap=True)
+    console.print(f"wrote {made} files under {out}; start with {out / 'norm.png'}")
 
 
 def follow_channels(
-    study: Annotated[str, typer.Argument(help="A study's name or .toml file.")],
-    key: Annotated[str, typer.Argument(help="The record's key, or its first digits.")],
+    study: StudyName,
+    key: RecordKey,
     results: Results = Path("results"),
     data_root: DataRoot = None,
 ) -> None:
@@ -96,16 +98,21 @@ def follow_channels(
 
     Example: deadweight trajectories digits 0a1b2c
     """
+    from benchmark.experiment.store import Store, find
+    from benchmark.experiment.study import load_study
+
+    use_data_root(data_root)
+    plan = load_study(study)
+    record = find(Store(results / plan.name), key)
+
     import matplotlib as mpl
     import pandas as pd
+    import torch
 
     from benchmark.dynamics.trajectories import curve, follow
     from benchmark.figures.style import STYLE, write_figure
     from benchmark.figures.trajectories import describe, draw
 
-    use_data_root(data_root)
-    plan = load_study(study)
-    record = find(Store(results / plan.name), key)
     trial = record.trial
     torch.set_num_threads(record.provenance.get("threads", 1))
     try:
@@ -119,4 +126,4 @@ def follow_channels(
     stem = results / plan.name / "figures" / f"trajectories-{record.short_key}"
     with mpl.rc_context(STYLE):
         made = write_figure(draw(curves, record), curves, stem)
-    console.print(f"{describe(curves, record)}\nwrote {made[0]}", soft_wrap=True)
+    console.print(f"{describe(curves, record)}\nwrote {made[0]}")

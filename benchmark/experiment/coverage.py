@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
+from benchmark.errors import some
 from benchmark.experiment.record import FINISHED, Record
 from benchmark.experiment.study import Slot, Study
 from benchmark.experiment.trial import Trial
 from benchmark.method.registry import get_method
-
-NAMED = 5  # methods that a sentence names
 
 
 def own_records(study: Study, records: list[Record]) -> list[Record]:
@@ -50,9 +49,8 @@ def unfinished(study: Study, records: list[Record]) -> str:
     if not lacking:
         return ""
     most = sorted(lacking, key=lambda label: lacking[label], reverse=True)
-    names = ", ".join(f"{study.legend(label)} {lacking[label]}" for label in most[:NAMED])
-    more = f" and {len(most) - NAMED} more" if len(most) > NAMED else ""
-    return f" Unfinished: {sum(lacking.values())} of {study.size} trials have no record yet ({names}{more})."
+    names = some(f"{study.legend(label)} {lacking[label]}" for label in most)
+    return f" Unfinished: {sum(lacking.values())} of {study.size} trials have no record yet ({names})."
 
 
 def _fits(study: Study, record: Record) -> bool:

@@ -9,14 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
 from benchmark.errors import UsageError, unknown
 from benchmark.experiment.conditions import Conditions, expand
 from benchmark.experiment.trial import MethodSetting, Protocol, Strict, Task, Trial
 from benchmark.method.domains import Domain, Real
-from benchmark.method.registry import get_method
+from benchmark.method.registry import check_names, get_method
 
 STUDIES = Path(__file__).parents[1] / "studies"
 NOT_HYPERPARAMETERS = ("method", "title", "task", "protocol")
@@ -68,6 +67,7 @@ class Study(Strict):
                 raise ValueError("conditions need the sampler grid")
             if len(self.tasks) > 1:
                 raise ValueError("conditions are of one task")
+        check_names(str(table.get("method", label)) for label, table in self.tables.items())
         return self
 
     @cached_property
@@ -187,6 +187,8 @@ class Study(Strict):
 
     def _draw(self, slot: Slot, index: int) -> dict[str, Any]:
         """The values of one sample: they depend on slot and index alone, so more samples keep the earlier ones."""
+        import numpy as np
+
         name = hashlib.sha256(f"{slot.task.name}/{slot.label}".encode()).digest()
         entropy = [slot.seed, index, int.from_bytes(name[:8])]
         generator = np.random.default_rng(np.random.SeedSequence(entropy))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Real:
 
     def sample(self, generator: np.random.Generator) -> float:
         """A value between the bounds, uniform, or log-uniform if `log`."""
+        import numpy as np
+
         low, high = self.bounds
         if self.log:
             return float(np.exp(generator.uniform(np.log(low), np.log(high))))

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from benchmark.errors import first_line
 from benchmark.removal.groups import hidden_groups, reasons_to_keep
 from benchmark.removal.silence import find_silence
 from benchmark.removal.slicing import slice_network
@@ -103,7 +104,7 @@ def _deviation(reduced: nn.Module, batch: Tensor, expected: Tensor) -> float:
     try:
         found = reduced(batch)
     except RuntimeError as error:
-        raise RemovalError(f"the reduced network does not run: {str(error).splitlines()[0]}") from error
+        raise RemovalError(f"the reduced network does not run: {first_line(error)}") from error
     scale = expected.abs().max().item()
     return (found - expected).abs().max().item() / (scale if scale > 0 else 1.0)
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from benchmark.errors import first_line
 from benchmark.removal.labels import Trace, UntraceableError
 from benchmark.removal.operations import (
     CONVOLUTIONS,
@@ -42,10 +43,9 @@ def trace(module: nn.Module, example: Tensor) -> Trace:
         with torch.no_grad(), unchanged_seed(example):
             follower.run(example)
     except Exception as error:
-        reason = str(error).strip().splitlines()
         raise UntraceableError(
             f"{type(module).__name__} cannot be traced on samples of shape {tuple(example.shape[1:])}: "
-            f"{reason[0] if reason else type(error).__name__}"
+            f"{first_line(error)}"
         ) from error
     finally:
         for m, mode in modes.items():

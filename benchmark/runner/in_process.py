@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from benchmark.data.stored import ENVIRONMENT, data_root
+from benchmark.data.names import ENVIRONMENT, data_root
 from benchmark.experiment.record import Record
 from benchmark.experiment.store import Store
 from benchmark.experiment.trial import Trial

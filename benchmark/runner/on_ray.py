@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 import torch
 
-from benchmark.errors import UsageError
+from benchmark.errors import UsageError, first_line
 from benchmark.experiment.record import Record
 from benchmark.experiment.study import Slot, Study
 from benchmark.experiment.trial import Trial
@@ -81,7 +81,7 @@ class Keeper(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         if trial.trial_id in self.kept:  # the worker ended after it had handed over its record
             return
-        reason = str(trial.get_pickled_error() or "the worker process ended").strip().splitlines()[0]
+        reason = first_line(trial.get_pickled_error() or "the worker process ended")
         self.on_record(failed(_trial_of(trial.config), "crashed", reason, self.provenance))
 
 

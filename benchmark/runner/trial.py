@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from benchmark.data.dataset import Dataset
 from benchmark.data.load import load
-from benchmark.data.stored import data_root
-from benchmark.errors import UsageError
+from benchmark.data.names import data_root
+from benchmark.errors import UsageError, first_line
 from benchmark.experiment.record import Record, describe
 from benchmark.experiment.trial import MethodSetting, Trial
 from benchmark.method.interface import Method
@@ -191,5 +191,4 @@ def explain(error: BaseException) -> str:
     """What went wrong and where, in one line."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    message = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {message[0] if message else ''}{place}"
+    return f"{type(error).__name__}: {first_line(str(error))}{place}"

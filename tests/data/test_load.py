@@ -3,9 +3,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from benchmark.data import names
 from benchmark.data.augment import augment
 from benchmark.data.dataset import Dataset, Split
-from benchmark.data.load import load
+from benchmark.data.load import LOADERS, load
 from benchmark.errors import UsageError
 from benchmark.experiment.trial import Task
 
@@ -153,3 +154,7 @@ def test_augmentation_depends_on_seed_and_epoch_alone_and_leaves_the_order():
 def test_unknown_augmentation_gets_the_nearest():
     with pytest.raises(UsageError, match="unknown augmentation 'cropflip'; did you mean 'crop-flip'"):
         Task(dataset="digits", network="mlp", augment="cropflip")
+
+
+def test_every_dataset_that_has_a_name_can_be_loaded():
+    assert tuple(LOADERS) == names.BUNDLED

@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from scipy.io import savemat
 
-from benchmark.data import stored
+from benchmark.data import names, stored
 from benchmark.data.load import load
 from benchmark.errors import UsageError
 from benchmark.experiment.trial import Task
@@ -370,7 +370,7 @@ def test_image_folder_needs_a_path():
 
 def test_data_root_comes_from_the_environment(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv(stored.ENVIRONMENT, raising=False)
-    assert stored.data_root() == tmp_path / "data"
-    monkeypatch.setenv(stored.ENVIRONMENT, "elsewhere")
-    assert stored.data_root() == tmp_path / "elsewhere"
+    monkeypatch.delenv(names.ENVIRONMENT, raising=False)
+    assert names.data_root() == tmp_path / "data"
+    monkeypatch.setenv(names.ENVIRONMENT, "elsewhere")
+    assert names.data_root() == tmp_path / "elsewhere"
