@@ -53,9 +53,11 @@ def test_the_map_lists_every_room_from_the_ground_up():
 def test_the_index_has_every_method_once_as_its_file_says():
     own = {name: m for name, m in registry().methods.items() if m.__module__.split(".")[0] in PACKAGES}
     rows = [row for row in DOCUMENTS["baselines/README.md"].splitlines() if row.startswith("| [")]
-    expected = [index_row(name, method) for name, method in own.items()]
-    missing = "\n".join(sorted(set(expected) - set(rows)))
-    assert sorted(rows) == sorted(expected), f"baselines/README.md lacks:\n{missing}"
+    expected = {index_row(name, method) for name, method in own.items()}
+    missing, surplus = sorted(expected - set(rows)), sorted(set(rows) - expected)
+    assert not missing, "baselines/README.md lacks\n" + "\n".join(missing)
+    assert not surplus, "baselines/README.md has what no file says\n" + "\n".join(surplus)
+    assert len(rows) == len(expected)
 
 
 def index_row(name, method):
