@@ -83,15 +83,3 @@ def test_make_commands_exist():
     targets = [command.split()[1] for command in COMMANDS if command.startswith("make ")]
     assert targets == ["bench", "test"]
     assert all(f"\n{target}:" in makefile for target in targets)
-
-
-def test_tables_in_the_readme_are_the_results():
-    tables = re.findall(r"<!-- table: (\S+) -->\n(.*?)\n<!-- end -->", README, re.DOTALL)
-    assert tables
-    for path, text in tables:
-        assert text.strip() == (ROOT / path).read_text().strip()
-
-
-def test_links_of_the_readme_exist():
-    for target in re.findall(r"\]\(([^)]+)\)", README):
-        assert target.startswith("https://") or (ROOT / target).exists(), target

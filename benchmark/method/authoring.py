@@ -46,7 +46,9 @@ def new_package(name: str, folder: Path) -> Path:
     target = folder / name
     if target.exists():
         raise UsageError(f"{target} is there already; choose another name")
-    new_method(name, target)
+    method = new_method(name, target)
+    text = method.read_text(encoding="utf-8").replace("from benchmark.method import", "from deadweight import")
+    write_whole(method, text.encode())
     fields = {"distribution": f"deadweight-{name.replace('_', '-')}", "group": ENTRY_POINTS}
     pyproject = PYPROJECT.format(name=name, class_name=_class_name(name), **fields)
     write_whole(target / "pyproject.toml", pyproject.encode())
