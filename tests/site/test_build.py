@@ -10,7 +10,7 @@ import pytest
 
 from benchmark.analysis import tables
 from benchmark.analysis.frame import as_frame
-from benchmark.analysis.intervals import intervals
+from benchmark.analysis.intervals import intervals, mean_interval
 from benchmark.analysis.summary import summarise
 from benchmark.experiment.coverage import own_records
 from benchmark.experiment.store import Store
@@ -166,7 +166,7 @@ def test_intervals_of_a_matrix_are_those_of_its_columns():
     values = pd.DataFrame([[1.0, 2.0], [3.0, None], [4.0, None]]).to_numpy()
     found = intervals(values)
     for i in range(2):
-        expected = vars(tables.mean_interval(values[:, i]))
+        expected = vars(mean_interval(values[:, i]))
         assert {k: found[k][i] for k in expected} == pytest.approx(expected, nan_ok=True)
 
 
