@@ -1,6 +1,6 @@
 # make bench   set up, run the default study, publish its figures and its page
 # make test    set up, run all tests
-# make lint    set up, check style
+# make lint    set up, check style, imports and types
 # make clean   remove what the others made, but for results/
 PYTHON ?= python3
 VENV := .venv
@@ -23,6 +23,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/mypy
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v < (3, 14) and f"deadweight needs Python 3.11 to 3.13, and $(PYTHON) is {v[0]}.{v[1]}: try make PYTHON=python3.11")'
