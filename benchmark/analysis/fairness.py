@@ -127,8 +127,8 @@ def _validation(study: Study, records: list[Record]) -> Judgement:
 
 def _at_last_epoch(r: Record) -> bool:
     """Whether the network after the last stage of training validates as the last epoch's did."""
-    curve = r.history.get("val_accuracy", ())
-    trained = r.stage_accuracy.get("fine_tuned", r.stage_accuracy.get("trained"))
+    curve = r.history.get("val_accuracy", [])
+    trained = r.stage_accuracy.get("fine_tuned", r.stage_accuracy.get("trained", math.nan))
     return not len(curve) or math.isclose(curve[-1], trained, abs_tol=1e-6)  # histories may be in single precision
 
 
@@ -140,7 +140,7 @@ def _fixed(study: Study, label: str) -> list[str]:
 
 
 def _enough_seeds(study: Study, records: list[Record]) -> Judgement:
-    have = {(slot.task.name, slot.label): set() for slot in study.slots()}
+    have: dict[tuple[str, str], set[int]] = {(slot.task.name, slot.label): set() for slot in study.slots()}
     for r in results(records):
         have[r.task.name, r.label].add(r.seed)
     few = {place: len(seeds) for place, seeds in have.items() if len(seeds) < LEAST_SEEDS}

@@ -10,8 +10,13 @@ from benchmark.experiment.study import Study
 
 LIMIT = 1e-6  # of the removal proof
 NUMBERS = (
-    "val_accuracy", "test_accuracy", "param_sparsity", "mac_sparsity", "channel_sparsity", "weight_sparsity",
-)  # fmt: skip
+    "val_accuracy",
+    "test_accuracy",
+    "param_sparsity",
+    "mac_sparsity",
+    "channel_sparsity",
+    "weight_sparsity",
+)
 
 Judgement = tuple[bool | None, str]  # whether the rule is met, None where it does not apply, and the evidence
 NO_RESULT: Judgement = (None, "no record with a result")
@@ -29,12 +34,11 @@ def proof(study: Study, records: list[Record]) -> Judgement:
     records = results(records)
     if not records:
         return NO_RESULT
-    proven = [r for r in records if r.removal_error is not None]
+    errors = [r.removal_error for r in records if r.removal_error is not None]
     wrong = [point(r) for r in records if r.removal_error is None or not r.removal_error <= LIMIT]
-    worst = max((r.removal_error for r in proven), default=None)
-    evidence = f"{len(proven)} of {len(records)} results hold it" + (
-        f"; largest relative difference of a logit {worst:.1e}, limit {LIMIT:.0e}" if proven else ""
-    )
+    evidence = f"{len(errors)} of {len(records)} results hold it"
+    if errors:
+        evidence += f"; largest relative difference of a logit {max(errors):.1e}, limit {LIMIT:.0e}"
     return not wrong, evidence + (f"; {some(wrong)}" if wrong else "")
 
 

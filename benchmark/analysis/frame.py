@@ -12,8 +12,17 @@ from benchmark.experiment.record import MEASURED, Record
 CONTROL = "dense"
 SPARSITY = "param_sparsity"
 TEXTS = (
-    "key", "task", "label", "title", "status", "seed", "knob_name", "hyperparameters", "channels_left", "error",
-)  # fmt: skip
+    "key",
+    "task",
+    "label",
+    "title",
+    "status",
+    "seed",
+    "knob_name",
+    "hyperparameters",
+    "channels_left",
+    "error",
+)
 
 
 def as_frame(records: list[Record], titles: Mapping[str, str]) -> pd.DataFrame:
@@ -57,11 +66,11 @@ def as_frame(records: list[Record], titles: Mapping[str, str]) -> pd.DataFrame:
 
 
 def _knob(record: Record) -> float:
-    return record.knob_value or 0.0
+    return float(record.knob_value or 0.0)
 
 
 def _seconds(record: Record) -> float | None:
-    if not record.measured:
+    if not record.measured or record.train_seconds is None:
         return None
     return record.train_seconds + (record.base_seconds or 0.0)
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-    from benchmark.dynamics.norm_figures import Drawn
     from benchmark.dynamics.rates import Rate
+    from benchmark.figures.drawing import Drawing
 
 SEED = 0
 CHANNELS = 10
@@ -37,7 +37,7 @@ def simulate_dynamics(
 
     from benchmark.dynamics.rates import measure_rates
     from benchmark.dynamics.rates_table import table
-    from benchmark.figures.pareto import STYLE, write_figure
+    from benchmark.figures.style import STYLE
 
     _check_writable(out)
     generator = torch.Generator().manual_seed(SEED)
@@ -45,9 +45,9 @@ def simulate_dynamics(
         rates = measure_rates(generator)
     made = []
     with console.status("simulating and drawing") as status, mpl.rc_context(STYLE):
-        for name, figure, curves in _draw_all(rates, generator):
-            made += write_figure(figure, curves, out / name)
-            status.update(f"simulating and drawing: {name} is done")
+        for drawing in _draw_all(rates, generator):
+            made += drawing.write(out)
+            status.update(f"simulating and drawing: {drawing.name} is done")
     frame, markdown = table(rates)
     write_whole(out / "rates.csv", frame.to_csv(index=False, lineterminator="\n").encode())
     write_whole(out / "rates.md", markdown.encode())
@@ -55,7 +55,7 @@ def simulate_dynamics(
     _summarise(frame, len(made), out)
 
 
-def _draw_all(rates: list[Rate], generator: torch.Generator) -> Iterator[Drawn]:
+def _draw_all(rates: list[Rate], generator: torch.Generator) -> Iterator[Drawing]:
     import torch
 
     from benchmark.dynamics.cycle_figures import draw_boundary, draw_learning_rate_drop, draw_oscillation
@@ -105,13 +105,11 @@ def follow_channels(
     plan = load_study(study)
     record = find(Store(results / plan.name), key)
 
-    import matplotlib as mpl
     import pandas as pd
     import torch
 
     from benchmark.dynamics.trajectories import curve, follow
-    from benchmark.figures.style import STYLE, write_figure
-    from benchmark.figures.trajectories import describe, draw
+    from benchmark.figures.trajectories import draw
 
     trial = record.trial
     torch.set_num_threads(record.provenance.get("threads", 1))
@@ -123,7 +121,6 @@ def follow_channels(
     if history.loss != record.history["loss"][: len(history.loss)]:
         console.print("the loss is not the record's, so this is another run of the trial: hardware or versions differ")
     curves = pd.concat([curve(path) for path in paths], ignore_index=True)
-    stem = results / plan.name / "figures" / f"trajectories-{record.short_key}"
-    with mpl.rc_context(STYLE):
-        made = write_figure(draw(curves, record), curves, stem)
-    console.print(f"{describe(curves, record)}\nwrote {made[0]}")
+    drawing = draw(curves, record)
+    made = drawing.write(results / plan.name / "figures")
+    console.print(f"{drawing.caption}\nwrote {made[0]}")

@@ -6,13 +6,11 @@ import io
 import re
 from pathlib import Path
 
-import matplotlib as mpl
 import pandas as pd
 
 from benchmark.errors import UsageError
 from benchmark.experiment.record import Record
 from benchmark.figures import trajectories as trajectory_figures
-from benchmark.figures.style import STYLE, to_bytes
 from benchmark.site.parts import Image, Section, Source
 
 NAME = re.compile(r"trajectories-([0-9a-f]{8})\.csv")
@@ -32,11 +30,11 @@ def trajectories(source: Source) -> Section | None:
         return None
     images, files, texts = [], {}, []
     for record, content in followed:
-        curves, stem = _curves(record, content), f"figures/trajectories-{record.short_key}"
-        with mpl.rc_context(STYLE):
-            files |= {f"{stem}.svg": to_bytes(trajectory_figures.draw(curves, record), "svg"), f"{stem}.csv": content}
-        texts.append(trajectory_figures.describe(curves, record))
-        images.append(Image(f"{stem}.svg", texts[-1]))
+        drawing = trajectory_figures.draw(_curves(record, content), record)
+        stem = f"figures/{drawing.name}"
+        files |= {f"{stem}.svg": drawing.picture("svg"), f"{stem}.csv": content}
+        texts.append(drawing.caption)
+        images.append(Image(f"{stem}.svg", drawing.caption))
     note = (
         "What the command deadweight trajectories saw in a run made again, for records do not hold it: the norms of "
         "channels that stop being activated, and from there on the same weights under the L2 penalty's gradient alone."

@@ -80,6 +80,16 @@ def test_what_changes_a_key_is_named(trials):
     assert changes.rekeyed(changes.Pair(before, after)) == "epochs 4 → 5, base learning_rate 0.1 → 0.3"
 
 
+def test_another_method_and_what_only_one_side_has_are_named(trials):
+    before = next(r for r in run_of(trials) if r.label == "magnitude_filter")
+    other = before.base.model_copy(update={"method": "implicit", "version": 2, "hyperparameters": {"own": 0.5}})
+    after = rekey(before, base=other, setting=before.setting.model_copy(update={"method": "l1", "hyperparameters": {}}))
+    told = changes.rekeyed(changes.Pair(before, after)).split(", ")
+    assert {"method magnitude_filter → l1", "base method dense → implicit", "base version 1 → 2"} <= set(told)
+    assert f"ratio {before.setting.hyperparameters['ratio']} → none" in told
+    assert "base own none → 0.5" in told
+
+
 def test_trials_at_one_place_are_not_paired_by_chance(trials):
     before = [r for r in run_of(trials) if r.label == "dense"][:1]
     twice = [next_version(before[0]), rekey(before[0], setting=before[0].setting.model_copy(update={"version": 3}))]

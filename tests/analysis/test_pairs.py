@@ -181,6 +181,35 @@ def test_hypervolume_of_each_method_is_that_of_its_validation_fronts():
     assert (table.low, table.high) == pytest.approx((second, first))
 
 
+def test_a_comparison_names_both_methods_and_a_single_pair_warns_of_nothing(recwarn):
+    table = statistics.compare_methods(chosen(METHOD, RIVAL))
+    assert table[["label", "method", "reference"]].drop_duplicates().to_numpy().tolist() == [
+        ["rival", "Rival", "Implicit"]
+    ]
+    assert not recwarn.list
+
+
+def test_many_pairs_give_the_same_p_each_time():
+    both = [
+        rows(label, [(1, 0.9, 0.9 + drop * np.sin(seed) / 50, 0.95)], seed=seed)
+        for label, drop in (("implicit", 1), ("m", 2))
+        for seed in range(16)
+    ]
+    found = statistics.compare_methods(chosen(*both))
+    differences = [np.sin(seed) / 50 for seed in range(16)]
+    assert found.p[0] == statistics.sign_flip(differences, np.random.default_rng(0))
+
+
+def test_hypervolumes_stand_in_the_order_of_the_records_and_are_drawn_from_one_seed():
+    parts = [rows(label, [(1, 0.9, 0.9, share / 10)], seed=share) for label in ("z", "a") for share in range(1, 9)]
+    records = frame(DENSE, *parts)
+    table = statistics.hypervolumes(records)
+    assert list(table.label) == ["z", "a"]
+    assert table.iloc[0][2:].tolist()[1:] == table.iloc[1][2:].tolist()[1:]
+    found = bootstrap([0.09 * share for share in range(1, 9)], np.random.default_rng(0))
+    assert (table.low[0], table.high[0]) == pytest.approx((found.low, found.high))
+
+
 def test_texts_say_n_what_is_not_reached_and_what_few_pairs_cannot_show():
     table = chosen(METHOD, RIVAL)
     cells, note = comparisons.sparsity_texts(table)
@@ -212,10 +241,11 @@ def test_the_note_says_what_so_many_pairs_can_show(seeds, words):
     assert words in comparisons.comparison_texts(statistics.compare_methods(chosen(*both)))[1]
 
 
-@pytest.mark.parametrize(("tests", "pairs"), [(1, 6), (15, 10), (2, 7)])
+@pytest.mark.parametrize(("tests", "pairs"), [(0, 6), (1, 6), (15, 10), (2, 7), (4, 8), (11, 9)])
 def test_pairs_needed_are_the_least_that_suffice(tests, pairs):
     assert statistics.pairs_needed(tests) == pairs
-    assert tests * 2 / 2**pairs <= 0.05 < tests * 2 / 2 ** (pairs - 1)
+    if tests:
+        assert tests * 2 / 2**pairs <= 0.05 < tests * 2 / 2 ** (pairs - 1)
 
 
 def test_a_study_without_results_gives_empty_tables():

@@ -23,7 +23,7 @@ from benchmark.experiment.study import load_study
 from benchmark.figures import conditions as conditions_figures
 from benchmark.figures.heatmap import draw_heatmap
 from benchmark.method.registry import get_method
-from benchmark.paper.bundle import write_paper
+from benchmark.paper.bundle import paper_files
 from tests.conftest import TINY
 from tests.support.made_records import result
 
@@ -184,7 +184,7 @@ def test_every_mark_stands_where_its_label_says(tmp_path):
     study = load(tmp_path)
     records, labels = made_up(study), list(study.tables)
     single, crossed = levels_of(study, records)
-    figure, _, _ = draw_heatmap(study, crossed)
+    figure = draw_heatmap(study, crossed).figure
     panel = figure.axes[0]
     rows, columns = (
         [tick.get_text() for tick in ticks] for ticks in (panel.get_yticklabels(), panel.get_xticklabels())
@@ -195,12 +195,12 @@ def test_every_mark_stands_where_its_label_says(tmp_path):
         place = labels.index(study.conditions.label(optimizer=optimizer, activation=activation))
         assert colours[y, x] == pytest.approx(place)
         assert texts[x + 0.5, y + 0.5] == f"{place} %\n({90 + place / 10:.1f})"
-    figure, _, _ = conditions_figures.draw_lines(single, conditions_figures._by_epoch, "epoch", "%")
+    figure = conditions_figures.draw_lines(single, conditions_figures.EPOCHS).figure
     for panel in titled(figure):
         for line, name in zip(panel.get_lines(), texts_of(panel.get_legend().get_texts()), strict=True):
             place = labels.index(study.conditions.label(**{panel.get_title(): name}))
             assert line.get_ydata().tolist() == pytest.approx([50, place])
-    figure, _, _ = conditions_figures.draw_histograms(single)
+    figure = conditions_figures.draw_histograms(single).figure
     for panel in titled(figure):
         for y, (name, patch) in enumerate(zip(texts_of(panel.get_yticklabels()), panel.patches, strict=True)):
             values, edges, baseline = patch.get_data()
@@ -224,7 +224,7 @@ def test_the_heat_map_and_the_table_round_alike(tmp_path):
     accuracies = {0: 0.9, 1: 0.903}  # 100 × their mean is a little less than the mean of 100 × them
     records = [r.model_copy(update={"test_accuracy": accuracies[r.seed]}) for r in made_up(study)]
     _, crossed = levels_of(study, records)
-    _, cells, _ = draw_heatmap(study, crossed)
+    cells = draw_heatmap(study, crossed).points
     table = conditions_table.summarise(study, records)
     expected = table[table.factor == "optimizer × activation"]["test accuracy"]
     assert cells.accuracy.tolist() == [100 * interval.mean for interval in expected]
@@ -246,13 +246,12 @@ def test_cells_tell_failures_from_what_was_not_run(tmp_path):
         failure_of(r) if r.label == lost or (r.label, r.seed) == (half, 1) else r for r in every if r.label != gone
     ]
     single, crossed = levels_of(study, records)
-    figure, points, _ = draw_heatmap(study, crossed)
-    texts = texts_of(figure.axes[0].texts)
+    drawing = draw_heatmap(study, crossed)
+    texts = texts_of(drawing.figure.axes[0].texts)
     assert texts[1].endswith("n = 1\n1 failed")
     assert texts[2:] == ["2 failed", "–"]
-    assert points.failed.tolist() == [0, 1, 2, 0]
-    _, _, text = conditions_figures.draw_histograms(single)
-    assert "n = 0 to 2 seeds (3 trials failed)" in text
+    assert drawing.points.failed.tolist() == [0, 1, 2, 0]
+    assert "n = 0 to 2 seeds (3 trials failed)" in conditions_figures.draw_histograms(single).caption
 
 
 def failure_of(record):
@@ -327,13 +326,15 @@ def test_every_figure_is_drawn_from_what_the_records_hold(made):
 
 @together
 @pytest.mark.usefixtures("sketched")
-def test_figures_are_drawn_where_conditions_have_no_record_yet(made, tmp_path):
+def test_figures_are_drawn_where_conditions_have_no_record_yet(made):
     study, records, _ = made
     few = [r for r in records if r.label in ("steady", "optimizer: sgd") and r.seed == 0]
-    assert len(conditions_figures.draw_all(study, few, tmp_path)) == 16
+    drawn = {drawing.name.removeprefix("conditions-"): drawing for drawing in conditions_figures.draw(study, few)}
+    assert set(drawn) == set(FIGURES)
+    assert all(content for drawing in drawn.values() for content in drawing.files().values())
+    assert drawn["heatmap"].points.n.sum() == 2
     alone = study.model_copy(update={"conditions": study.conditions.model_copy(update={"crossed": []})})
-    assert len(conditions_figures.draw_all(alone, few, tmp_path / "alone")) == 12
-    assert pd.read_csv(tmp_path / "conditions-heatmap.csv").n.sum() == 2
+    assert len(conditions_figures.draw(alone, few)) == 3
 
 
 @together
@@ -372,22 +373,22 @@ def test_a_conditions_study_has_a_page_that_its_records_verify(made, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def paper(made, tmp_path_factory):
-    """What is written for a paper, by name."""
+def paper(made):
+    """The files for a paper, by name."""
     study, records, _ = made
     frame = as_frame(records, {label: study.legend(label) for label in study.tables})
-    return {path.name: path for path in write_paper(study, records, frame, tmp_path_factory.mktemp("paper"))}
+    return paper_files(study, records, frame)
 
 
 @together
 def test_a_paper_takes_figures_tables_and_references(paper):
     figures = {f"conditions-{name}.{suffix}" for name in FIGURES for suffix in ("png", "pdf", "svg", "csv")}
     assert set(paper) == figures | {"figures.tex", "figures.json", "tables.tex", "tables.md", "references.bib"}
-    latex = paper["tables.tex"].read_text()
+    latex = paper["tables.tex"].decode()
     assert latex.count(r"\begin{tabular}") == latex.count("n seeds") == 5
     assert "tanh" in latex
-    assert "yaguchi2018adam" in paper["references.bib"].read_text()
-    environments = paper["figures.tex"].read_text()
+    assert "yaguchi2018adam" in paper["references.bib"].decode()
+    environments = paper["figures.tex"].decode()
     assert [f"{{conditions-{name}.pdf}}" in environments for name in FIGURES] == [True] * 4
     assert environments.count("n = 2 seeds") == 4
 
@@ -395,7 +396,7 @@ def test_a_paper_takes_figures_tables_and_references(paper):
 @together
 def test_every_mark_names_the_records_that_it_can_be_recomputed_from(made, paper):
     by_key = {record.key: record for record in made[1]}
-    told = json.loads(paper["figures.json"].read_text())
+    told = json.loads(paper["figures.json"].decode())
     marks = {name: told[f"conditions-{name}"]["marks"] for name in FIGURES}
     assert [len(marks[name]) for name in FIGURES] == [4, 7, 14, 14]
     for mark in marks["heatmap"]:
