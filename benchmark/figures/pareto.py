@@ -56,8 +56,7 @@ def _draw(records: pd.DataFrame, marks: pd.DataFrame, kind: str, page: Page) -> 
     band = dense_band(records)
     floor = (band.mean if band.n else 100 * records.test_accuracy.max()) - ZOOM
     one = records.label.nunique() <= MANY
-    draw = _draw_one if one else _draw_many
-    figure = draw(records, marks, band, floor, page)
+    figure = _draw_one(records, marks, band, floor, page) if one else _draw_many(records, marks, band, floor, page)
     for panel in figure.axes:
         panel.set_xlim(-2, 102)
     figure.supxlabel(AXES[kind], fontsize=page.font)

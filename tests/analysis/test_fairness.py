@@ -156,9 +156,17 @@ def test_two_names_of_test_numbers_and_of_hand_set_values_are_both_told(tmp_path
     evidence = findings(study, with_first(study, "implicit", history=history))[VALIDATION].evidence
     assert "14 hold validation accuracies only" in evidence
     assert evidence.endswith(": test in test_loss, test_accuracy")
-    by_hand = made(tmp_path, TINY.replace("[0.001, 0.1]", "[0.001, 0.1]\nlearning_rate = 0.1\nthreshold = 1e-3"))
+    text = TINY.replace("[0.001, 0.1]", "[0.001, 0.1]\nlearning_rate = 0.1\nthreshold = 1e-3")
+    by_hand = made(tmp_path, text.replace("[0.25, 0.75]", "[0.25, 0.75]\nlearning_rate = 0.1"))
     evidence = findings(by_hand, [result(t) for t in by_hand.trials()])[VALIDATION].evidence
-    assert evidence.endswith("shows: implicit: learning_rate, threshold")
+    assert evidence.endswith("shows: implicit: learning_rate, threshold; magnitude_filter: learning_rate")
+
+
+def test_every_dataset_is_told(tmp_path):
+    digits = '[[tasks]]\ndataset = "digits"\nnetwork = "mlp"\n\n[methods.dense]'
+    study = made(tmp_path, TINY.replace("[methods.dense]", digits))
+    found = findings(study, [result(t) for t in study.trials()])
+    assert found[DATA].evidence == "simulated: not noted; digits: not noted"
 
 
 def test_samples_are_no_knob_points(tmp_path):
@@ -235,14 +243,19 @@ def test_failures_are_counted_and_are_no_results(study):
         (PROOF, "implicit", {"removal_error": 2e-6}, "2.0e-06, limit 1e-06; implicit on"),
         (PROOF, "implicit", {"removal_error": float("nan")}, "implicit on"),
         (FILLED, "implicit", {"mac_sparsity": None}, "lacks mac_sparsity"),
-        (CODE, "implicit", {"provenance": {**PROVENANCE, "commit": "b" * 40}}, "2 commits: aaaaaaaaaa (14 records)"),
+        (
+            CODE,
+            "implicit",
+            {"provenance": {**PROVENANCE, "commit": "b" * 40}},
+            "2 commits: aaaaaaaaaa (14 records), bbbbbbbbbb (1 records)",
+        ),
         (CODE, "implicit", {"provenance": {**PROVENANCE, "dirty": True}}, "1 records of a changed checkout"),
-        (CODE, "implicit", {"provenance": {**PROVENANCE, "torch": "3"}}, "torch 3"),
+        (CODE, "implicit", {"provenance": {**PROVENANCE, "torch": "3"}}, "torch 2, numpy 2, Python 3.12; torch 3, "),
         (DATA, "implicit", {"provenance": {**PROVENANCE, "data": "ab"}}, "simulated: ab and not noted"),
         (MACHINE, "implicit", {"provenance": {**PROVENANCE, "cpu": "Other"}}, "2 kinds of hardware"),
         (REDUCED, "implicit", {"latency": {}}, "dense one's in 14"),
         (REDUCED, "implicit", {"macs": None}, "counted on the reduced network in 14 of 15"),
-        (KEYS, "implicit", {"key": "0" * 64}, "14 of 15 keys"),
+        (KEYS, "implicit", {"key": "0" * 64}, "was run; implicit on simulated-mlp-8, seed 0, record 00000000"),
     ],
 )
 def test_a_record_that_breaks_one_rule_is_flagged(study, rule, label, fields, words):

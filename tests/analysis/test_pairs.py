@@ -51,6 +51,19 @@ def test_failed_points_reach_nothing_and_ties_go_to_the_smaller_network():
     assert len(chosen(rows("m", [(1, NAN, NAN, NAN)], status="crashed"))) == 3
 
 
+def test_points_stand_in_the_order_of_the_records_and_of_equal_ones_the_first_key_is_taken():
+    equal = rows("z", [(1, 0.9, 0.7, 0.6), (2, 0.9, 0.8, 0.6)])
+    table = chosen(equal, rows("a", [(1, 0.9, 0.9, 0.6)]))
+    assert list(table.label) == ["z"] * 3 + ["a"] * 3
+    assert " ".join(table) == "task label method seed sparsity test_accuracy param_sparsity key"
+    assert (table.key[0], table.param_sparsity[0]) == ("z-0-0", 0.6)
+
+
+def test_a_sparsity_that_rounding_makes_a_little_less_is_reached():
+    assert chosen(rows("m", [(1, 0.9, 0.7, 0.9 - 1e-13)])).key.tolist() == ["m-0-0"] * 3
+    assert chosen(rows("m", [(1, 0.9, 0.7, 0.9 - 1e-11)])).key.tolist() == ["m-0-0"] * 2 + [""]
+
+
 def test_tables_do_not_depend_on_the_order_of_rows():
     forwards = frame(DENSE, METHOD, RIVAL)
     backwards = forwards.iloc[::-1]
@@ -119,6 +132,10 @@ def test_all_pairs_alike_give_the_smallest_p_and_one_pair_none():
 @pytest.mark.parametrize("n", [2, 5, 13, 20])
 def test_the_smallest_p_is_what_equal_pairs_give(n):
     assert statistics.smallest_p(n) == pytest.approx(statistics.sign_flip(np.linspace(1, 2, n), generator()), rel=1e-6)
+
+
+def test_no_pairs_have_no_smallest_p():
+    assert np.isnan(statistics.smallest_p(0))
 
 
 def test_many_pairs_are_sampled_near_the_normal_limit():
