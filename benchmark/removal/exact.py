@@ -19,7 +19,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from benchmark.errors import first_line
 from benchmark.removal.groups import hidden_groups, reasons_to_keep
+from benchmark.removal.labels import UntraceableError
 from benchmark.removal.proof import RemovalError, attack
 from benchmark.removal.silence import find_silence
 from benchmark.removal.slicing import slice_network
@@ -52,6 +54,8 @@ def remove_silent(module: nn.Module, example: Tensor) -> Removal:
         removal = remove_silent(network, images)   # images: (N, C, H, W), network: any torch.nn.Module
         removal.module(images)                     # what network.eval()(images) was, from a smaller network
     """
+    if not isinstance(example, Tensor):
+        raise UntraceableError(f"{type(module).__name__} cannot be followed on several inputs: give one tensor")
     silenced = copy.deepcopy(module, _tensors_in_float64(module)).eval()
     noise = torch.randn(example.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     batch = torch.cat([example.detach().double(), noise.to(example.device)])
@@ -110,7 +114,7 @@ def _deviation(reduced: nn.Module, batch: Tensor, expected: Tensor) -> float:
     try:
         found = reduced(batch)
     except RuntimeError as error:
-        raise RemovalError(f"the reduced network does not run: {str(error).splitlines()[0]}") from error
+        raise RemovalError(f"the reduced network does not run: {first_line(error)}") from error
     scale = expected.abs().max().item()
     return (found - expected).abs().max().item() / (scale if scale > 0 else 1.0)
 

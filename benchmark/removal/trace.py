@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from benchmark.errors import first_line
 from benchmark.removal.labels import Trace, UntraceableError
 from benchmark.removal.operations import (
     CONVOLUTIONS,
@@ -51,10 +52,9 @@ def trace(module: nn.Module, example: Tensor) -> Trace:
         if not same:
             raise UntraceableError("what was followed gives other outputs than the forward pass itself")
     except Exception as error:
-        reason = str(error).strip().splitlines()
         raise UntraceableError(
             f"{type(module).__name__} cannot be traced on samples of shape {tuple(example.shape[1:])}: "
-            f"{reason[0] if reason else type(error).__name__}"
+            f"{first_line(error)}"
         ) from error
     finally:
         for m, mode in modes.items():

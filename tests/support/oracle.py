@@ -8,7 +8,7 @@ import torch
 from hypothesis import assume
 from torch import Tensor, nn
 
-from benchmark.networks.build import ACTIVATIONS
+from benchmark.networks.blocks import ACTIVATIONS
 from tests.support.random_networks import Built
 
 WEAKEST_CARRIER = 1e-3  # of the largest constant that it takes over
