@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from benchmark.data.stored import ENVIRONMENT
+from benchmark.data.names import ENVIRONMENT
 from benchmark.errors import UsageError
 from benchmark.experiment.record import Record
 from benchmark.experiment.store import Store
