@@ -9,7 +9,7 @@ none to nearly all, is ours.
 import torch
 from torch import Tensor
 
-from benchmark.method import Method, Real, lowest, training
+from benchmark.method import Method, Real, incoming_rows, lowest, training
 
 
 class FPGM(Method):
@@ -33,11 +33,5 @@ class FPGM(Method):
 @torch.no_grad()
 def distances(group) -> Tensor:
     """Σ_j ‖w_k − w_j‖₂ for every channel k of a group; a layer that does not write a channel counts as zeros."""
-    columns = []
-    for site in group.writers:
-        weights = site.layer.weight.flatten(1)
-        column = weights.new_zeros(group.size, weights.shape[1])
-        column[site.channels] = weights[site.positions]
-        columns.append(column)
-    filters = torch.cat(columns, dim=1)
+    filters = incoming_rows(group)
     return torch.cdist(filters, filters, compute_mode="donot_use_mm_for_euclid_dist").sum(1)

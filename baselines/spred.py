@@ -11,7 +11,7 @@ section 3. λ's default range is ours, found by what it removes.
 import torch
 from torch import Tensor
 
-from benchmark.method import Method, Real, training
+from benchmark.method import DESCENT, Method, Real, training
 
 
 class Spred(Method):
@@ -23,7 +23,7 @@ class Spred(Method):
     space = {
         "strength": Real(3e-3, 0, 10, log=True, grid=(1e-3, 2e-3, 3e-3, 5e-3, 1e-2, 2e-2)),
         "threshold": Real(1e-4, 0, 1, log=True),
-        **training("momentum", 0.1),
+        **training("momentum", 0.1, ("adam", *DESCENT)),
     }
 
     @torch.no_grad()

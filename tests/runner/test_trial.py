@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from benchmark.experiment.record import Record
-from benchmark.experiment.trial import MethodSetting, Protocol, Task, Trial
+from benchmark.experiment.trial import MethodSetting, Protocol, Task, Trial, shared_training
 from benchmark.method.registry import get_method
 from benchmark.runner import trial as trial_module
 from benchmark.runner.in_process import BaseStore, Resources, run_in_process
@@ -14,10 +14,10 @@ def make(method, epochs=4, task=None, seed=0, **hyperparameters):
         kind = get_method(name)
         return MethodSetting(method=name, version=kind.version, hyperparameters=kind.validate(values))
 
-    base = get_method(method).base
+    own, base = setting(method, hyperparameters), get_method(method).base
     return Trial(
         study="test", label=method, task=task or Task(dataset="simulated", network="mlp", widths=(8,)),
-        setting=setting(method, hyperparameters), base=setting(base, {}) if base else None,
+        setting=own, base=shared_training(own) if base == method else setting(base, {}) if base else None,
         protocol=Protocol(epochs=epochs), seed=seed,
     )  # fmt: skip
 
