@@ -5,6 +5,7 @@ from benchmark.method.interface import DESCENT, OPTIMIZERS, Method, training
 from benchmark.method.weights import (
     adam_metric,
     channel_sum,
+    columns,
     incoming_rows,
     lowest,
     rows,
@@ -15,6 +16,6 @@ from benchmark.method.weights import (
 from benchmark.removal.groups import Net
 
 __all__ = [
-    "DESCENT", "OPTIMIZERS", "Choice", "Domain", "Method", "Net", "Real", "adam_metric", "channel_sum",
+    "DESCENT", "OPTIMIZERS", "Choice", "Domain", "Method", "Net", "Real", "adam_metric", "channel_sum", "columns",
     "incoming_rows", "lowest", "rows", "shrink", "silence_lowest", "soft_threshold", "training",
 ]  # fmt: skip

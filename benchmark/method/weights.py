@@ -71,3 +71,12 @@ def rows(site: Site, values: Tensor, otherwise: float) -> Tensor:
     spread = values.new_full((weight.shape[0],), otherwise)
     spread[site.positions] = values[site.channels]
     return spread.view(-1, *[1] * (weight.dim() - 1))
+
+
+def columns(site: Site, values: Tensor) -> Tensor:
+    """A value for each of a reader's inputs, shaped to multiply its weight; 0 for other groups' channels."""
+    weight, blocks = site.layer.weight, getattr(site.layer, "groups", 1)
+    spread = values.new_zeros(blocks * weight.shape[1])
+    spread[site.positions] = values[site.channels]
+    by_row = spread.view(blocks, -1).repeat_interleave(weight.shape[0] // blocks, dim=0)
+    return by_row.view(*by_row.shape, *[1] * (weight.dim() - 2))

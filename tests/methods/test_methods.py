@@ -133,6 +133,9 @@ def test_growing_reg_adds_the_gradient_of_a_growing_l2_on_doomed_channels(net):
             for parameter in (site.layer.weight, site.layer.bias):
                 if parameter is not None:
                     penalty = penalty + 0.5 / 2 * parameter[chosen].square().sum()
+        for site in group.readers:
+            chosen = site.positions[doomed[site.channels]]
+            penalty = penalty + 0.5 / 2 * site.layer.weight[:, chosen].square().sum()
     assert_gradient_of(penalty, net, added)
     for _ in range(6):
         added_gradient(net, method)
