@@ -1,9 +1,9 @@
 """Geometric median: the channels nearest to all others of their layer go, as replaceable, and the rest is fine-tuned.
 
 Criterion: s_k = Σ_j ‖w_k − w_j‖₂ over the channels j of the group, w the incoming weights; in every group the `ratio`
-of channels with the lowest s_k is silenced wholly. Starts from the dense network. Source: He et al. 2019, section 3.
-Deviation: one shot after training, where they prune softly after every epoch. The default grid of ratios, from nearly
-none to nearly all, is ours.
+of channels with the lowest s_k is silenced wholly. Starts from the dense network. Fine-tuned by momentum SGD unless a
+study says otherwise. Source: He et al. 2019, section 3. Deviation: one shot after training, where they prune softly
+after every epoch. The default grid of ratios, from nearly none to nearly all, is ours.
 """
 
 import torch

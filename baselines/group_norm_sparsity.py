@@ -3,9 +3,10 @@
 Rule: with I_k the 2-norm over all that channel k couples, incoming weights, outgoing weights and γ, the gradient of
 each of them gains λ · 2^(4 (I_max − I_k) / (I_max − I_min)) · w, maximum and minimum over the group. Then the `ratio`
 of channels with the lowest I_k, divided by the group's mean and ranked over all groups together, is silenced wholly
-and the rest is fine-tuned. Starts from the dense network, half-way. Source: Fang et al. 2023, section 3, with its α =
-4 and λ = 5e-4. Deviation: I_k and the ratio are taken once, where they repeat pruning in steps. The default grid of
-ratios, from nearly none to nearly all, is ours.
+and the rest is fine-tuned. Starts from the dense network, half-way. Trained and fine-tuned by momentum SGD unless a
+study says otherwise. Source: Fang et al. 2023, section 3, with its α = 4 and λ = 5e-4. Deviation: I_k and the ratio
+are taken once, where they repeat pruning in steps. The default grid of ratios, from nearly none to nearly all, is
+ours.
 """
 
 import torch

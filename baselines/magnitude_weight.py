@@ -4,10 +4,11 @@ Criterion: |w| / σ_l, with σ_l the standard deviation of the weights left in l
 convolutional layers, the output layer's too, with the lowest criterion are set to zero: the published threshold, one
 multiple of σ_l in every layer, with the multiple found from the ratio. Zeros stay. Starts from the dense network,
 half-way, and prunes in four rounds, each of which leaves the same share of the weights before it: three followed by a
-third of the training left, the last by fine-tuning. No groups: a channel goes once all its incoming or outgoing weights
-are zero, so few parameters go before most weights are zero. Source: Han et al. 2015, section 3, iterative pruning.
-Deviations: the number of rounds, and retraining on the loss alone, without their L2 and with the learning rate of the
-schedule where they take a hundredth. The default grid of ratios, from nearly none to nearly all, is ours.
+third of the training left, the last by fine-tuning. No groups: a channel goes once all its incoming or outgoing
+weights are zero, so few parameters go before most weights are zero. Trained and fine-tuned by momentum SGD unless a
+study says otherwise. Source: Han et al. 2015, section 3, iterative pruning. Deviations: the number of rounds, and
+retraining on the loss alone, without their L2 and with the learning rate of the schedule where they take a hundredth.
+The default grid of ratios, from nearly none to nearly all, is ours.
 """
 
 import torch

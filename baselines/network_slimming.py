@@ -1,11 +1,11 @@
 """Network slimming: L1 on the scales of batch norm, then the channels with the smallest scales go.
 
 Objective: loss + λ Σ |γ| + (d/2) ‖all parameters‖², λ's subgradient λ sign(γ) added to γ's gradient, d the weight
-decay; γ starts at 0.5. After training, the `ratio` of channels with the lowest |γ| over all groups together is silenced
-wholly, γ and β included, and the rest is fine-tuned. One training serves all ratios. Source: Liu et al. 2017, equation
-1 and section 3; d = 1e-4 as there, and λ = 1e-4 as there for CIFAR's VGG: it depends on the task, and has to be tuned.
-Nesterov's momentum 0.9 as there. Deviation: fine-tuning is without weight decay, as for every method here. The default
-grid of ratios, from nearly none to nearly all, is ours.
+decay; γ starts at 0.5. After training, the `ratio` of channels with the lowest |γ| over all groups together is
+silenced wholly, γ and β included, and the rest is fine-tuned. One training serves all ratios. Source: Liu et al.
+2017, equation 1 and section 3; d = 1e-4 as there, and λ = 1e-4 as there for CIFAR's VGG: it depends on the task, and
+has to be tuned. SGD with Nesterov's momentum 0.9 as there. Deviation: fine-tuning is without weight decay, as for
+every method here. The default grid of ratios, from nearly none to nearly all, is ours.
 """
 
 import torch

@@ -145,3 +145,15 @@ def test_a_base_network_is_trained_once_and_kept(tmp_path, monkeypatch):
     assert len(trained) == 1
     assert [r.stage_accuracy for r in first] == [r.stage_accuracy for r in again]
     assert first[0].base_seconds == again[0].base_seconds > 0
+
+
+def test_network_slimming_is_trained_once_for_all_ratios():
+    narrow, wide = (make("network_slimming", ratio=ratio) for ratio in (0.2, 0.6))
+    assert narrow.key != wide.key
+    assert narrow.base_key == wide.base_key
+    assert narrow.base_key != make("network_slimming", ratio=0.2, strength=1e-3).base_key
+    base = train_base(narrow)
+    trained, alone = run(wide, base), train_base(wide)
+    assert trained.status == "ok"
+    assert trained.channel_sparsity == 0.5  # 0.6 of 8 channels, rounded down
+    assert all(torch.equal(base[0][name], alone[0][name]) for name in base[0])
