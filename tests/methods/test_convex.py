@@ -147,25 +147,32 @@ def numerical(problem: tuple[Tensor, Tensor], one: float, two: float, exclusive:
     return positive - negative
 
 
+@pytest.fixture(scope="module")
+def sparse_group_lasso(problem) -> np.ndarray:
+    return numerical(problem, one=STRENGTH, two=STRENGTH * TARGETS**0.5, exclusive=0)
+
+
+@pytest.fixture(scope="module")
+def cges(problem) -> np.ndarray:
+    return numerical(problem, one=0, two=0.4 * 0.7, exclusive=0.4 * 0.3)
+
+
 @pytest.mark.parametrize("optimizer", RATES)
-def test_sparse_group_lasso_reaches_its_solution(problem, optimizer):
-    strength = STRENGTH
-    method = method_of(SparseGroupLasso, strength=strength, optimizer=optimizer, learning_rate=RATES[optimizer])
+def test_sparse_group_lasso_reaches_its_solution(problem, sparse_group_lasso, optimizer):
+    method = method_of(SparseGroupLasso, strength=STRENGTH, optimizer=optimizer, learning_rate=RATES[optimizer])
     found = solve(method, problem, 1500)
     assert (found == 0).all(1).any()
     assert ((found == 0) & (found != 0).any(1)[:, None]).any(), "the problem must have zeros in living groups"
-    expected = numerical(problem, one=strength, two=strength * TARGETS**0.5, exclusive=0)
-    np.testing.assert_allclose(found, expected, atol=2e-5)
+    np.testing.assert_allclose(found, sparse_group_lasso, atol=2e-5)
 
 
 @pytest.mark.parametrize("optimizer", RATES)
-def test_cges_reaches_its_solution(problem, optimizer):
+def test_cges_reaches_its_solution(problem, cges, optimizer):
     method = method_of(CGES, strength=0.4, least_share=0.3, optimizer=optimizer, learning_rate=RATES[optimizer])
     found = solve(method, problem, 1500)
     assert (found == 0).all(1).any()
     assert ((found == 0) & (found != 0).any(1)[:, None]).any(), "the problem must have zeros in living groups"
-    expected = numerical(problem, one=0, two=0.4 * 0.7, exclusive=0.4 * 0.3)
-    np.testing.assert_allclose(found, expected, atol=1e-3)  # as near as L-BFGS comes; the prox itself is tested closer
+    np.testing.assert_allclose(found, cges, atol=1e-3)  # as near as L-BFGS comes; the prox itself is tested closer
 
 
 def test_proximal_adam_reaches_the_group_lasso(problem, group_lasso):
