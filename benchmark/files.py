@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from benchmark.errors import UsageError
@@ -15,5 +16,6 @@ def write_whole(path: Path, content: bytes) -> None:
         partial.write_bytes(content)
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # there may be no such file, or no such folder
+            partial.unlink()
         raise UsageError(f"cannot write {path}: {error.strerror}") from None

@@ -3,6 +3,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
 
 from benchmark.cli import main
 from benchmark.method import registry as registry_module
@@ -35,6 +38,11 @@ def pytest_addoption(parser):
     parser.addoption("--networks", type=int, default=60, help="how many wild networks removal is tried on")
 
 
+def pytest_collection_modifyitems(items):
+    """The longest tests first, so that all workers end together."""
+    items.sort(key=lambda item: item.path.name not in ("test_readme.py", "test_on_ray.py"))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread():
     torch.set_num_threads(1)
@@ -64,6 +72,20 @@ def deadweight(monkeypatch, capsys, tmp_path):
         return code, captured.out, captured.err
 
     return call
+
+
+@pytest.fixture
+def sketched(monkeypatch):
+    """Pictures hold their figure's texts and lines, laid out but not painted: for tests whose subject they are not."""
+
+    def savefig(figure, file, format, **options):
+        if not getattr(figure, "laid_out", False):
+            figure.draw_without_rendering()
+            figure.laid_out = True
+        lines = [line.get_xydata().tolist() for line in figure.findobj(Line2D)]
+        file.write(f"{format} {[text.get_text() for text in figure.findobj(Text)]} {lines}".encode())
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What the README says is run and compared."""
 
+import json
 import os
 import re
 import shutil
@@ -13,11 +14,15 @@ import pytest
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+KEPT = {"dense", "implicit", "magnitude_filter", "scratch"}
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
-    """A copy of the checkout, so that commands may write in it, first on the path of the installed command."""
+    """A copy of the checkout, so that commands may write in it, first on the path of the installed command.
+
+    Of the study with all methods it has the records of four: publishing and verifying 23 methods takes a minute more.
+    """
     copy = tmp_path_factory.mktemp("checkout") / "deadweight"
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
         "\n"
@@ -26,6 +31,9 @@ def checkout(tmp_path_factory):
         if (ROOT / name).exists():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, copy / name)
+    records = copy / "results/digits_full/records.jsonl"
+    lines = records.read_text().splitlines(keepends=True)
+    records.write_text("".join(line for line in lines if json.loads(line)["label"] in KEPT))
     return copy
 
 
@@ -33,13 +41,14 @@ def checkout(tmp_path_factory):
 def environment(checkout):
     """An environment of its own that sees the installed libraries, for the README's pip install."""
     folder = checkout.parent / "environment"
-    venv.create(folder, with_pip=True)
+    venv.create(folder)
     packages = next(folder.glob("lib/python*/site-packages"))
     parent = next(Path(p) for p in sys.path if p.endswith("site-packages"))
     (packages / "parent.pth").write_text(f"import site; site.addsitedir({str(parent)!r})\n")
-    command = folder / "bin" / "deadweight"
-    command.write_text(f"#!{folder / 'bin' / 'python'}\nimport sys\nfrom benchmark.cli import main\nsys.exit(main())\n")
-    command.chmod(0o755)
+    for command, module in (("deadweight", "benchmark.cli.main"), ("pip", "pip._internal.cli.main")):
+        script = folder / "bin" / command
+        script.write_text(f"#!{folder / 'bin' / 'python'}\nimport sys\nfrom {module} import main\nsys.exit(main())\n")
+        script.chmod(0o755)
     path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
     return {**os.environ, "PATH": path, "PYTHONPATH": str(checkout)}
 
@@ -74,15 +83,3 @@ def test_make_commands_exist():
     targets = [command.split()[1] for command in COMMANDS if command.startswith("make ")]
     assert targets == ["bench", "test"]
     assert all(f"\n{target}:" in makefile for target in targets)
-
-
-def test_tables_in_the_readme_are_the_results():
-    tables = re.findall(r"<!-- table: (\S+) -->\n(.*?)\n<!-- end -->", README, re.DOTALL)
-    assert tables
-    for path, text in tables:
-        assert text.strip() == (ROOT / path).read_text().strip()
-
-
-def test_links_of_the_readme_exist():
-    for target in re.findall(r"\]\(([^)]+)\)", README):
-        assert target.startswith("https://") or (ROOT / target).exists(), target

@@ -6,17 +6,25 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from benchmark.analysis.intervals import LEVEL, Interval, mean_interval
 from benchmark.analysis.pairs import DIGITS, holm
-from benchmark.experiment.record import MEASURED, Record
+from benchmark.experiment.record import Record
 
 MEASURES = ("test_accuracy", "param_sparsity")
 DETERMINED = (
-    "status", "val_accuracy", "test_accuracy", "stage_accuracy", "channels_left", "params", "macs", "param_sparsity",
+    "status",
+    "val_accuracy",
+    "test_accuracy",
+    "stage_accuracy",
+    "channels_left",
+    "params",
+    "macs",
+    "param_sparsity",
     "weight_sparsity",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
@@ -37,15 +45,15 @@ class Pair:
 
     @property
     def measured(self) -> bool:
-        return self.before.status in MEASURED and self.after.status in MEASURED
+        return self.before.measured and self.after.measured
 
     @property
     def lost_result(self) -> bool:
-        return self.before.status in MEASURED and self.after.status not in MEASURED
+        return self.before.measured and not self.after.measured
 
     def difference(self, measure: str) -> float:
         """After − before, of two trials with results."""
-        return round(getattr(self.after, measure) - getattr(self.before, measure), DIGITS)
+        return float(round(getattr(self.after, measure) - getattr(self.before, measure), DIGITS))
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,7 @@ def match(before: list[Record], after: list[Record]) -> Match:
     return Match(pairs + moved, lost, new)
 
 
-def _by_place(records: list[Record]) -> dict[tuple, Record]:
+def _by_place(records: list[Record]) -> dict[tuple[str, str, float | str | None, int], Record]:
     """The records that are alone at their task, label, knob and seed."""
     places = defaultdict(list)
     for r in records:
@@ -100,7 +108,7 @@ def _by_place(records: list[Record]) -> dict[tuple, Record]:
 
 
 def _point(r: Record) -> tuple[str, str, float | str | None]:
-    return r.task.name, r.label, r.setting.hyperparameters.get(r.knob) if r.knob else None
+    return r.task.name, r.label, r.knob_value
 
 
 def rekeyed(pair: Pair) -> str:
@@ -146,7 +154,7 @@ def changes(pairs: list[Pair]) -> list[Change]:
     ]
 
 
-def _p(differences: np.ndarray, step: float) -> float:
+def _p(differences: NDArray[np.float64], step: float) -> float:
     """The two-sided p of the t test; NaN where n < 2.
 
     Differences move in steps: they cannot be known to spread less than their rounding does, √(1/6) of a step, so a
@@ -163,7 +171,7 @@ def _p(differences: np.ndarray, step: float) -> float:
 
 def _steps(pairs: list[Pair]) -> dict[tuple[str, str], float]:
     """The step in which each measure moves on each task: networks and test sets differ in size."""
-    tasks = defaultdict(list)
+    tasks: dict[str, list[Record]] = defaultdict(list)
     for pair in pairs:
         if pair.measured:
             tasks[pair.before.task.name] += [pair.before, pair.after]

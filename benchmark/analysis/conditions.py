@@ -7,8 +7,8 @@ from collections import defaultdict
 
 import pandas as pd
 
-from benchmark.analysis.intervals import mean_interval
-from benchmark.experiment.record import MEASURED, Record
+from benchmark.analysis.intervals import Interval, mean_interval
+from benchmark.experiment.record import Record
 from benchmark.experiment.study import Study
 
 Levels = dict[tuple[str, str], list[Record]]  # by factor and level
@@ -28,6 +28,7 @@ def by_level(study: Study, records: list[Record]) -> Levels:
     for record in sorted(records, key=lambda r: r.seed):
         made[record.label].append(record)
     conditions = study.conditions
+    assert conditions is not None, "only a conditions study has levels"
     levels = {(f, level): made[conditions.label(**{f: level})] for f, of in conditions.factors.items() for level in of}
     if conditions.crossed:
         name = " × ".join(conditions.crossed)
@@ -39,7 +40,7 @@ def by_level(study: Study, records: list[Record]) -> Levels:
 
 def measured(records: list[Record]) -> list[Record]:
     """Those that have a result."""
-    return [r for r in records if r.status in MEASURED]
+    return [r for r in records if r.measured]
 
 
 def short_keys(records: list[Record]) -> str:
@@ -53,14 +54,15 @@ def summarise(study: Study, records: list[Record]) -> pd.DataFrame:
 
 
 def by_factor(study: Study, records: list[Record]) -> dict[str, pd.DataFrame]:
-    """The same, a table per factor."""
+    """The rows of `summarise`, a table per factor."""
     rows = summarise(study, records).groupby("factor", sort=False)
-    return {factor: own.drop(columns="factor") for factor, own in rows}
+    return {str(factor): own.drop(columns="factor") for factor, own in rows}
 
 
-def _row(factor: str, level: str, records: list[Record]) -> dict:
+def _row(factor: str, level: str, records: list[Record]) -> dict[str, str | int | Interval]:
     own = measured(records)
-    row = {"factor": factor, "level": level, "n": len(own), "failed": len(records) - len(own)}
+    row: dict[str, str | int | Interval] = {"factor": factor, "level": level}
+    row |= {"n": len(own), "failed": len(records) - len(own)}
     row["test accuracy"] = mean_interval([r.test_accuracy for r in own])
     row["removed"] = mean_interval([r.channel_sparsity for r in own])
     for threshold in THRESHOLDS:

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmark.analysis import fairness_records as rules
-from benchmark.analysis.fairness_records import NO_RESULT, Judgement, point, results, some
+from benchmark.analysis.fairness_records import NO_RESULT, Judgement, point, results
 from benchmark.analysis.frame import CONTROL
+from benchmark.errors import some
 from benchmark.experiment.coverage import unfinished
 from benchmark.experiment.record import FINISHED, Record
 from benchmark.experiment.study import NOT_HYPERPARAMETERS, Study
-from benchmark.experiment.trial import Trial
 from benchmark.method.registry import get_method
 
 LEAST_SEEDS = 3
@@ -68,7 +68,7 @@ def _epochs(study: Study, records: list[Record]) -> Judgement:
     records = results(records)
     if not records:
         return NO_RESULT
-    in_base = {r.key: Trial(**{name: getattr(r, name) for name in Trial.model_fields}).stages[0] for r in records}
+    in_base = {r.key: r.trial.stages[0] for r in records}
     total = {r.key: in_base[r.key] + len(r.history.get("loss", ())) for r in records}
     wrong = [f"{point(r)}: {total[r.key]} epochs" for r in records if total[r.key] != study.protocol.epochs]
     protocols = study.protocols
@@ -127,8 +127,8 @@ def _validation(study: Study, records: list[Record]) -> Judgement:
 
 def _at_last_epoch(r: Record) -> bool:
     """Whether the network after the last stage of training validates as the last epoch's did."""
-    curve = r.history.get("val_accuracy", ())
-    trained = r.stage_accuracy.get("fine_tuned", r.stage_accuracy.get("trained"))
+    curve = r.history.get("val_accuracy", [])
+    trained = r.stage_accuracy.get("fine_tuned", r.stage_accuracy.get("trained", math.nan))
     return not len(curve) or math.isclose(curve[-1], trained, abs_tol=1e-6)  # histories may be in single precision
 
 
@@ -140,7 +140,7 @@ def _fixed(study: Study, label: str) -> list[str]:
 
 
 def _enough_seeds(study: Study, records: list[Record]) -> Judgement:
-    have = {(slot.task.name, slot.label): set() for slot in study.slots()}
+    have: dict[tuple[str, str], set[int]] = {(slot.task.name, slot.label): set() for slot in study.slots()}
     for r in results(records):
         have[r.task.name, r.label].add(r.seed)
     few = {place: len(seeds) for place, seeds in have.items() if len(seeds) < LEAST_SEEDS}

@@ -3,46 +3,42 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 
-from benchmark.experiment.record import MEASURED, Record
+from benchmark.errors import some
+from benchmark.experiment.record import Record
 from benchmark.experiment.study import Study
 
 LIMIT = 1e-6  # of the removal proof
-SHOWN = 3  # offenders that the evidence names
 NUMBERS = (
-    "val_accuracy", "test_accuracy", "param_sparsity", "mac_sparsity", "channel_sparsity", "weight_sparsity",
-)  # fmt: skip
+    "val_accuracy",
+    "test_accuracy",
+    "param_sparsity",
+    "mac_sparsity",
+    "channel_sparsity",
+    "weight_sparsity",
+)
 
 Judgement = tuple[bool | None, str]  # whether the rule is met, None where it does not apply, and the evidence
 NO_RESULT: Judgement = (None, "no record with a result")
 
 
 def results(records: list[Record]) -> list[Record]:
-    return [r for r in records if r.status in MEASURED]
-
-
-def some(offenders: Iterable[str]) -> str:
-    """The first few of what breaks a rule, and how many more there are."""
-    names = list(dict.fromkeys(offenders))
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return "; ".join(names[:SHOWN]) + more
+    return [r for r in records if r.measured]
 
 
 def point(r: Record) -> str:
-    return f"{r.label} on {r.task.name}, seed {r.seed}, record {r.key[:8]}"
+    return f"{r.label} on {r.task.name}, seed {r.seed}, record {r.short_key}"
 
 
 def proof(study: Study, records: list[Record]) -> Judgement:
     records = results(records)
     if not records:
         return NO_RESULT
-    proven = [r for r in records if r.removal_error is not None]
+    errors = [r.removal_error for r in records if r.removal_error is not None]
     wrong = [point(r) for r in records if r.removal_error is None or not r.removal_error <= LIMIT]
-    worst = max((r.removal_error for r in proven), default=None)
-    evidence = f"{len(proven)} of {len(records)} results hold it" + (
-        f"; largest relative difference of a logit {worst:.1e}, limit {LIMIT:.0e}" if proven else ""
-    )
+    evidence = f"{len(errors)} of {len(records)} results hold it"
+    if errors:
+        evidence += f"; largest relative difference of a logit {max(errors):.1e}, limit {LIMIT:.0e}"
     return not wrong, evidence + (f"; {some(wrong)}" if wrong else "")
 
 
@@ -52,7 +48,7 @@ def no_filling(study: Study, records: list[Record]) -> Judgement:
     filled = [
         f"{point(r)} is {r.status} but has a {name}"
         for r in records
-        if r.status not in MEASURED
+        if not r.measured
         for name in NUMBERS
         if getattr(r, name) is not None
     ]

@@ -12,8 +12,17 @@ from benchmark.experiment.record import MEASURED, Record
 CONTROL = "dense"
 SPARSITY = "param_sparsity"
 TEXTS = (
-    "key", "task", "label", "title", "status", "seed", "knob_name", "hyperparameters", "channels_left", "error",
-)  # fmt: skip
+    "key",
+    "task",
+    "label",
+    "title",
+    "status",
+    "seed",
+    "knob_name",
+    "hyperparameters",
+    "channels_left",
+    "error",
+)
 
 
 def as_frame(records: list[Record], titles: Mapping[str, str]) -> pd.DataFrame:
@@ -34,7 +43,7 @@ def as_frame(records: list[Record], titles: Mapping[str, str]) -> pd.DataFrame:
                 "status": r.status,
                 "seed": r.seed,
                 "knob_name": r.knob or "",
-                "knob": hyperparameters.get(r.knob) if r.knob else None,
+                "knob": r.knob_value,
                 "hyperparameters": json.dumps(hyperparameters, sort_keys=True),
                 "val_accuracy": r.val_accuracy,
                 "test_accuracy": r.test_accuracy,
@@ -57,11 +66,11 @@ def as_frame(records: list[Record], titles: Mapping[str, str]) -> pd.DataFrame:
 
 
 def _knob(record: Record) -> float:
-    return record.setting.hyperparameters[record.knob] if record.knob else 0.0
+    return float(record.knob_value or 0.0)
 
 
 def _seconds(record: Record) -> float | None:
-    if record.status not in MEASURED:
+    if not record.measured or record.train_seconds is None:
         return None
     return record.train_seconds + (record.base_seconds or 0.0)
 

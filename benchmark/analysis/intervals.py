@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 SEED = 0  # of the generator that draws resamples where there are too many to take all
@@ -25,17 +27,17 @@ class Interval:
     n: int
 
 
-def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
-    """Student's t interval of the mean; values that are NaN do not count."""
+def mean_interval(values: ArrayLike | Sequence[float | None]) -> Interval:
+    """Student's t interval of the mean; values that are None or NaN do not count."""
     known = np.asarray(values, dtype=float)
     known = known[~np.isnan(known)]
     if len(known) < 2:
         return Interval(known[0] if len(known) else np.nan, np.nan, np.nan, len(known))
-    half = stats.t.ppf((1 + confidence) / 2, len(known) - 1) * stats.sem(known)
+    half = stats.t.ppf(1 - LEVEL / 2, len(known) - 1) * stats.sem(known)
     return Interval(known.mean(), known.mean() - half, known.mean() + half, len(known))
 
 
-def intervals(values: np.ndarray) -> dict[str, np.ndarray]:
+def intervals(values: NDArray[Any]) -> dict[str, NDArray[Any]]:
     """Means over axis 0 with 95 % t intervals, NaN-aware, as columns mean, low, high, n; cf. `mean_interval`."""
     values = values.astype(float)
     n = (~np.isnan(values)).sum(0)

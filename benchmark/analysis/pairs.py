@@ -1,6 +1,6 @@
 """What the results of a study support: hypervolumes, accuracy at equal sparsity, and paired comparisons of methods.
 
-Pure functions of the frame that `tables.frame` makes. Every choice of a point is made on validation and shown on test.
+Pure functions of the frame that `as_frame` makes. Every choice of a point is made on validation and shown on test.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from benchmark.analysis.frame import CONTROL, SPARSITY
@@ -85,7 +85,7 @@ def compare_methods(chosen: pd.DataFrame, reference: str = REFERENCE) -> pd.Data
     return made.assign(p_holm=holm(made.p))
 
 
-def _paired(differences: np.ndarray) -> dict[str, float]:
+def _paired(differences: NDArray[np.float64]) -> dict[str, float]:
     interval, n = mean_interval(differences), len(differences)
     spread = differences.std(ddof=1) if n > 1 else 0.0
     return {
@@ -112,18 +112,23 @@ def sign_flip(differences: ArrayLike, generator: np.random.Generator) -> float:
     differences = np.sort(np.asarray(differences, dtype=float))
     if len(differences) < 2:
         return np.nan
-    return stats.permutation_test(
-        (differences, np.zeros_like(differences)), _mean_difference, permutation_type="samples", vectorized=True,
-        n_resamples=DRAWN, rng=generator,
-    ).pvalue  # fmt: skip
+    test = stats.permutation_test(
+        (differences, np.zeros_like(differences)),
+        _mean_difference,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=DRAWN,
+        rng=generator,
+    )
+    return float(test.pvalue)
 
 
-def _mean_difference(one: np.ndarray, other: np.ndarray, axis: int) -> np.ndarray:
+def _mean_difference(one: NDArray[np.float64], other: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
     """Rounded, so that flips whose means are equal count as equal."""
-    return (one - other).mean(axis=axis).round(DIGITS)
+    return np.asarray((one - other).mean(axis=axis).round(DIGITS))
 
 
-def holm(p: ArrayLike) -> np.ndarray:
+def holm(p: ArrayLike) -> NDArray[np.float64]:
     """The p values, corrected for that many tests; NaN stays NaN and does not count. Source: Holm 1979."""
     p = np.asarray(p, dtype=float)
     tested = np.flatnonzero(~np.isnan(p))

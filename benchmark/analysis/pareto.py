@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import moocore
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 
-def on_front(sparsity: ArrayLike, accuracy: ArrayLike) -> np.ndarray:
+def on_front(sparsity: ArrayLike, accuracy: ArrayLike) -> NDArray[np.bool_]:
     """Which points no other point dominates; equal points are all on it, points with a NaN never are."""
     points = np.column_stack([sparsity, accuracy]).astype(float)
     known = ~np.isnan(points).any(axis=1)
@@ -17,7 +17,7 @@ def on_front(sparsity: ArrayLike, accuracy: ArrayLike) -> np.ndarray:
     return mask
 
 
-def attainment(sparsity: ArrayLike, accuracy: ArrayLike, run: ArrayLike, least: int) -> np.ndarray:
+def attainment(sparsity: ArrayLike, accuracy: ArrayLike, run: ArrayLike, least: int) -> NDArray[np.float64]:
     """The surface that at least `least` of the runs attain, as corner points (sparsity, accuracy), sparsity rising.
 
     A run attains a point if one of its own has at least that sparsity and that accuracy. Source: Fonseca and Fleming
@@ -31,12 +31,12 @@ def attainment(sparsity: ArrayLike, accuracy: ArrayLike, run: ArrayLike, least: 
         return np.empty((0, 2))
     order = np.argsort(runs, kind="stable")  # moocore takes a run's points to be adjacent
     percentile = 100 * (least - 0.25) / count  # in the middle of what moocore takes for `least` runs
-    surface = moocore.eaf(points[known][order], sets=runs[order], percentiles=[percentile])[:, :2]
-    surface = 0.0 - surface  # and no −0.0
+    attained_losses = moocore.eaf(points[known][order], sets=runs[order], percentiles=[percentile])[:, :2]
+    surface: NDArray[np.float64] = 0.0 - attained_losses  # and no −0.0
     return surface[np.argsort(surface[:, 0], kind="stable")]
 
 
-def attained(surface: np.ndarray, sparsity: ArrayLike) -> np.ndarray:
+def attained(surface: NDArray[np.float64], sparsity: ArrayLike) -> NDArray[np.float64]:
     """The accuracy that a surface attains at each sparsity, NaN beyond its end."""
     reaches = surface[None, :, 0] >= np.asarray(sparsity, dtype=float)[:, None]
     best = np.where(reaches, surface[None, :, 1], -np.inf).max(axis=1, initial=-np.inf)

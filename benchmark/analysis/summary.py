@@ -14,9 +14,19 @@ from benchmark.experiment.record import MEASURED
 
 TOLERANCES = (0.5, 1.0, 2.0)  # accuracy points below the dense control
 NEEDED = (
-    "task", "label", "title", "status", "seed", "knob_name", "knob", "hyperparameters", "val_accuracy", "test_accuracy",
-    SPARSITY, "seconds",
-)  # fmt: skip
+    "task",
+    "label",
+    "title",
+    "status",
+    "seed",
+    "knob_name",
+    "knob",
+    "hyperparameters",
+    "val_accuracy",
+    "test_accuracy",
+    SPARSITY,
+    "seconds",
+)
 NOTHING = Interval(np.nan, np.nan, np.nan, 0)
 NOTE = (
     "All but hypervolume and cost in %. best accuracy: on test, of the point that validates best. within d: the "
@@ -33,20 +43,19 @@ def summarise(records: pd.DataFrame) -> pd.DataFrame:
     Each seed is a whole replicate: its points are chosen by its own validation accuracy, and shown at test.
     """
     rows = []
-    records = records[[*NEEDED]]
-    dense_of = {task: controls(group) for task, group in records.groupby("task", sort=False)}
-    seeds_of = records.groupby("task").seed.nunique()
-    for (task, label), group in records.groupby(["task", "label"], sort=False):
-        names = {"task": task, "method": group.title.iloc[0], "seeds": seeds_of[task]}
-        rows.append({**names, **_row(group, dense_of[task], is_control=label == CONTROL)})
+    for task, tried in records[[*NEEDED]].groupby("task", sort=False):
+        dense = controls(tried)
+        for label, group in tried.groupby("label", sort=False):
+            names = {"task": task, "method": group.title.iloc[0], "seeds": tried.seed.nunique()}
+            rows.append({**names, **_row(group, dense, is_control=label == CONTROL)})
     return pd.DataFrame(rows)
 
 
-def _row(group: pd.DataFrame, dense: pd.DataFrame, is_control: bool) -> dict:
+def _row(group: pd.DataFrame, dense: pd.DataFrame, is_control: bool) -> dict[str, float | Interval]:
     measured = group[group.status.isin(MEASURED)]
     tried = [seed for _, seed in group.groupby("seed")]
     seeds = [seed[seed.status.isin(MEASURED)] for seed in tried]
-    row = {"trials": len(group), "failed": len(group) - len(measured)}
+    row: dict[str, float | Interval] = {"trials": len(group), "failed": len(group) - len(measured)}
     row["collapsed"] = int((group.status == "collapsed").sum())
     row["best accuracy"] = mean_interval([_best(seed) for seed in seeds if len(seed)])
     for points in TOLERANCES:
@@ -62,12 +71,13 @@ def _row(group: pd.DataFrame, dense: pd.DataFrame, is_control: bool) -> dict:
 
 def _best(seed: pd.DataFrame) -> float:
     """The test accuracy of the point that validates best, the smaller network where several do."""
-    return seed.sort_values(["val_accuracy", SPARSITY], ascending=False, kind="stable").test_accuracy.iloc[0]
+    best = seed.sort_values(["val_accuracy", SPARSITY], ascending=False, kind="stable")
+    return float(best.test_accuracy.iloc[0])
 
 
 def _within(seed: pd.DataFrame, least: float) -> float:
     """The largest sparsity of a point that validates at `least` or better; 0 if none does, for dense is one."""
-    return max([0.0, *seed[SPARSITY][seed.val_accuracy >= least - 1e-12]])
+    return float(max([0.0, *seed[SPARSITY][seed.val_accuracy >= least - 1e-12]]))
 
 
 def _drop(seed: pd.DataFrame) -> float:

@@ -1,7 +1,8 @@
-"""Records as a data frame, and the summary of a study as a table."""
+"""The summary of a study as a table: in Markdown, as CSV, on the terminal."""
 
 from __future__ import annotations
 
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,9 @@ def flatten(summary: pd.DataFrame) -> pd.DataFrame:
     for name, column in summary.items():
         if isinstance(column.iloc[0], Interval):
             for part in ("mean", "low", "high", "n"):
-                flat[f"{name} {part}"] = column.map(lambda interval, part=part: getattr(interval, part))
+                flat[f"{name} {part}"] = column.map(attrgetter(part))
         else:
-            flat[name] = column
+            flat[str(name)] = column
     return pd.DataFrame(flat)
 
 
@@ -45,7 +46,7 @@ def texts(summary: pd.DataFrame) -> pd.DataFrame:
     """The summary's cells as they are shown."""
     seeds = summary.seeds if "seeds" in summary else [0] * len(summary)
     cells = {
-        name: [_text(name, value, count) for value, count in zip(column, seeds, strict=True)]
+        name: [_text(str(name), value, count) for value, count in zip(column, seeds, strict=True)]
         for name, column in summary.items()
     }
     return pd.DataFrame(cells, index=summary.index, dtype=object)
@@ -55,9 +56,9 @@ def show(summary: pd.DataFrame, console: Console, note: str = NOTE) -> None:
     """Prints a summary, one table for each value of its first column, and the note."""
     for title, rows in summary.groupby(summary.columns[0], sort=False):
         shown = texts(rows).drop(columns=summary.columns[0])
-        table = Table(title=title, box=None)
+        table = Table(title=str(title), box=None)
         for place, name in enumerate(shown):
-            table.add_column(name, justify="right" if place else "left", overflow="fold")
+            table.add_column(str(name), justify="right" if place else "left", overflow="fold")
         for row in shown.itertuples(index=False):
             table.add_row(*row)
         console.print(table)

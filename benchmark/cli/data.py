@@ -1,4 +1,4 @@
-"""The command that gets datasets, and the option that says where they lie."""
+"""The command that gets datasets."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.options import DataRoot, console, use_data_root
-from benchmark.data import stored
-from benchmark.data.load import check_name
+from benchmark.data import names
 
 
 def get_data(
@@ -19,11 +18,13 @@ def get_data(
 
     Example: deadweight data mnist --data-root data
     """
-    if not stored.is_stored(check_name(name)):
+    if not names.is_stored(names.check_dataset(name)):
         console.print(f"{name} needs no files; deadweight run uses it as it is")
         return
+    from benchmark.data import stored
+
     use_data_root(data_root)
-    root = stored.data_root()
+    root = names.data_root()
     stored.download(name, root)
     with console.status(f"decoding {name}"):
         found = stored.read(name, root)
@@ -32,7 +33,5 @@ def get_data(
     shape = " × ".join(map(str, found.images.shape[1:]))
     console.print(
         f"{name} is ready in {root}: {train} images to train and validate on, "
-        f"{count - train or 'by split_seed some of them'} to test on, {shape}, {found.classes} classes",
-        markup=False,
-        soft_wrap=True,
+        f"{count - train or 'by split_seed some of them'} to test on, {shape}, {found.classes} classes"
     )

@@ -6,21 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import matplotlib as mpl
-import pandas as pd
-import torch
 import typer
 
-from benchmark.cli.options import DataRoot, Results, console, use_data_root
+from benchmark.cli.options import DataRoot, RecordKey, Results, StudyName, console, use_data_root
 from benchmark.errors import UsageError
-from benchmark.experiment.store import Store, find
-from benchmark.experiment.study import load_study
-from benchmark.experiment.trial import Trial
 from benchmark.files import write_whole
 
 if TYPE_CHECKING:
-    from benchmark.dynamics.norm_figures import Drawn
+    import pandas as pd
+    import torch
+
     from benchmark.dynamics.rates import Rate
+    from benchmark.figures.drawing import Drawing
 
 SEED = 0
 CHANNELS = 10
@@ -35,9 +32,12 @@ def simulate_dynamics(
 
     Example: deadweight dynamics --out results/dynamics
     """
+    import matplotlib as mpl
+    import torch
+
     from benchmark.dynamics.rates import measure_rates
     from benchmark.dynamics.rates_table import table
-    from benchmark.figures.pareto import STYLE, write_figure
+    from benchmark.figures.style import STYLE
 
     _check_writable(out)
     generator = torch.Generator().manual_seed(SEED)
@@ -45,9 +45,9 @@ def simulate_dynamics(
         rates = measure_rates(generator)
     made = []
     with console.status("simulating and drawing") as status, mpl.rc_context(STYLE):
-        for name, figure, curves in _draw_all(rates, generator):
-            made += write_figure(figure, curves, out / name)
-            status.update(f"simulating and drawing: {name} is done")
+        for drawing in _draw_all(rates, generator):
+            made += drawing.write(out)
+            status.update(f"simulating and drawing: {drawing.name} is done")
     frame, markdown = table(rates)
     write_whole(out / "rates.csv", frame.to_csv(index=False, lineterminator="\n").encode())
     write_whole(out / "rates.md", markdown.encode())
@@ -55,7 +55,9 @@ def simulate_dynamics(
     _summarise(frame, len(made), out)
 
 
-def _draw_all(rates: list[Rate], generator: torch.Generator) -> Iterator[Drawn]:
+def _draw_all(rates: list[Rate], generator: torch.Generator) -> Iterator[Drawing]:
+    import torch
+
     from benchmark.dynamics.cycle_figures import draw_boundary, draw_learning_rate_drop, draw_oscillation
     from benchmark.dynamics.norm_figures import draw_decoupled, draw_norm
 
@@ -81,15 +83,14 @@ def _check_writable(out: Path) -> None:
 def _summarise(frame: pd.DataFrame, made: int, out: Path) -> None:
     close = int((frame["relative error"].abs() <= 0.01).sum())
     console.print(
-        f"{close} of {len(frame)} closed forms hold within 1 %; the others are explained in {out / 'rates.md'}",
-        soft_wrap=True,
+        f"{close} of {len(frame)} closed forms hold within 1 %; the others are explained in {out / 'rates.md'}"
     )
-    console.print(f"wrote {made} files under {out}; start with {out / 'norm.png'}", soft_wrap=True)
+    console.print(f"wrote {made} files under {out}; start with {out / 'norm.png'}")
 
 
 def follow_channels(
-    study: Annotated[str, typer.Argument(help="A study's name or .toml file.")],
-    key: Annotated[str, typer.Argument(help="The record's key, or its first digits.")],
+    study: StudyName,
+    key: RecordKey,
     results: Results = Path("results"),
     data_root: DataRoot = None,
 ) -> None:
@@ -97,27 +98,29 @@ def follow_channels(
 
     Example: deadweight trajectories digits 0a1b2c
     """
-    import matplotlib as mpl
-    import pandas as pd
-
-    from benchmark.dynamics.trajectories import curve, follow
-    from benchmark.figures.style import STYLE, write_figure
-    from benchmark.figures.trajectories import describe, draw
+    from benchmark.experiment.store import Store, find
+    from benchmark.experiment.study import load_study
 
     use_data_root(data_root)
     plan = load_study(study)
     record = find(Store(results / plan.name), key)
-    trial = Trial(**{name: getattr(record, name) for name in Trial.model_fields})
+
+    import pandas as pd
+    import torch
+
+    from benchmark.dynamics.trajectories import curve, follow
+    from benchmark.figures.trajectories import draw
+
+    trial = record.trial
     torch.set_num_threads(record.provenance.get("threads", 1))
     try:
         with console.status("training") as status:
             paths, history = follow(trial, CHANNELS, status.update)
     except ValueError as error:
-        raise UsageError(f"no trajectories of {record.label} {record.key[:8]}: {error}") from None
+        raise UsageError(f"no trajectories of {record.label} {record.short_key}: {error}") from None
     if history.loss != record.history["loss"][: len(history.loss)]:
         console.print("the loss is not the record's, so this is another run of the trial: hardware or versions differ")
     curves = pd.concat([curve(path) for path in paths], ignore_index=True)
-    stem = results / plan.name / "figures" / f"trajectories-{record.key[:8]}"
-    with mpl.rc_context(STYLE):
-        made = write_figure(draw(curves, record), curves, stem)
-    console.print(f"{describe(curves, record)}\nwrote {made[0]}", soft_wrap=True)
+    drawing = draw(curves, record)
+    made = drawing.write(results / plan.name / "figures")
+    console.print(f"{drawing.caption}\nwrote {made[0]}")

@@ -1,8 +1,12 @@
-"""The command line."""
+"""The command line.
+
+A command imports what it uses when it runs, and torch once its input is right: help and usage errors come at once.
+"""
 
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -17,11 +21,19 @@ from benchmark.cli.site import publish_site, verify_site
 from benchmark.cli.studies import run, status
 from benchmark.errors import UsageError
 
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"deadweight {version('deadweight')}")
+        raise typer.Exit
+
+
 app = typer.Typer(
     help="Which method finds the most dead weight in a neural network, at which accuracy?\n\n"
     "Example: deadweight run digits && deadweight plot digits",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.command("check")(check)
@@ -38,6 +50,15 @@ app.command("run")(run)
 app.command("status")(status)
 app.command("trajectories")(follow_channels)
 app.command("verify")(verify_site)
+
+
+@app.callback()
+def _options(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version, and stop.")
+    ] = False,
+) -> None:
+    """What the command takes before the name of one of its commands."""
 
 
 def main() -> None:

@@ -6,13 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
-from benchmark.cli.options import console
+from benchmark.cli.options import MethodName, console
 from benchmark.errors import unknown
-from benchmark.experiment.study import load_study, study_names
-from benchmark.method.registry import card, get_method, registry
 
 
 def list_(
@@ -32,26 +29,31 @@ def list_(
 
 
 def _list_methods(long: bool) -> None:
+    from benchmark.method.registry import card, registry
+
     found = registry()
     if long:
         for name, method in sorted(found.methods.items()):
-            console.print(f"[bold]{name}[/bold]: {method.title}, knob {method.knob or '–'}, {escape(method.reference)}")
-            console.print(card(method) + "\n", markup=False, highlight=False)
+            console.print(name, style="bold", end="")
+            console.print(f": {method.title}, knob {method.knob or '–'}, {method.reference}\n{card(method)}\n")
         return
     table = Table("method", "title", "knob", "reference", box=None)
     for name, method in sorted(found.methods.items()):
         table.add_row(name, method.title, method.knob or "–", method.reference)
     console.print(table)
     for name, reason in sorted(found.broken.items()):
-        console.print(f"broken: {name}: {reason}", markup=False, style="red")
+        console.print(f"broken: {name}: {reason}", style="red")
     console.print(f"{len(found.methods)} methods, {len(found.broken)} broken; `deadweight run STUDY` compares them")
 
 
 def _list_studies() -> None:
-    table = Table("study", "title", "trials", box=None)
+    from benchmark.experiment.study import load_study, study_names
+
+    table = Table("study", "title", "tasks", "methods", "conditions", "seeds", box=None)
     for name in study_names():
         study = load_study(name)
-        table.add_row(name, study.title, str(study.size))
+        counts = (study.tasks, study.methods, study.tables.keys() - study.methods.keys(), study.seeds)
+        table.add_row(name, study.title, *(str(len(counted) or "–") for counted in counts))
     console.print(table)
     console.print("`deadweight run STUDY --dry-run` shows the trials of one")
 
@@ -73,26 +75,30 @@ def new(
         console.print(f"next: pip install ./{target}, edit {name}.py, deadweight check {name}")
     else:
         target = new_method(name, Path(baselines.__file__).parent)
-        console.print(f"wrote {target}\nnext: edit it, then deadweight check {name}", soft_wrap=True)
+        console.print(f"wrote {target}\nnext: edit it, then deadweight check {name}")
 
 
-def check(name: Annotated[str, typer.Argument(help="A method's name (see `deadweight list methods`).")]) -> None:
+def check(name: MethodName) -> None:
     """Run the conformance tests on one method and explain what fails.
 
     Example: deadweight check implicit
     """
+    from benchmark.method.registry import check_names, get_method
+
+    check_names([name])
+    get_method(name)
+
     from benchmark.runner.conformance import CHECKS, check_rule
 
-    get_method(name)
     failures = 0
     with console.status(f"checking {name}"):
         for rule in CHECKS:
             problem = check_rule(name, rule)
             failures += problem is not None
-            console.print(f"{'✗' if problem else '✓'} {rule}" + (f": {problem}" if problem else ""), markup=False)
+            console.print(f"{'✗' if problem else '✓'} {rule}" + (f": {problem}" if problem else ""))
     if failures:
         console.print(
             f"{name} breaks {failures} of {len(CHECKS)} rules of the interface (benchmark/method/interface.py)"
         )
         raise typer.Exit(1)
-    console.print(f"{name} conforms; next: name it under [methods] of a study and deadweight run that", markup=False)
+    console.print(f"{name} conforms; next: name it under [methods] of a study and deadweight run that")

@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import torch
 import typer
 from rich.table import Table
-from torch import nn
 
-from benchmark.cli.options import DataRoot, Results, console, use_data_root
+from benchmark.cli.options import DataRoot, RecordKey, Results, StudyName, console, use_data_root
 from benchmark.errors import UsageError
-from benchmark.experiment.store import Store, find
-from benchmark.experiment.study import load_study
-from benchmark.experiment.trial import Trial
-from benchmark.networks.build import build
-from benchmark.networks.export import export
-from benchmark.networks.latency import BATCHES, latencies, peak_activation_memory
-from benchmark.networks.reduce import build_network, reduce_network
-from benchmark.runner.trial import examples, run_and_keep, train_base
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Format = Annotated[str, typer.Option("--format", help="state_dict, torch (torch.export) or onnx.")]
 REPRODUCED = ("status", "val_accuracy", "test_accuracy", "channels_left", "params", "macs")
 
 
 def export_network(
-    study: Annotated[str, typer.Argument(help="A study's name or .toml file.")],
-    key: Annotated[str, typer.Argument(help="The record's key, or its first digits.")],
+    study: StudyName,
+    key: RecordKey,
     form: Format = "state_dict",
     out: Annotated[Path | None, typer.Option(help="What to write; by default METHOD-KEY in this folder.")] = None,
     results: Results = Path("results"),
@@ -37,10 +30,18 @@ def export_network(
 
     Example: deadweight export digits 0a1b2c --format onnx
     """
+    from benchmark.experiment.store import Store, find
+    from benchmark.experiment.study import load_study
+
     use_data_root(data_root)
     record = find(Store(results / load_study(study).name), key)
-    trial = Trial(**{name: getattr(record, name) for name in Trial.model_fields})
-    target = out or Path(f"{record.label}-{record.key[:8]}" + {"torch": ".pt2", "onnx": ".onnx"}.get(form, ""))
+    trial = record.trial
+
+    from benchmark.networks.build import build
+    from benchmark.networks.export import export
+    from benchmark.runner.trial import examples, run_and_keep, train_base
+
+    target = out or Path(f"{record.label}-{record.short_key}" + {"torch": ".pt2", "onnx": ".onnx"}.get(form, ""))
     data, task = examples(trial), trial.task
     with console.status(f"training {record.label} again, {record.protocol.epochs} epochs"):
         again, module = run_and_keep(trial, train_base(trial) if trial.base else None)
@@ -63,6 +64,10 @@ def export_network(
 
 def _show_costs(before: nn.Module, after: nn.Module, shape: tuple[int, ...]) -> None:
     """Prints what a forward pass costs before and after, measured now, with nothing else of ours running."""
+    import torch
+
+    from benchmark.networks.latency import BATCHES, latencies, peak_activation_memory
+
     table = Table("", "before", "after", "ratio", box=None)
     with console.status("timing both networks"):
         old, new = (latencies(module, shape, seconds=0.3) for module in (before, after))
@@ -88,15 +93,22 @@ def reduce_own(
 
     Example: deadweight reduce my_nets:vgg --checkpoint vgg.pt --threshold 1e-6 --shape 3,32,32
     """
+    sizes = _shape(shape)
+
+    import torch
+
+    from benchmark.networks.export import export
+    from benchmark.networks.reduce import build_network, reduce_network
+
     network = build_network(factory, checkpoint)
-    images = torch.randn(16, *_shape(shape), generator=torch.Generator().manual_seed(0))
+    images = torch.randn(16, *sizes, generator=torch.Generator().manual_seed(0))
     done = reduce_network(network, threshold, images)
     made = export(done.removal.module, out, form, images)
     before, after = done.removal.channels, done.removal.channels_left
     for name in before:
         note = f", kept whole: {done.removal.kept_whole[name]}" if name in done.removal.kept_whole else ""
-        console.print(f"  {name}: {after[name]} of {before[name]} channels{note}", markup=False)
-    _show_costs(network, done.removal.module, _shape(shape))
+        console.print(f"  {name}: {after[name]} of {before[name]} channels{note}")
+    _show_costs(network, done.removal.module, sizes)
     console.print(
         f"wrote {made.path}: {done.parameters[1]} of {done.parameters[0]} parameters, {done.macs[1]} of {done.macs[0]} "
         f"multiply-accumulates; silencing changed logits by {done.change:.1e}, removal by {done.removal.deviation:.1e} "

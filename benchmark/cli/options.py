@@ -10,21 +10,42 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmark.data import stored
+from benchmark.data.names import ENVIRONMENT
+
+
+def _studies(beginning: str) -> list[str]:
+    from benchmark.experiment.study import study_names
+
+    return [name for name in study_names() if name.startswith(beginning)]
+
+
+def _methods(beginning: str) -> list[str]:
+    from benchmark.method.registry import method_names
+
+    return [name for name in method_names() if name.startswith(beginning)]
+
 
 DataRoot = Annotated[
     Path | None,
-    typer.Option("--data-root", help=f"The folder of datasets; by default ${stored.ENVIRONMENT}, else data/."),
+    typer.Option("--data-root", help=f"The folder of datasets; by default ${ENVIRONMENT}, else data/."),
 ]
 
-StudyName = Annotated[str, typer.Argument(help="A study's name (see `deadweight list studies`) or a .toml file.")]
+StudyName = Annotated[
+    str,
+    typer.Argument(help="A study's name (see `deadweight list studies`) or a .toml file.", autocompletion=_studies),
+]
+MethodName = Annotated[
+    str,
+    typer.Argument(help="A method's name (see `deadweight list methods`).", autocompletion=_methods),
+]
+RecordKey = Annotated[str, typer.Argument(help="The record's key, or its first digits.")]
 Results = Annotated[Path, typer.Option(help="The folder that holds a folder of results per study.")]
 
 WIDTH = None if sys.stdout.isatty() else 150
-console = Console(width=WIDTH)
+console = Console(width=WIDTH, soft_wrap=True, markup=False, highlight=False)
 
 
 def use_data_root(root: Path | None) -> None:
     """Makes a folder this process's data root; None leaves it as it is."""
     if root is not None:
-        os.environ[stored.ENVIRONMENT] = str(root.expanduser().absolute())
+        os.environ[ENVIRONMENT] = str(root.expanduser().absolute())

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from benchmark.analysis import tables
-from benchmark.cli.options import Results, console
+from benchmark.cli.options import Results, StudyName, console
 from benchmark.errors import UsageError
-from benchmark.experiment.coverage import own_records
-from benchmark.experiment.store import Store
-from benchmark.experiment.study import load_study
-from benchmark.figures.draw import draw
 
 
-def plot_study(
-    study: Annotated[str, typer.Argument(help="A study's name or .toml file.")] = "digits",
-    results: Results = Path("results"),
-) -> None:
+def plot_study(study: StudyName = "digits", results: Results = Path("results")) -> None:
     """Draw the figures of a study and print its table.
 
     Example: deadweight plot digits
     """
+    from benchmark.experiment.coverage import own_records
+    from benchmark.experiment.store import Store
+    from benchmark.experiment.study import load_study
+
     plan = load_study(study)
     folder = results / plan.name
     records = own_records(plan, Store(folder).load())
     if not records:
         raise UsageError(f"study {plan.name!r} has no records in {folder}; `deadweight run {study}` makes them")
+    from benchmark.analysis import tables
+    from benchmark.figures.draw import draw
+
     with console.status("drawing"):
         summary, note, made = draw(plan, records, folder)
     tables.show(summary, console, note)

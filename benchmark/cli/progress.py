@@ -13,7 +13,7 @@ from benchmark.experiment.record import FINISHED, Record
 from benchmark.experiment.store import Store
 from benchmark.experiment.study import Slot, Study
 from benchmark.experiment.trial import Trial
-from benchmark.runner.in_process import Resources
+from benchmark.runner.in_process import Destination, Resources
 from benchmark.runner.run import check_trial, run_points
 
 
@@ -43,7 +43,7 @@ def run_with_progress(
             progress.update(bar, advance=1, description=f"{study.name}: {record.label}", failed=failures)
 
         try:
-            run_points(study, todo, store, resources, in_process, keep)
+            run_points(study, todo, resources, Destination(store, keep), in_process)
         except KeyboardInterrupt:
             progress.stop()
             done = int(progress.tasks[0].completed)

@@ -9,12 +9,6 @@ import typer
 
 from benchmark.cli.options import Results, console
 from benchmark.errors import UsageError
-from benchmark.experiment.study import load_study, study_path
-from benchmark.figures.draw import draw
-from benchmark.site import manifest
-from benchmark.site.build import build, temporary
-from benchmark.site.digest import PRINTED
-from benchmark.site.verify import PICTURES, check_files, drawn_alike, other_versions, recompute
 
 SHOWN = 20
 
@@ -30,6 +24,8 @@ def publish_site(
 
     Example: deadweight publish digits digits_full --out site
     """
+    from benchmark.experiment.study import load_study, study_path
+
     texts = {}
     for name in studies:
         study, path = load_study(name), study_path(name)
@@ -40,6 +36,11 @@ def publish_site(
         raise UsageError(f"{out} is a file; choose another --out")
     if out.resolve() == results.resolve():
         raise UsageError(f"{out} holds the records themselves; choose another --out")
+    from benchmark.figures.draw import draw
+    from benchmark.site import manifest
+    from benchmark.site.build import build, temporary
+    from benchmark.site.digest import PRINTED
+
     manifest.read(out)
     with temporary(out) as folder, console.status("publishing"):
         try:
@@ -52,11 +53,8 @@ def publish_site(
         for source in sources:
             if len(source.frame) <= PRINTED:
                 drawn += len(draw(source.digest.study, source.digest.records, results / source.digest.study.name)[2])
-    console.print(
-        f"wrote {drawn} files under {results} and {made} under {out}; `deadweight verify {out}` checks them",
-        soft_wrap=True,
-    )
-    console.print(f"open {out / 'index.html'}", soft_wrap=True)
+    console.print(f"wrote {drawn} files under {results} and {made} under {out}; `deadweight verify {out}` checks them")
+    console.print(f"open {out / 'index.html'}")
 
 
 def verify_site(site: Annotated[Path, typer.Argument(help="A folder that `deadweight publish` made.")]) -> None:
@@ -64,17 +62,22 @@ def verify_site(site: Annotated[Path, typer.Argument(help="A folder that `deadwe
 
     Example: deadweight verify site
     """
+    from benchmark.site import manifest
+
     made = manifest.read(site)
     if made is None:
         raise UsageError(f"{site} has no {manifest.NAME}: it is not a site that `deadweight publish` made")
+
+    from benchmark.site.verify import PICTURES, check_files, drawn_alike, other_versions, recompute
+
     with console.status("recomputing"):
         problems = [*check_files(site, made), *recompute(site, made)]
     for problem in problems[:SHOWN]:
-        console.print(f"✗ {problem}", markup=False, soft_wrap=True)
+        console.print(f"✗ {problem}")
     if len(problems) > SHOWN:
         console.print(f"… and {len(problems) - SHOWN} more")
     for library, (mine, theirs) in other_versions(made).items():
-        console.print(f"made with {library} {theirs}, recomputed with {mine}", markup=False)
+        console.print(f"made with {library} {theirs}, recomputed with {mine}")
     if not drawn_alike(made):
         pictures = sum(name.endswith(PICTURES) for name in made.files)
         console.print(f"so the {pictures} pictures were not compared, only the numbers in them")

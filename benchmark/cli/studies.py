@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from benchmark.cli.options import DataRoot, Results, StudyName, console, use_data_root
-from benchmark.cli.progress import run_with_progress
-from benchmark.experiment.coverage import own_records, remaining
-from benchmark.experiment.record import FINISHED, Record
-from benchmark.experiment.store import Store
-from benchmark.experiment.study import Slot, Study, load_study
-from benchmark.experiment.trial import Trial
-from benchmark.runner.in_process import Resources
-from benchmark.runner.run import locked, open_points
+
+if TYPE_CHECKING:
+    from benchmark.experiment.record import Record
+    from benchmark.experiment.study import Slot, Study
+    from benchmark.experiment.trial import Trial
 
 
 def run(
@@ -35,8 +32,17 @@ def run(
 
     Example: deadweight run digits
     """
+    from benchmark.experiment.study import load_study
+
     use_data_root(data_root)
     plan = load_study(study)
+
+    from benchmark.cli.progress import run_with_progress
+    from benchmark.experiment.coverage import own_records
+    from benchmark.experiment.store import Store
+    from benchmark.runner.in_process import Resources
+    from benchmark.runner.run import locked, open_points
+
     store = Store(results / plan.name)
     if dry_run:
         _show_plan(study, plan, open_points(plan, store, retry_failed))
@@ -50,6 +56,8 @@ def run(
 
 
 def _show_plan(study: str, plan: Study, todo: list[Trial | Slot]) -> None:
+    from benchmark.experiment.coverage import remaining
+
     planned = Counter((t.task.name, t.label) for t in remaining(plan, [], retry_failed=False))
     left = Counter((t.task.name, t.label) for t in todo)
     table = Table("task", "method", "trials", "to run", title=plan.title, box=None)
@@ -63,12 +71,14 @@ def _show_plan(study: str, plan: Study, todo: list[Trial | Slot]) -> None:
 
 
 def _summarise(study: str, trials: int, records: list[Record], ran: int, path: Path) -> None:
+    from benchmark.experiment.record import FINISHED
+
     counts = Counter(r.status for r in records)
     outcome = ", ".join(f"{n} {status}" for status, n in counts.most_common())
     console.print(f"{study}: ran {ran} trials; {len(records)} of {trials} have a record ({outcome}) in {path}")
     broken = [r for r in records if r.status not in FINISHED]
     for record in broken[:5]:
-        console.print(f"  {record.status}: {record.label}, seed {record.seed}: {record.error}", markup=False)
+        console.print(f"  {record.status}: {record.label}, seed {record.seed}: {record.error}")
     if broken:
         console.print(f"`deadweight run {study} --retry-failed` runs these {len(broken)} again")
     console.print(f"next: deadweight plot {study}")
@@ -79,6 +89,11 @@ def status(study: StudyName = "digits", results: Results = Path("results")) -> N
 
     Example: deadweight status digits
     """
+    from benchmark.experiment.coverage import own_records, remaining
+    from benchmark.experiment.record import FINISHED
+    from benchmark.experiment.store import Store
+    from benchmark.experiment.study import load_study
+
     plan = load_study(study)
     store = Store(results / plan.name)
     every = store.load()

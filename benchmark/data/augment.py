@@ -6,16 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from benchmark.errors import unknown
+from benchmark.data.names import AUGMENTATIONS
 
-AUGMENTATIONS = {"crop": ("crop",), "flip": ("flip",), "crop-flip": ("crop", "flip")}
 PADDING = 8  # a crop moves an image by up to 1 / PADDING of its side: 4 of 32 pixels, as is usual for CIFAR
-
-
-def check(name: str) -> None:
-    """Raises UsageError for an unknown augmentation."""
-    if name not in AUGMENTATIONS:
-        raise unknown("augmentation", name, AUGMENTATIONS)
 
 
 def augment(images: Tensor, name: str, generator: torch.Generator) -> Tensor:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from benchmark.data.cache import Raw, Source
-from benchmark.errors import UsageError
+from benchmark.errors import UsageError, first_line
 from benchmark.torchvision_import import import_torchvision
 
 GRAY = {"1", "L"}
@@ -102,7 +102,7 @@ def _list(folder: Path) -> tuple[list[str], list[tuple[str, int]]]:
     try:
         found = ImageFolder(str(folder))
     except OSError as error:
-        raise UsageError(f"image folder {folder}: {str(error).splitlines()[0]}") from None
+        raise UsageError(f"image folder {folder}: {first_line(error)}") from None
     return found.classes, found.samples
 
 
@@ -121,4 +121,4 @@ def _head(path: Path) -> tuple[str, tuple[int, int]]:
 
 
 def _unreadable(path: Path, error: Exception) -> UsageError:
-    return UsageError(f"cannot read the image {path}: {(str(error).splitlines() or [type(error).__name__])[0]}")
+    return UsageError(f"cannot read the image {path}: {first_line(error)}")

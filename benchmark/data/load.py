@@ -13,26 +13,20 @@ from torch import Tensor
 
 from benchmark.data import stored
 from benchmark.data.dataset import Dataset, Split
-from benchmark.errors import UsageError, unknown
-
-
-def check_name(name: str) -> str:
-    """The name of a dataset, itself. Raises UsageError for an unknown one."""
-    if name not in LOADERS and not stored.is_stored(name):
-        raise unknown("dataset", name, [*LOADERS, *stored.TORCHVISION, "imagefolder:PATH"])
-    return name
+from benchmark.data.names import check_dataset, data_root
+from benchmark.errors import UsageError
 
 
 @cache
 def load(name: str, validation_share: float, test_share: float, split_seed: int, root: Path | None = None) -> Dataset:
     """A dataset by name, loaded once per process; classes keep their proportions in every split.
 
-    Stored ones lie under `root`, by default `datasets.data_root()`. A dataset with a test set of its own keeps that,
+    Stored ones lie under `root`, by default `names.data_root()`. A dataset with a test set of its own keeps that,
     and its validation set is a share of the rest. Raises UsageError where it is missing, bad or cannot be split.
     """
-    if check_name(name) in LOADERS:
+    if check_dataset(name) in LOADERS:
         return LOADERS[name](validation_share, test_share, split_seed)
-    return _stored(name, root or stored.data_root(), validation_share, test_share, split_seed)
+    return _stored(name, root or data_root(), validation_share, test_share, split_seed)
 
 
 def _stored(name: str, root: Path, validation_share: float, test_share: float, split_seed: int) -> Dataset:

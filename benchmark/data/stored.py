@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import pickle
-import re
 import shlex
 import zlib
 from http.client import HTTPException
@@ -17,43 +14,15 @@ import numpy as np
 
 from benchmark.data import imagefolder
 from benchmark.data.cache import Decoded, Raw, Source, decoded
+from benchmark.data.names import FOLDER, TORCHVISION, slug
 from benchmark.errors import UsageError
 from benchmark.torchvision_import import import_torchvision
 
-ENVIRONMENT = "DEADWEIGHT_DATA"
-FOLDER = "imagefolder:"
-TORCHVISION = {
-    "mnist": "MNIST",
-    "fashion_mnist": "FashionMNIST",
-    "kmnist": "KMNIST",
-    "cifar10": "CIFAR10",
-    "cifar100": "CIFAR100",
-    "svhn": "SVHN",
-}
 # What torchvision, and the readers it calls, raise for missing, cut or altered files and failed downloads.
 BROKEN = (
     OSError, EOFError, RuntimeError, ValueError, TypeError, LookupError, AssertionError, MemoryError,
     pickle.UnpicklingError, zlib.error, HTTPException,
 )  # fmt: skip
-
-
-def data_root() -> Path:
-    """The folder that datasets lie in, absolute: the environment's DEADWEIGHT_DATA, else `data` in this folder."""
-    return Path(os.environ.get(ENVIRONMENT) or "data").expanduser().absolute()
-
-
-def is_stored(name: str) -> bool:
-    """Whether a dataset of this name lies in files."""
-    return name in TORCHVISION or (name.startswith(FOLDER) and name != FOLDER)
-
-
-def slug(name: str) -> str:
-    """A dataset's name as file names can hold it: an image folder's last part and a hash of its whole path."""
-    if not name.startswith(FOLDER):
-        return name
-    path = name.removeprefix(FOLDER)
-    last = re.sub(r"[^A-Za-z0-9.]+", "-", Path(path).name).strip("-.")
-    return "-".join(part for part in ("imagefolder", last, hashlib.sha256(path.encode()).hexdigest()[:6]) if part)
 
 
 def read(name: str, root: Path) -> Decoded:

@@ -12,15 +12,16 @@ from matplotlib.ticker import FuncFormatter
 from torch import Tensor
 
 from benchmark.dynamics.closed_forms import EPSILON, adam_noise_floor, amplitude, boundary
-from benchmark.dynamics.norm_figures import OPTIMIZERS, STRENGTH, THRESHOLD, Drawn, power
+from benchmark.dynamics.norm_figures import OPTIMIZERS, STRENGTH, THRESHOLD, power
 from benchmark.dynamics.rates import ADAM_RATE, BOUNDARY, Rate
 from benchmark.dynamics.simulation import norms, root_mean_square, simulate
-from benchmark.figures.pareto import COLORS
+from benchmark.figures.drawing import Drawing
+from benchmark.figures.style import COLORS
 
 BETAS = {0.0: (COLORS[2], "s"), 0.5: (COLORS[1], "^"), 0.9: (COLORS[0], "o")}
 
 
-def draw_oscillation() -> Drawn:
+def draw_oscillation() -> Drawing:
     """One weight on a linear axis: on its way to zero, and in the limit cycles of RMSprop and Adam."""
     parts = []
     for name in ("sgd", "momentum", "rmsprop", "adam"):
@@ -44,7 +45,7 @@ def draw_oscillation() -> Drawn:
     for panel, (name, beta1) in zip(others, (("rmsprop", 0.0), ("adam", 0.9)), strict=True):
         mine = curves[(curves.panel == "cycle") & (curves.optimizer == name)]
         _draw_cycle(panel, mine, name, beta1)
-    return "oscillation", figure, curves
+    return Drawing("oscillation", figure, curves)
 
 
 def _draw_cycle(panel: Axes, mine: pd.DataFrame, name: str, beta1: float) -> None:
@@ -61,7 +62,7 @@ def _draw_cycle(panel: Axes, mine: pd.DataFrame, name: str, beta1: float) -> Non
     panel.legend(frameon=False, loc="upper right")
 
 
-def draw_boundary(rates: list[Rate], steps: int = 24_000) -> Drawn:
+def draw_boundary(rates: list[Rate], steps: int = 24_000) -> Drawing:
     """The limit cycle's size against αλ/ε, and the boundary found by bisection against β₁, over their closed forms."""
     ratios = torch.logspace(0, 3, 40, dtype=torch.float64)
     rows = []
@@ -80,7 +81,7 @@ def draw_boundary(rates: list[Rate], steps: int = 24_000) -> Drawn:
     left, right = figure.subplots(1, 2, width_ratios=[3, 2])
     _draw_sizes(left, curves[curves.panel == "cycle"])
     _draw_boundary(right, curves[curves.panel == "boundary"])
-    return "boundary", figure, curves
+    return Drawing("boundary", figure, curves)
 
 
 def _draw_sizes(panel: Axes, cycles: pd.DataFrame) -> None:
@@ -108,7 +109,7 @@ def _draw_boundary(panel: Axes, found: pd.DataFrame) -> None:
     panel.legend(frameon=False, loc="upper left")
 
 
-def draw_learning_rate_drop(start: Tensor, generator: torch.Generator, quarter: int = 10_000) -> Drawn:
+def draw_learning_rate_drop(start: Tensor, generator: torch.Generator, quarter: int = 10_000) -> Drawing:
     """Adam near zero while α is halved every quarter: the cycle shrinks, and ends where αλ/ε falls below 38."""
     noise = torch.tensor([[0.0], [1e-9]])
     schedule = [ADAM_RATE * 0.5**i for i in range(4)]
@@ -136,7 +137,7 @@ def draw_learning_rate_drop(start: Tensor, generator: torch.Generator, quarter: 
         "Adam + L2 near zero: learning-rate drops end the limit cycle (stable below 38)", loc="left", fontsize=10
     )
     panel.legend(frameon=False, loc="center right")
-    return "learning-rate-drop", figure, curves
+    return Drawing("learning-rate-drop", figure, curves)
 
 
 def _mark_quarter(panel: Axes, begin: int, length: int, rate: float, noise: float, root: float) -> None:

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from benchmark.dynamics.rates import ADAM_RATE
 from benchmark.dynamics.simulation import norms, simulate
-from benchmark.figures.pareto import COLORS
+from benchmark.figures.drawing import Drawing
+from benchmark.figures.style import COLORS
 
-Drawn = tuple[str, Figure, pd.DataFrame]
 THRESHOLD = 1e-15  # ξ, below which the paper removes a channel
 STEPS = 56_280  # 60 epochs of MNIST in batches of 64
 STRENGTH = 1e-3
@@ -30,7 +30,7 @@ OPTIMIZERS = {
 }
 
 
-def draw_norm(start: Tensor, generator: torch.Generator, steps: int = STEPS) -> Drawn:
+def draw_norm(start: Tensor, generator: torch.Generator, steps: int = STEPS) -> Drawing:
     """‖w‖ against the step for every optimiser, without and with gradient noise."""
     noise = torch.tensor([[0.0], [1e-7]])
     rows = []
@@ -53,7 +53,7 @@ def draw_norm(start: Tensor, generator: torch.Generator, steps: int = STEPS) -> 
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     figure.suptitle(f"Weights of a channel that is never activated, λ = {power(STRENGTH)}", fontsize=10)
-    return "norm", figure, curves
+    return Drawing("norm", figure, curves)
 
 
 def _norm_axes(panel: Axes, title: str, steps: int) -> None:
@@ -68,7 +68,7 @@ def _sample(steps: int) -> np.ndarray:
     return np.unique(np.concatenate([np.arange(101), np.geomspace(100, steps, 500).round().astype(int)]))
 
 
-def draw_decoupled(start: Tensor, steps: int = 5000) -> Drawn:
+def draw_decoupled(start: Tensor, steps: int = 5000) -> Drawing:
     """Coupled against decoupled decay of the same λ: Adam's fall is the same for all, AdamW's is (1 − αλ)^t."""
     dashes = {1e-3: (None, None), 1e-1: (4, 1.5), 1.0: (1, 1)}
     at = np.arange(0, steps + 1, 10)
@@ -91,7 +91,7 @@ def draw_decoupled(start: Tensor, steps: int = 5000) -> Drawn:
     _norm_axes(panel, "Coupled and decoupled decay, α = 0.001; Adam's three curves coincide", steps)
     panel.set(xscale="linear", xlim=(0, steps), ylabel="‖w‖ (16 weights)")
     panel.legend(frameon=False, loc="center left")
-    return "decoupled", figure, curves
+    return Drawing("decoupled", figure, curves)
 
 
 def power(value: float) -> str:

@@ -63,10 +63,11 @@ def expand(conditions: Conditions, methods: dict[str, dict[str, Any]]) -> dict[s
     reference = {"method": conditions.of, **methods[conditions.of]}
     expanded = dict(methods)
     for label, change in conditions.labels().items():
-        options = {"task": {}, "protocol": {}, "title": label}
-        hyperparameters = {}
+        task: dict[str, Any] = {}
+        protocol: dict[str, Any] = {}
+        hyperparameters: dict[str, Any] = {} if "method" in change else dict(reference)
         for key, value in change.items():
-            place = options["task"] if key in TASK else options["protocol"] if key in PROTOCOL else hyperparameters
+            place = task if key in TASK else protocol if key in PROTOCOL else hyperparameters
             place[key] = value
-        expanded[label] = {**({} if "method" in change else reference), **hyperparameters, **options}
+        expanded[label] = {**hyperparameters, "task": task, "protocol": protocol, "title": label}
     return expanded

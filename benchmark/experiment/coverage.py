@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 
+from benchmark.errors import some
 from benchmark.experiment.record import FINISHED, Record
 from benchmark.experiment.study import Slot, Study
 from benchmark.experiment.trial import Trial
 from benchmark.method.registry import get_method
-
-NAMED = 5  # methods that a sentence names
 
 
 def own_records(study: Study, records: list[Record]) -> list[Record]:
     """The records of the study's own trials, under its own labels."""
     if study.sampler != "optuna":
         labels = {trial.key: trial.label for trial in study.trials()}
-        own = ((r, labels[r.key]) for r in records if r.key in labels)
-        return [r if r.label == label else r.model_copy(update={"label": label}) for r, label in own]
-    left = Counter(dict.fromkeys(study.slots(), study.samples))
+        known = ((r, labels[r.key]) for r in records if r.key in labels)
+        return [r if r.label == label else r.model_copy(update={"label": label}) for r, label in known]
+    left = Counter(dict.fromkeys(study.slots(), study.samples or 0))
     own = []
     for record in records:
         slot = Slot(label=record.label, task=record.task, seed=record.seed)
@@ -40,7 +39,7 @@ def remaining(study: Study, records: list[Record], retry_failed: bool) -> list[T
     study.trials()
     had = Counter(Slot(label=r.label, task=r.task, seed=r.seed) for r in done)
     slots = study.slots()
-    return [slot for i in range(study.samples) for slot in slots if had[slot] <= i]
+    return [slot for i in range(study.samples or 0) for slot in slots if had[slot] <= i]
 
 
 def unfinished(study: Study, records: list[Record]) -> str:
@@ -49,21 +48,18 @@ def unfinished(study: Study, records: list[Record]) -> str:
     lacking = {label: count - had[label] for label, count in study.planned().items() if count > had[label]}
     if not lacking:
         return ""
-    most = sorted(lacking, key=lacking.get, reverse=True)
-    names = ", ".join(f"{study.legend(label)} {lacking[label]}" for label in most[:NAMED])
-    more = f" and {len(most) - NAMED} more" if len(most) > NAMED else ""
-    return f" Unfinished: {sum(lacking.values())} of {study.size} trials have no record yet ({names}{more})."
+    most = sorted(lacking, key=lambda label: lacking[label], reverse=True)
+    names = some(f"{study.legend(label)} {lacking[label]}" for label in most)
+    return f" Unfinished: {sum(lacking.values())} of {study.size} trials have no record yet ({names})."
 
 
 def _fits(study: Study, record: Record) -> bool:
-    """Whether a sample is of the label's method as it is now, under the study's protocol and fixed values."""
-    if record.label not in study.tables:
-        return False
+    """Whether a sample under one of the study's labels is of its method as it is now, protocol and fixed values too."""
     name, fixed, _ = study.table(record.label)
     method, setting = get_method(name), record.setting
     return (
         (setting.method, setting.version) == (name, method.version)
         and record.base == (study.base(method.base) if method.base else None)
-        and record.protocol == study.changed(study.protocol, record.label, "protocol")
+        and record.protocol == study.protocol
         and all(setting.hyperparameters.get(key) == value for key, value in fixed.items())
     )

@@ -1,4 +1,4 @@
-"""The append-only store: one JSON line per trial."""
+"""What came of a trial."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ SILENT = 1e-15  # ‖w_k‖₂ below which the history counts a channel as silen
 MEASURED = ("ok", "collapsed")
 
 FINISHED = ("ok", "collapsed", "diverged")  # outcomes that running again would repeat
-STATUSES = (*FINISHED, "failed", "crashed", "skipped")
 
 
 class Record(BaseModel):
@@ -62,6 +61,26 @@ class Record(BaseModel):
     peak_memory: int | None = None  # bytes, of the GPU or the process, earlier trials in it included
     created: str = ""
     provenance: dict[str, Any] = {}
+
+    @property
+    def trial(self) -> Trial:
+        """The trial that this is the outcome of."""
+        return Trial(**{name: getattr(self, name) for name in Trial.model_fields})
+
+    @property
+    def measured(self) -> bool:
+        """Whether it has a reduced network, and so the numbers that are measured of one."""
+        return self.status in MEASURED
+
+    @property
+    def knob_value(self) -> float | str | None:
+        """The hyperparameter that trades size for accuracy; None for a method without one."""
+        return self.setting.hyperparameters.get(self.knob) if self.knob else None
+
+    @property
+    def short_key(self) -> str:
+        """As many digits of the key as name it to a reader."""
+        return self.key[:8]
 
     def expected_key(self) -> str:
         """The key that the record's own fields give."""

@@ -49,7 +49,7 @@ class Store:
         with self.path.open("rb") as file:
             for line in file:
                 if line.endswith(b"\n") or _is_json(line):
-                    yield line.removesuffix(b"\n")
+                    yield line
 
     def _parse(self, number: int, line: bytes) -> Record:
         try:
@@ -59,7 +59,7 @@ class Store:
             where = ".".join(map(str, first["loc"]))
             raise UsageError(f"{self.path}, line {number} is not a record: {where} {first['msg']}".strip()) from None
         if record.schema_version == SCHEMA and record.expected_key() != record.key:
-            raise UsageError(f"{self.path}, line {number}: its content does not have the key {record.key[:12]}…")
+            raise UsageError(f"{self.path}, line {number}: its content does not have the key {record.short_key}…")
         return record
 
     def mend(self) -> None:

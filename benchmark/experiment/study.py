@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
 from benchmark.errors import UsageError, unknown
 from benchmark.experiment.conditions import Conditions, expand
 from benchmark.experiment.trial import MethodSetting, Protocol, Strict, Task, Trial
 from benchmark.method.domains import Domain, Real
-from benchmark.method.registry import get_method
+from benchmark.method.registry import check_names, get_method
 
 STUDIES = Path(__file__).parents[1] / "studies"
 NOT_HYPERPARAMETERS = ("method", "title", "task", "protocol")
@@ -50,7 +50,8 @@ class Study(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Study:
-        for kind, items in {"seed": self.seeds, "task": [t.name for t in self.tasks]}.items():
+        unique: dict[str, Sequence[int | str]] = {"seed": self.seeds, "task": [t.name for t in self.tasks]}
+        for kind, items in unique.items():
             twice = [item for item in items if items.count(item) > 1]
             if twice:
                 raise ValueError(f"{kind} {twice[0]!r} is there twice")
@@ -66,6 +67,7 @@ class Study(Strict):
                 raise ValueError("conditions need the sampler grid")
             if len(self.tasks) > 1:
                 raise ValueError("conditions are of one task")
+        check_names(str(table.get("method", label)) for label, table in self.tables.items())
         return self
 
     @cached_property
@@ -99,7 +101,7 @@ class Study(Strict):
             return made
         for label in self.tables:
             self.space(label)
-        draws = range(self.samples) if self.sampler == "random" else ()
+        draws = range(self.samples or 0) if self.sampler == "random" else ()
         return [self.trial(slot, self.setting(slot.label, self._draw(slot, i))) for slot in self.slots() for i in draws]
 
     @property
@@ -109,17 +111,21 @@ class Study(Strict):
 
     def planned(self) -> dict[str, int]:
         """By label the number of its trials."""
-        points = {x: len(self._grid(x)) if self.sampler == "grid" else self.samples for x in self.tables}
+        points = {x: len(self._grid(x)) if self.samples is None else self.samples for x in self.tables}
         return {label: count * len(self.tasks) * len(self.seeds) for label, count in points.items()}
 
     def trial(self, slot: Slot, setting: MethodSetting) -> Trial:
         """The trial of a method's setting in its slot."""
         base = get_method(setting.method).base
         return Trial(
-            study=self.name, label=slot.label, task=slot.task, setting=setting,
+            study=self.name,
+            label=slot.label,
+            task=slot.task,
+            setting=setting,
             base=self.base(base) if base else None,
-            protocol=self.changed(self.protocol, slot.label, "protocol"), seed=slot.seed,
-        )  # fmt: skip
+            protocol=self.changed(self.protocol, slot.label, "protocol"),
+            seed=slot.seed,
+        )
 
     def setting(self, label: str, values: dict[str, Any]) -> MethodSetting:
         """A label's method with these hyperparameters and those that its table fixes. Raises UsageError."""
@@ -135,11 +141,15 @@ class Study(Strict):
         """What a sampler chooses for a label: the method's hyperparameters without those that its table fixes."""
         name, fixed, points = self.table(label)
         method = get_method(name)
-        for point in points or [None]:
-            self.setting(label, {} if point is None else {method.knob: point})
-        free = {k: domain for k, domain in method.space.items() if k not in fixed and domain.default is not None}
-        if points and isinstance(free[method.knob], Real):
-            free[method.knob] = free[method.knob].within(tuple(map(float, points)))
+        knob, free = method.knob, {k: d for k, d in method.space.items() if k not in fixed and d.default is not None}
+        if knob is None or not points:
+            self.setting(label, {})
+            return free
+        for point in points:
+            self.setting(label, {knob: point})
+        domain = free[knob]
+        if isinstance(domain, Real):
+            free[knob] = domain.within(tuple(map(float, points)))
         return free
 
     def legend(self, label: str) -> str:
@@ -152,12 +162,12 @@ class Study(Strict):
         """The name of a label's method."""
         return self.table(label)[0]
 
-    def table(self, label: str) -> tuple[str, dict[str, Any], list | None]:
+    def table(self, label: str) -> tuple[str, dict[str, Any], list[Any] | None]:
         """A label's method, the hyperparameters that its table fixes, and the list it gives for the knob."""
         fixed = {key: value for key, value in self.tables[label].items() if key not in NOT_HYPERPARAMETERS}
         name = self.tables[label].get("method", label)
         knob = get_method(name).knob
-        points = fixed.pop(knob) if isinstance(fixed.get(knob), list) else None
+        points = fixed.pop(knob) if knob is not None and isinstance(fixed.get(knob), list) else None
         return name, fixed, points
 
     def _grid(self, label: str) -> list[MethodSetting]:
@@ -165,7 +175,7 @@ class Study(Strict):
         knob = get_method(name).knob
         if knob is None or knob in fixed:
             return [self.setting(label, {})]
-        points = list(get_method(name).space[knob].grid) if points is None else points
+        points = list(getattr(get_method(name).space[knob], "grid", ())) if points is None else points
         if not points:
             raise UsageError(f"study {self.name!r}: [methods.{label}] has no point for its knob {knob!r}")
         if self.conditions and len(points) > 1:
@@ -177,6 +187,8 @@ class Study(Strict):
 
     def _draw(self, slot: Slot, index: int) -> dict[str, Any]:
         """The values of one sample: they depend on slot and index alone, so more samples keep the earlier ones."""
+        import numpy as np
+
         name = hashlib.sha256(f"{slot.task.name}/{slot.label}".encode()).digest()
         entropy = [slot.seed, index, int.from_bytes(name[:8])]
         generator = np.random.default_rng(np.random.SeedSequence(entropy))
@@ -244,8 +256,9 @@ def _explained(name: str, error: ValidationError) -> UsageError:
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        level = {"protocol": Protocol, "tasks": Task}.get(str(first["loc"][0]) if len(first["loc"]) > 1 else "", Study)
-        return UsageError(f"study {name!r}: {unknown('key', first['loc'][-1], level.model_fields)} (at {place})")
+        parts: dict[str, type[Strict]] = {"protocol": Protocol, "tasks": Task}
+        level = parts.get(str(first["loc"][0]), Study)
+        return UsageError(f"study {name!r}: {unknown('key', str(first['loc'][-1]), level.model_fields)} (at {place})")
     if first["type"] == "missing":
         return UsageError(f"study {name!r}: the key {place!r} is missing")
     return UsageError(f"study {name!r}: {place}: {first['msg']}, not {first.get('input')!r}")

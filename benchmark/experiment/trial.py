@@ -9,12 +9,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from benchmark.data import augment
-from benchmark.data.load import check_name
-from benchmark.data.stored import slug
+from benchmark.data.names import check_augmentation, check_dataset, slug
 from benchmark.errors import UsageError
 from benchmark.method.registry import get_method
-from benchmark.networks.build import check as check_network
+from benchmark.networks.names import check as check_network
 
 SCHEMA = 1  # raised when the suite itself would compute other results, or records get another layout
 
@@ -37,9 +35,9 @@ class Task(Strict):
 
     @model_validator(mode="after")
     def _known(self) -> Task:
-        check_name(self.dataset)
+        check_dataset(self.dataset)
         if self.augment is not None:
-            augment.check(self.augment)
+            check_augmentation(self.augment)
         try:
             check_network(self.network, self.widths, self.activation, self.norm)
         except ValueError as error:
@@ -129,7 +127,8 @@ class Trial(Strict):
     @property
     def base_key(self) -> str | None:
         """What identifies the base network: its trial's key and how long it was trained."""
-        return f"{self.base_trial.key}-{self.stages[0]}" if self.base else None
+        base = self.base_trial
+        return f"{base.key}-{self.stages[0]}" if base else None
 
 
 @cache

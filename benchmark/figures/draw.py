@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
+from benchmark.analysis import conditions as conditions_table
 from benchmark.analysis import tables
 from benchmark.analysis.frame import as_frame
 from benchmark.analysis.summary import NOTE, summarise
 from benchmark.experiment.coverage import unfinished
 from benchmark.experiment.record import Record
 from benchmark.experiment.study import Study
+from benchmark.figures import conditions, pareto, thresholds
+from benchmark.figures.drawing import Drawing
 
 
 def draw(plan: Study, records: list[Record], folder: Path) -> tuple[pd.DataFrame, str, list[Path]]:
     """Writes a study's figures into folder/figures, and its table; returns the table, its note and all paths."""
-    from benchmark.analysis import conditions as conditions_table
-    from benchmark.figures import conditions as conditions_figures
-    from benchmark.figures import pareto, thresholds
-
     lacking = unfinished(plan, records)
+    frame = as_frame(records, {label: plan.legend(label) for label in plan.tables})
     if plan.conditions:
         summary, note = conditions_table.summarise(plan, records), conditions_table.NOTE + lacking
-        made = conditions_figures.draw_all(plan, records, folder / "figures")
     else:
-        frame = as_frame(records, {label: plan.legend(label) for label in plan.tables})
         summary, note = summarise(frame), NOTE + lacking
-        made = pareto.draw_all(frame, plan.title, folder / "figures", lacking)
-        made += thresholds.write_thresholds(plan, records, folder / "figures")
+    made = [path for drawing in _drawings(plan, records, frame) for path in drawing.write(folder / "figures")]
     return summary, note, made + tables.write(summary, folder, note)
+
+
+def _drawings(plan: Study, records: list[Record], frame: pd.DataFrame) -> Iterator[Drawing]:
+    if plan.conditions:
+        yield from conditions.draw(plan, records)
+    else:
+        yield from pareto.draw_all(frame, plan.title, unfinished(plan, records))
+        yield from thresholds.draw_thresholds(plan, records)

@@ -12,14 +12,15 @@ from benchmark.analysis.conditions import NEAR_ZERO, Levels, measured, short_key
 from benchmark.analysis.intervals import mean_interval
 from benchmark.experiment.record import Record
 from benchmark.experiment.study import Study
+from benchmark.figures.drawing import Drawing
 from benchmark.figures.style import SCREEN, Page
 
 
-def draw_heatmap(study: Study, levels: Levels, page: Page = SCREEN) -> tuple[Figure, pd.DataFrame, str]:
+def draw_heatmap(study: Study, levels: Levels, page: Page = SCREEN) -> Drawing:
     """Channels with ‖w_k‖₂ < 1e-15 by the two crossed factors, with the test accuracy; means over seeds.
 
     `levels` are the combinations, in the factors' order. A cell says how many seeds it is of where that is not all, and
-    how many trials failed. Returns the figure, its cells in %, and what it shows in words.
+    how many trials failed. The points are the cells, in %.
     """
     factors = study.conditions.crossed
     names = [list(study.conditions.factors[factor]) for factor in factors]
@@ -28,10 +29,9 @@ def draw_heatmap(study: Study, levels: Levels, page: Page = SCREEN) -> tuple[Fig
     shape = len(names[0]), len(names[1])
     figure = Figure(figsize=(min(1.6 + 0.9 * shape[1], page.many), 1.2 + 0.5 * shape[0]), layout="constrained")
     panel = figure.subplots()
-    sns.heatmap(
-        cells.sparsity.to_numpy().reshape(shape), cmap="cividis", vmin=0, vmax=100, ax=panel, linewidths=0.5,
-        xticklabels=names[1], yticklabels=names[0], cbar_kws={"label": f"channels with ‖w‖ < {NEAR_ZERO} (%)"},
-    )  # fmt: skip
+    bar = {"label": f"channels with ‖w‖ < {NEAR_ZERO} (%)"}
+    shares = pd.DataFrame(cells.sparsity.to_numpy().reshape(shape), index=names[0], columns=names[1])
+    sns.heatmap(shares, cmap="cividis", vmin=0, vmax=100, ax=panel, linewidths=0.5, cbar_kws=bar)
     panel.set_facecolor("0.9")
     panel.set(xlabel=factors[1], ylabel=factors[0])
     seeds = len(study.seeds)
@@ -43,7 +43,7 @@ def draw_heatmap(study: Study, levels: Levels, page: Page = SCREEN) -> tuple[Fig
         f"Hidden channels with ‖w‖ < {NEAR_ZERO} after training, by {factors[0]} and {factors[1]}; in brackets the "
         f"test accuracy (%). Means over n = {seeds} seeds where no other n is given; grey: no result, –: no record."
     )
-    return figure, cells, text
+    return Drawing("conditions-heatmap", figure, cells, text, page)
 
 
 def _cell(records: list[Record]) -> dict:
@@ -60,5 +60,8 @@ def _cell(records: list[Record]) -> dict:
 def _text(cell: tuple, seeds: int) -> str:
     """What stands in a cell."""
     lines = [f"{cell.sparsity:.0f} %", f"({cell.accuracy:.1f})"] if cell.n else []
-    counts = [f"n = {cell.n}"] * (0 < cell.n < seeds) + [f"{cell.failed} failed"] * (cell.failed > 0)
-    return "\n".join([*lines, *counts]) or "–"
+    if 0 < cell.n < seeds:
+        lines.append(f"n = {cell.n}")
+    if cell.failed:
+        lines.append(f"{cell.failed} failed")
+    return "\n".join(lines) or "–"

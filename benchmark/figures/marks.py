@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -44,11 +45,10 @@ def _surfaces(
 ) -> Iterator[tuple[str, str, pd.DataFrame, str, np.ndarray]]:
     """By method but the control's and mark: label, title, the seeds' fronts, the mark and its surface."""
     needed = ["label", "title", "seed", "key", "val_accuracy", "test_accuracy", kind]
-    for (label, title), group in measured.loc[measured.label != CONTROL, needed].groupby(
-        ["label", "title"], sort=False
-    ):
+    methods = measured.loc[measured.label != CONTROL, needed].groupby(["label", "title"], sort=False)
+    for (label, title), group in methods:
         front = pd.concat([seed[on_front(seed[kind], seed.val_accuracy)] for _, seed in group.groupby("seed")])
-        for mark, least in {"all": seeds, "half": -(-seeds // 2), "one": 1}.items():
+        for mark, least in {"all": seeds, "half": math.ceil(seeds / 2), "one": 1}.items():
             surface = attainment(front[kind], front.test_accuracy, front.seed, least)
             yield label, title, front, f"attained by {mark}", surface
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections import Counter
-from pathlib import Path
+from collections.abc import Iterator
 
 import matplotlib as mpl
 import numpy as np
@@ -18,8 +19,9 @@ from matplotlib.patches import Patch
 from benchmark.analysis.frame import CONTROL, controls
 from benchmark.analysis.intervals import Interval, mean_interval
 from benchmark.analysis.pareto import attained
+from benchmark.figures.drawing import Drawing, add_texts
 from benchmark.figures.marks import collect_marks
-from benchmark.figures.style import COLORS, SCREEN, STYLE, TIGHT, Page, style, write_figure
+from benchmark.figures.style import COLORS, SCREEN, TIGHT, Page, style
 
 AXES = {
     "param_sparsity": "parameters removed (%)",
@@ -32,38 +34,37 @@ VECTORS = 500  # trials of a method beyond which its points are an image, also i
 MANY = 10  # labels beyond which each gets a panel of its own
 
 
-def draw_all(records: pd.DataFrame, title: str, folder: Path, lacking: str = "") -> list[Path]:
-    """Draws one Pareto figure per task and kind of sparsity, as PNG, PDF, SVG and CSV; returns the paths.
-
-    `lacking` says what the study lacks, for the captions.
-    """
-    made = []
-    with mpl.rc_context(STYLE):
-        for task, group in records.groupby("task", sort=False):
-            for kind in AXES:
-                figure, points = draw_pareto(group, kind, f"{title}: {task}", lacking=lacking)
-                made += write_figure(figure, points, folder / f"pareto-{task}-{kind.removesuffix('_sparsity')}")
-    return made
+def draw_all(records: pd.DataFrame, title: str, lacking: str = "") -> Iterator[Drawing]:
+    """One Pareto figure per task and kind of sparsity; `lacking` says what the study lacks, for the captions."""
+    for task, group in records.groupby("task", sort=False):
+        for kind in AXES:
+            yield draw_pareto(group, kind, f"{title}: {task}", lacking=lacking)
 
 
-def draw_pareto(
-    records: pd.DataFrame, kind: str, title: str, page: Page = SCREEN, lacking: str = ""
-) -> tuple[Figure, pd.DataFrame]:
-    """The Pareto figure of one task, and every point drawn in it: all methods in one, or many in a panel each."""
-    marks = collect_marks(records, kind)
+def draw_pareto(records: pd.DataFrame, kind: str, title: str, page: Page = SCREEN, lacking: str = "") -> Drawing:
+    """The Pareto figure of one task, whose points are all its marks: all methods in one panel, or many in one each."""
+    marks, text = collect_marks(records, kind), caption(records, lacking)
+    with mpl.rc_context(page.settings):
+        figure = _draw(records, marks, kind, page)
+        if not page.print:
+            add_texts(figure, title, text)
+    name = f"pareto-{records.task.iloc[0]}-{kind.removesuffix('_sparsity')}"
+    return Drawing(name, figure, marks, text.replace("\n", " "), page)
+
+
+def _draw(records: pd.DataFrame, marks: pd.DataFrame, kind: str, page: Page) -> Figure:
     band = dense_band(records)
     floor = (band.mean if band.n else 100 * records.test_accuracy.max()) - ZOOM
     one = records.label.nunique() <= MANY
-    figure = (_draw_one if one else _draw_many)(records, marks, band, floor, page)
+    figure = _draw_one(records, marks, band, floor, page) if one else _draw_many(records, marks, band, floor, page)
     for panel in figure.axes:
         panel.set_xlim(-2, 102)
     figure.supxlabel(AXES[kind], fontsize=page.font)
-    label = figure.axes[0].set_ylabel if one and page.print else figure.supylabel  # not beside a legend on top
-    label("test accuracy (%)", fontsize=page.font)
-    if not page.print:
-        figure.suptitle("\n".join(textwrap.wrap(title, 72)), x=0.01, ha="left", fontsize=page.font)
-        figure.text(0.01, -0.01, caption(records, lacking), fontsize=page.small, va="top", color="0.3")
-    return figure, marks
+    if one and page.print:  # not beside the legend on top
+        figure.axes[0].set_ylabel("test accuracy (%)", fontsize=page.font)
+    else:
+        figure.supylabel("test accuracy (%)", fontsize=page.font)
+    return figure
 
 
 def dense_band(records: pd.DataFrame) -> Interval:
@@ -77,9 +78,8 @@ def _draw_one(records: pd.DataFrame, marks: pd.DataFrame, band: Interval, floor:
     lines = sum(1 + _legend(records, label, page).count("\n") for label in records.label.unique())
     height = 2.7 + 0.075 * lines if page.print else 4.6  # the legend, in two columns, stands over the panels
     figure = Figure(figsize=(page.one, height), layout="constrained")
-    panels = figure.subplots(2 if broken else 1, 1, sharex=True, squeeze=False, height_ratios=[5, 1][: 1 + broken])[
-        :, 0
-    ]
+    heights = [5, 1] if broken else [5]
+    panels = figure.subplots(len(heights), sharex=True, squeeze=False, height_ratios=heights).ravel()
     size = 9 if page.print else 22
     for panel in panels:
         _draw_band(panel, band, _legend(records, CONTROL, page) if band.n else None)
@@ -107,7 +107,7 @@ def _key(records: pd.DataFrame) -> str:
 def _draw_many(records: pd.DataFrame, marks: pd.DataFrame, band: Interval, floor: float, page: Page) -> Figure:
     """One panel per method in its colour, over the lines of all others in grey; triangles are points below the axis."""
     labels = _methods(records)
-    rows = -(-len(labels) // page.columns)
+    rows = math.ceil(len(labels) / page.columns)
     figure = Figure(figsize=(page.many, page.row * rows), layout="constrained")
     panels = figure.subplots(rows, page.columns, sharex=True, sharey=True).flat
     others = _all_staircases(marks[marks.mark == "attained by half"])
@@ -173,20 +173,16 @@ def _draw_method(panel: Axes, marks: pd.DataFrame, look: tuple, name: str | None
     """A method's trials as faint points, and what half of its seeds attain as a line within a band."""
     color, marker = look
     trials = marks[marks.mark == "trial"]
-    sns.scatterplot(
-        x=trials.x, y=trials.y, color=color, marker=marker, s=size, alpha=0.35, lw=0, ax=panel, legend=False,
-        rasterized=len(trials) > VECTORS,
-    )  # fmt: skip
+    looks = {"color": color, "marker": marker, "s": size, "alpha": 0.35, "lw": 0, "rasterized": len(trials) > VECTORS}
+    sns.scatterplot(x=trials.x, y=trials.y, ax=panel, legend=False, **looks)
     panel.set(xlabel=None, ylabel=None)
     one, half, everyone = (
         marks[marks.mark == f"attained by {m}"][["x", "y"]].to_numpy() for m in ("one", "half", "all")
     )
     grid = np.unique(np.concatenate([[0.0], one[:, 0], everyone[:, 0]]))
     panel.fill_between(grid, attained(everyone, grid), attained(one, grid), step="pre", color=color, alpha=0.12, lw=0)
-    panel.step(
-        *_staircase(half), where="pre", color=color, lw=page.line, marker=marker, markersize=size**0.5 - 0.7,
-        markevery=slice(1, None), label=name,
-    )  # fmt: skip
+    corners = {"marker": marker, "markersize": size**0.5 - 0.7, "markevery": slice(1, None)}
+    panel.step(*_staircase(half), where="pre", color=color, lw=page.line, label=name, **corners)
 
 
 def _staircase(surface: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,31 +1,49 @@
-"""How figures look, in print and on a screen, and how they are written."""
+"""How figures look, in print and on a screen."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
-import pandas as pd
 import seaborn as sns
-from matplotlib.figure import Figure
 
-from benchmark.files import write_whole
-
-FORMATS = ("png", "pdf", "svg")
 MARKERS = "osD^vP*X<>p"
 COLORS = sns.color_palette("colorblind")
 # The place of a name in this list is its colour and marker in every figure; other names get theirs from a hash.
 ORDER = (
-    "implicit", "l1", "group_lasso", "magnitude_filter", "network_slimming", "random_filter", "sparse_group_lasso",
-    "cges", "ssl", "l1_adam", "magnitude_weight", "gradual_magnitude", "taylor", "fpgm", "bn_scale", "growing_reg",
-    "group_norm_sparsity", "d_gating", "spred", "hard_concrete", "scratch", "implicit_scale", "proximal_adam",
-)  # fmt: skip
+    "implicit",
+    "l1",
+    "group_lasso",
+    "magnitude_filter",
+    "network_slimming",
+    "random_filter",
+    "sparse_group_lasso",
+    "cges",
+    "ssl",
+    "l1_adam",
+    "magnitude_weight",
+    "gradual_magnitude",
+    "taylor",
+    "fpgm",
+    "bn_scale",
+    "growing_reg",
+    "group_norm_sparsity",
+    "d_gating",
+    "spred",
+    "hard_concrete",
+    "scratch",
+    "implicit_scale",
+    "proximal_adam",
+)
 TIGHT = {
-    "borderaxespad": 0.2, "borderpad": 0.2, "columnspacing": 0.6, "handlelength": 1.2, "handletextpad": 0.5,
+    "borderaxespad": 0.2,
+    "borderpad": 0.2,
+    "columnspacing": 0.6,
+    "handlelength": 1.2,
+    "handletextpad": 0.5,
     "labelspacing": 0.3,
-}  # fmt: skip
+}
 STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -53,11 +71,17 @@ class Page:
     wrap: int  # characters of a line of a method's title
     print: bool  # in print the text around a figure holds its title and caption
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What matplotlib is told for it; in print everything has one size."""
+        if not self.print:
+            return STYLE
+        return {**STYLE, "font.size": self.font, "legend.fontsize": self.font, "legend.title_fontsize": self.font}
+
 
 SCREEN = Page(one=7.2, many=7.2, columns=5, row=1.45, font=9, small=7, line=1.6, wrap=60, print=False)
 # The column and the text width of a two-column journal, everything at one size that can be read.
 PRINT = Page(one=3.3, many=6.9, columns=4, row=1.25, font=8, small=8, line=1.2, wrap=22, print=True)
-PRINT_STYLE = {**STYLE, "font.size": PRINT.font, "legend.fontsize": PRINT.font, "legend.title_fontsize": PRINT.font}
 
 
 def style(label: str) -> tuple[tuple[float, float, float], str]:
@@ -67,27 +91,3 @@ def style(label: str) -> tuple[tuple[float, float, float], str]:
     slot = ORDER.index(label) if label in ORDER else len(ORDER) + digest % free
     row, column = divmod(slot, len(COLORS))
     return COLORS[column], MARKERS[(row + column) % len(MARKERS)]
-
-
-def write_figure(figure: Figure, points: pd.DataFrame, stem: Path, crop: bool = True) -> list[Path]:
-    """Writes a figure as PNG, PDF and SVG, the same bytes each time, and its points as CSV; returns the paths.
-
-    `crop` fits the image to what is drawn; without it the image has the figure's own size, and more dots.
-    """
-    made = []
-    for suffix in FORMATS:
-        made.append(stem.with_name(f"{stem.name}.{suffix}"))
-        write_whole(made[-1], to_bytes(figure, suffix, crop))
-    made.append(stem.with_name(f"{stem.name}.csv"))
-    write_whole(made[-1], points.to_csv(index=False, lineterminator="\n").encode())
-    return made
-
-
-def to_bytes(figure: Figure, suffix: str, crop: bool = True) -> bytes:
-    """A figure as a file of one of FORMATS, the same bytes each time."""
-    buffer = io.BytesIO()
-    metadata = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}[suffix]
-    figure.savefig(
-        buffer, format=suffix, dpi=200 if crop else 300, bbox_inches="tight" if crop else None, metadata=metadata
-    )
-    return buffer.getvalue()

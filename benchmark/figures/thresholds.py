@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
 import textwrap
-from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -16,22 +16,22 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from benchmark.experiment.coverage import unfinished
-from benchmark.experiment.record import MEASURED, Record
+from benchmark.experiment.record import Record
 from benchmark.experiment.study import Study
-from benchmark.figures.style import SCREEN, STYLE, Page, write_figure
+from benchmark.figures.drawing import Drawing, add_texts
+from benchmark.figures.style import SCREEN, Page
 
-Drawn = tuple[str, Figure, pd.DataFrame, str]
 NEAR = 0.01  # ξ below which a channel counts as close to zero; methods that bring none there have no panel
 COLORMAP = sns.color_palette("flare", as_cmap=True)  # all of it stands out on white
 
 
-def draw_thresholds(study: Study, records: list[Record], page: Page = SCREEN) -> list[Drawn]:
-    """Per task the share of hidden channels with ‖w_k‖₂ < ξ against ξ, a panel per method: name, figure, curves, text.
+def draw_thresholds(study: Study, records: list[Record], page: Page = SCREEN) -> list[Drawing]:
+    """Per task the share of hidden channels with ‖w_k‖₂ < ξ against ξ, a panel per method.
 
-    A line is the mean over seeds of one setting, its band from the smallest to the largest. The curves hold what is
-    drawn, y in %, with the records' keys. A task whose records hold nothing to draw has no figure.
+    A line is the mean over seeds of one setting, its band from the smallest to the largest. The points are the curves,
+    y in %, with the records' keys. A task whose records hold nothing to draw has no figure.
     """
-    counted = [record for record in records if record.threshold_sweep and record.status in MEASURED]
+    counted = [record for record in records if record.threshold_sweep and record.measured]
     lacking = unfinished(study, records)
     curves = _curves(study, counted)
     if curves.empty:
@@ -43,15 +43,12 @@ def draw_thresholds(study: Study, records: list[Record], page: Page = SCREEN) ->
         if len(shown):
             hidden = list(group.title[~group.label.isin(shown.label)].unique())
             text = caption(shown, hidden) + lacking
-            drawn.append((f"thresholds-{task}", _draw(f"{study.title}: {task}", text, shown, page), shown, text))
+            with mpl.rc_context(page.settings):
+                figure = _draw(shown, page)
+                if not page.print:
+                    add_texts(figure, f"{study.title}: {task}", textwrap.fill(text, 140))
+            drawn.append(Drawing(f"thresholds-{task}", figure, shown, text, page))
     return drawn
-
-
-def write_thresholds(study: Study, records: list[Record], folder: Path) -> list[Path]:
-    """Writes the figures of `draw_thresholds` for the screen; returns the paths."""
-    with mpl.rc_context(STYLE):
-        drawn = draw_thresholds(study, records)
-        return [path for name, figure, curves, _ in drawn for path in write_figure(figure, curves, folder / name)]
 
 
 def _curves(study: Study, records: list[Record]) -> pd.DataFrame:
@@ -78,13 +75,13 @@ def _curves(study: Study, records: list[Record]) -> pd.DataFrame:
 
 
 def _knob(record: Record) -> float:
-    return float(record.setting.hyperparameters[record.knob]) if record.knob else 0.0
+    return float(record.knob_value or 0.0)
 
 
-def _draw(title: str, text: str, curves: pd.DataFrame, page: Page) -> Figure:
+def _draw(curves: pd.DataFrame, page: Page) -> Figure:
     labels = list(curves.label.unique())
     columns = min(len(labels), page.columns)
-    rows = -(-len(labels) // columns)
+    rows = math.ceil(len(labels) / columns)
     figure = Figure(figsize=(page.many, page.row * rows + 1.2), layout="constrained")
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for label, panel in zip(labels, panels, strict=False):
@@ -100,9 +97,6 @@ def _draw(title: str, text: str, curves: pd.DataFrame, page: Page) -> Figure:
     bar.set_ticks([0, 1], labels=["smallest knob", "largest knob"], fontsize=page.small)
     if page.print:
         bar.set_label(f"lines: mean over {_seeds(curves)} seeds; bands: smallest to largest", fontsize=page.small)
-    else:
-        figure.suptitle("\n".join(textwrap.wrap(title, 72)), x=0.01, ha="left", fontsize=page.font)
-        figure.text(0.01, -0.01, textwrap.fill(text, 140), fontsize=page.small, va="top", color="0.3")
     return figure
 
 

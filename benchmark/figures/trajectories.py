@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmark.experiment.record import SILENT, Record
-from benchmark.figures.style import COLORS
+from benchmark.figures.drawing import Drawing
+from benchmark.figures.style import COLORS, STYLE
 
 COLUMNS = ("channel", "last activation", "step", "run", "alone")
 COMPARED = 1e-15  # norms below which the run and the penalty alone are not compared: sums of squares underflow
@@ -17,15 +19,22 @@ def describe(curves: pd.DataFrame, record: Record) -> str:
     compared = curves[curves.run > COMPARED]
     worst = 100 * (compared.alone / compared.run - 1).abs().max()
     count = curves.channel.nunique()
+    channels = "1 channel" if count == 1 else f"{count} channels"
     return (
-        f"{record.task.name}, {record.label}, seed {record.seed}: {count} channel{'s' * (count > 1)}; from its last "
+        f"{record.task.name}, {record.label}, seed {record.seed}: {channels}; from its last "
         f"activation on, the penalty alone moves each one's norm as the run does, within {worst:.2g} % down to "
         f"{COMPARED:g}."
     )
 
 
-def draw(curves: pd.DataFrame, record: Record) -> Figure:
+def draw(curves: pd.DataFrame, record: Record) -> Drawing:
     """‖w_k‖₂ of each channel in the run, its last activation marked, and dashed from there the penalty alone."""
+    with mpl.rc_context(STYLE):
+        figure = _draw(curves, record)
+    return Drawing(f"trajectories-{record.short_key}", figure, curves, describe(curves, record))
+
+
+def _draw(curves: pd.DataFrame, record: Record) -> Figure:
     figure = Figure(figsize=(7.2, 4.2), layout="constrained")
     panel = figure.subplots()
     for index, (_, own) in enumerate(curves.groupby("channel", sort=False)):

@@ -1,11 +1,27 @@
-"""The adapters' address: all that a method's file imports from the benchmark."""
+"""The adapters' address: all that a method's file imports from the benchmark.
+
+What needs torch is loaded when it is first asked for: a command that only names methods does not wait for it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from benchmark.method.domains import Choice, Domain, Real
-from benchmark.method.interface import OPTIMIZERS, Method, training
-from benchmark.method.weights import channel_sum, lowest, rows, shrink, silence_lowest, soft_threshold
-from benchmark.removal.groups import Net
+
+if TYPE_CHECKING:
+    from benchmark.method.interface import OPTIMIZERS, Method, training
+    from benchmark.method.weights import channel_sum, lowest, rows, shrink, silence_lowest, soft_threshold
+    from benchmark.removal.groups import Net
 
 __all__ = [
     "OPTIMIZERS", "Choice", "Domain", "Method", "Net", "Real", "channel_sum", "lowest", "rows", "shrink",
     "silence_lowest", "soft_threshold", "training",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        for home in ("benchmark.method.interface", "benchmark.method.weights", "benchmark.removal.groups"):
+            if hasattr(import_module(home), name):
+                return getattr(import_module(home), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

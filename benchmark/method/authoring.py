@@ -8,7 +8,7 @@ from pathlib import Path
 import baselines
 from benchmark.errors import UsageError
 from benchmark.files import write_whole
-from benchmark.method.registry import ENTRY_POINTS, registry
+from benchmark.method.registry import ENTRY_POINTS, method_names
 
 PYPROJECT = """\
 [build-system]
@@ -46,7 +46,9 @@ def new_package(name: str, folder: Path) -> Path:
     target = folder / name
     if target.exists():
         raise UsageError(f"{target} is there already; choose another name")
-    new_method(name, target)
+    method = new_method(name, target)
+    text = method.read_text(encoding="utf-8").replace("from benchmark.method import", "from deadweight import")
+    write_whole(method, text.encode())
     fields = {"distribution": f"deadweight-{name.replace('_', '-')}", "group": ENTRY_POINTS}
     pyproject = PYPROJECT.format(name=name, class_name=_class_name(name), **fields)
     write_whole(target / "pyproject.toml", pyproject.encode())
@@ -56,8 +58,7 @@ def new_package(name: str, folder: Path) -> Path:
 def _check_name(name: str) -> None:
     if not name.isidentifier() or keyword.iskeyword(name) or name != name.lower() or name.startswith("_"):
         raise UsageError(f"{name!r} cannot name a method: use lower-case letters, digits and _, as in my_method")
-    found = registry()
-    if name in found.methods or name in found.broken:
+    if name in method_names():
         raise UsageError(f"there is a method {name!r} already; choose another name")
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Real:
         """Where samples are drawn from: the grid's span; else all of it, or two decades about the default if `log`."""
         if self.grid:
             return min(self.grid), max(self.grid)
-        if self.log:
+        if self.log and self.default is not None:
             return max(self.low, self.default / 100), min(self.high, self.default * 100)
         return self.low, self.high
 
@@ -44,6 +45,8 @@ class Real:
 
     def sample(self, generator: np.random.Generator) -> float:
         """A value between the bounds, uniform, or log-uniform if `log`."""
+        import numpy as np
+
         low, high = self.bounds
         if self.log:
             return float(np.exp(generator.uniform(np.log(low), np.log(high))))
@@ -59,7 +62,7 @@ class Choice:
 
     def validate(self, value: Any) -> str:
         """The value itself. Raises ValueError if it is not one of the options."""
-        if value not in self.options:
+        if not isinstance(value, str) or value not in self.options:
             raise ValueError(f"{value!r} is not one of {', '.join(self.options)}")
         return value
 

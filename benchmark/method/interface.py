@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -14,7 +15,7 @@ from benchmark.method.domains import Choice, Domain, Real
 if TYPE_CHECKING:
     from benchmark.removal.groups import Net
 
-OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
+OPTIMIZERS: dict[str, tuple[Callable[..., torch.optim.Optimizer], dict[str, Any]]] = {
     "adadelta": (torch.optim.Adadelta, {}),
     "adagrad": (torch.optim.Adagrad, {}),
     "adam": (torch.optim.Adam, {"fused": True}),
@@ -50,6 +51,9 @@ class Method(ABC):
     trains_base: ClassVar[bool] = False  # whether it trains its base network on before it silences channels
     fine_tunes: ClassVar[bool] = False  # spends the protocol's fine-tune share on the reduced network
     version: ClassVar[int] = 1  # raised when results would change; part of the trial's key
+
+    optimizer: str  # where `space` has those of `training`
+    learning_rate: float
 
     def __init__(self, generator: torch.Generator, **hyperparameters: Any):
         self.generator = generator  # for every random choice a method makes; seeded by the trial

@@ -6,12 +6,18 @@ import importlib
 import inspect
 import pkgutil
 import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from benchmark.errors import UsageError, unknown
-from benchmark.method.interface import Choice, Method, Real
+from benchmark.method.domains import Choice, Real
+
+if TYPE_CHECKING:  # it needs torch, and the names of methods do not
+    from benchmark.method.interface import Method
 
 PACKAGES = ("methods", "baselines")
 ENTRY_POINTS = "deadweight.methods"
@@ -40,6 +46,8 @@ class Registry:
 
 def check_metadata(method: type[Method]) -> None:
     """Raises ValueError if a method's class fields are missing or do not fit together."""
+    from benchmark.method.interface import Method
+
     for name, kind in FIELDS.items():
         if not isinstance(getattr(method, name, ...), kind):
             raise ValueError(f"class {method.__name__} needs the field {name!r}")
@@ -52,9 +60,9 @@ def check_metadata(method: type[Method]) -> None:
             raise ValueError(f"space[{key!r}] has the name of a part of the interface")
     try:
         method.validate({})
-        knob = method.space.get(method.knob)
-        for value in getattr(knob, "grid", ()):
-            method.validate({method.knob: value})
+        if method.knob is not None:
+            for value in getattr(method.space[method.knob], "grid", ()):
+                method.validate({method.knob: value})
     except ValueError as error:
         raise ValueError(f"a default is not valid: {error}") from None
     if not card(method):
@@ -70,13 +78,24 @@ def card(method: type[Method]) -> str:
 def registry() -> Registry:
     """All methods that this installation knows; one that fails to load leaves the others."""
     found = Registry()
+    for name, source in _sources():
+        _load(found, name, source)
+    return found
+
+
+def method_names() -> list[str]:
+    """The names of all methods, without loading one: the broken ones are among them."""
+    return sorted({name for name, _ in _sources()})
+
+
+def _sources() -> Iterator[tuple[str, str]]:
+    """Each method's name, and where its class lies."""
     for package in PACKAGES:
         for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
             if not module.name.startswith("_"):
-                _load(found, module.name, f"{package}.{module.name}")
+                yield module.name, f"{package}.{module.name}"
     for point in entry_points(group=ENTRY_POINTS):
-        _load(found, point.name, point.value)
-    return found
+        yield point.name, point.value
 
 
 def _load(found: Registry, name: str, source: str) -> None:
@@ -91,7 +110,9 @@ def _load(found: Registry, name: str, source: str) -> None:
         found.add(name, method, source)
 
 
-def _only_method(module: object) -> type[Method]:
+def _only_method(module: ModuleType) -> type[Method]:
+    from benchmark.method.interface import Method
+
     own = [
         member
         for _, member in inspect.getmembers(module, inspect.isclass)
@@ -100,6 +121,14 @@ def _only_method(module: object) -> type[Method]:
     if len(own) != 1:
         raise ValueError(f"it defines {len(own)} methods, and a file holds exactly one")
     return own[0]
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raises UsageError if one of them names no method."""
+    known = method_names()
+    for name in names:
+        if name not in known:
+            raise unknown("method", name, known)
 
 
 def get_method(name: str) -> type[Method]:

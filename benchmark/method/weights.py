@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -47,7 +47,8 @@ def channel_sum(group: ChannelGroup, parts: list[tuple[Site, Tensor]]) -> Tensor
 
 def rows(site: Site, values: Tensor, otherwise: float) -> Tensor:
     """A value for each of the layer's outputs, shaped to multiply its weight, from one for each channel (size,)."""
-    weight = site.layer.weight
+    layer: Any = site.layer
+    weight: Tensor = layer.weight
     spread = values.new_full((weight.shape[0],), otherwise)
     spread[site.positions] = values[site.channels]
     return spread.view(-1, *[1] * (weight.dim() - 1))

@@ -6,17 +6,9 @@ from collections.abc import Callable
 
 from torch import nn
 
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,
-    "elu": nn.ELU,
-    "selu": nn.SELU,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-    "tanh": nn.Tanh,
-    "sigmoid": nn.Sigmoid,
-}
-NORM_NAMES = ("batch", "none")
+from benchmark.networks import names
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {name: getattr(nn, kind) for name, kind in names.ACTIVATIONS.items()}
 
 
 def block(layer: nn.Module, activation: str, norm: str) -> list[nn.Module]:

@@ -8,12 +8,11 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from benchmark.errors import unknown
-from benchmark.networks.blocks import ACTIVATIONS, NORM_NAMES, block, conv, linear
+from benchmark.networks.blocks import block, conv, linear
 from benchmark.networks.convnets import resnet20, resnet56, vgg11, vgg16
+from benchmark.networks.names import TORCHVISION, check
 from benchmark.torchvision_import import import_torchvision
 
-TORCHVISION = "torchvision:"
 SMALL = 64  # pixels; below this side torchvision's networks get the stem that is usual for small images
 
 
@@ -37,20 +36,6 @@ def build(
         if network.startswith(TORCHVISION):
             return _torchvision(network.removeprefix(TORCHVISION), shape, classes)
         return NETWORKS[network](shape, classes, widths, activation, norm)
-
-
-def check(network: str, widths: tuple[int, ...] = (), activation: str = "relu", norm: str = "batch") -> None:
-    """Raises ValueError, in one line, if there is no such network or it does not have such options."""
-    for kind, name, valid in (("activation", activation, ACTIVATIONS), ("norm", norm, NORM_NAMES)):
-        if name not in valid:
-            raise ValueError(str(unknown(kind, name, valid)))
-    if network in NETWORKS:
-        return
-    names = [TORCHVISION + name for name in _classifiers()] if network.startswith(TORCHVISION) else list(NETWORKS)
-    if network not in names:
-        raise ValueError(str(unknown("network", network, names)))
-    if widths or activation != "relu" or norm != "batch":
-        raise ValueError(f"{network} has its own widths, activation and norm: leave these options at their defaults")
 
 
 def mlp(shape: tuple[int, ...], classes: int, widths: tuple[int, ...], activation: str, norm: str) -> nn.Module:
@@ -92,11 +77,6 @@ def _expect(network: str, widths: tuple[int, ...], count: int) -> None:
         raise ValueError(f"{network} takes {count} widths, not {len(widths)}")
 
 
-def _classifiers() -> list[str]:
-    models = import_torchvision().models
-    return models.list_models(module=models)
-
-
 def _torchvision(name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
     """torchvision's network, untrained, with a stem for the images' channels and, if they are small, for their size."""
     options = {"init_weights": True, "aux_logits": False} if name in ("googlenet", "inception_v3") else {}
@@ -122,11 +102,5 @@ def _fit_stem(network: nn.Module, channels: int, small: bool) -> None:
 
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
-    "mlp": mlp,
-    "lenet300": lenet300,
-    "lenet5": lenet5,
-    "vgg11": vgg11,
-    "vgg16": vgg16,
-    "resnet20": resnet20,
-    "resnet56": resnet56,
+    network.__name__: network for network in (mlp, lenet300, lenet5, vgg11, vgg16, resnet20, resnet56)
 }

@@ -33,7 +33,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmark.errors import UsageError, unknown
+from benchmark.errors import UsageError, first_line, unknown
 from benchmark.networks.build import build
 from benchmark.networks.measure import evaluating, logits
 
@@ -80,8 +80,7 @@ def export(
         except UsageError:
             raise
         except Exception as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise UsageError(f"{form} cannot express {type(module).__name__}: {reason}") from error
+            raise UsageError(f"{form} cannot express {type(module).__name__}: {first_line(error)}") from error
         exported = _compare(form, target, found, logits(module, images), labels)
         if target.exists():
             raise UsageError(f"{target} exists already; give another name or remove it")
@@ -101,7 +100,7 @@ def load(folder: str | Path, network: nn.Module | None = None) -> nn.Module:
         state = torch.load(folder / "weights.pt", weights_only=True, map_location="cpu")
         layers, arguments = description["layers"], description["network"]
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise UsageError(f"{folder} holds no exported network: {str(error).splitlines()[0]}") from None
+        raise UsageError(f"{folder} holds no exported network: {first_line(error)}") from None
     if network is None:
         if arguments is None:
             raise UsageError(f"{folder} was reduced from a network of your own: pass it, load(folder, network)")

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from benchmark.errors import UsageError
+from benchmark.errors import UsageError, first_line, some
 from benchmark.networks.measure import logits, macs, parameters
 from benchmark.removal.exact import Removal, remove_silent
 from benchmark.removal.groups import Net, check_removable, find_groups
@@ -92,8 +92,7 @@ def _load_checkpoint(network: nn.Module, checkpoint: Path) -> None:
     except FileNotFoundError:
         raise UsageError(f"checkpoint {checkpoint} does not exist") from None
     except Exception as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UsageError(f"checkpoint {checkpoint} is no file of plain weights: {reason}") from None
+        raise UsageError(f"checkpoint {checkpoint} is no file of plain weights: {first_line(error)}") from None
     for key in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
@@ -113,5 +112,4 @@ def _check_fit(network: nn.Module, checkpoint: Path, state: dict[str, Tensor]) -
         if name in state and getattr(state[name], "shape", None) != tensor.shape
     ]
     if faults:
-        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        raise UsageError(f"checkpoint {checkpoint} does not fit {type(network).__name__}: {faults[0]}{more}")
+        raise UsageError(f"checkpoint {checkpoint} does not fit {type(network).__name__}: {some(faults)}")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
@@ -18,94 +17,91 @@ from benchmark.experiment.record import Record
 from benchmark.experiment.study import Study
 from benchmark.figures import conditions as conditions_figures
 from benchmark.figures import pareto, thresholds
-from benchmark.figures.style import PRINT, PRINT_STYLE, write_figure
-from benchmark.files import write_whole
+from benchmark.figures.drawing import Drawing
+from benchmark.figures.style import PRINT
 from benchmark.paper import latex, references
 
 
-def write_paper(study: Study, records: list[Record], frame: pd.DataFrame, folder: Path) -> list[Path]:
-    """Writes everything for a paper about the study's own records, `frame` of them; returns the paths.
+def paper_files(study: Study, records: list[Record], frame: pd.DataFrame) -> dict[str, bytes]:
+    """Everything for a paper about the study's own records, `frame` of them, by file name.
 
     Figures as PDF, SVG, PNG and CSV, the environments that include them in figures.tex, tables as LaTeX and Markdown,
-    references.bib, and figures.json. The same records give the same bytes. Raises UsageError.
+    references.bib, and figures.json. The same records give the same bytes.
     """
     lacking = unfinished(study, records)
-    made, sources, environments = [], {}, []
-    with mpl.rc_context(PRINT_STYLE):
-        if study.conditions:
-            drawn = _conditions_figures(study, records)
-        else:
-            drawn = [*_pareto_figures(frame, lacking), *_threshold_figures(study, records)]
-        for name, figure, points, source in drawn:
-            made += write_figure(figure, points, folder / name, crop=False)
-            sources[name] = source
-            wide = figure.get_figwidth() > PRINT.one
-            caption = f"{study.title}, {source['task']}. {source['caption']}"
-            environments.append(latex.to_figure(f"{name}.pdf", caption, f"fig:{study.name}-{name}", wide))
-    texts = {"figures.tex": "\n".join(environments), "figures.json": _to_json(sources)}
-    texts |= _conditions_tables(study, records) if study.conditions else _tables(study, frame, lacking)
+    if study.conditions:
+        drawn = _conditions_figures(study, records)
+        texts = _conditions_tables(study, records)
+    else:
+        drawn = [*_pareto_figures(frame, lacking), *_threshold_figures(study, records)]
+        texts = _tables(study, frame, lacking)
+    texts["figures.tex"] = "\n".join(_environment(study, drawing, source["task"]) for drawing, source in drawn)
+    told = {drawing.name: {**source, "caption": drawing.caption} for drawing, source in drawn}
+    texts["figures.json"] = _to_json(told)
     texts["references.bib"] = references.bibliography(record.setting.method for record in records)
-    for name, text in texts.items():
-        write_whole(folder / name, text.encode())
-    return made + [folder / name for name in texts]
+    pictures = {name: content for drawing, _ in drawn for name, content in drawing.files().items()}
+    return pictures | {name: text.encode() for name, text in texts.items()}
 
 
-def _pareto_figures(frame: pd.DataFrame, lacking: str) -> list[tuple]:
-    """Per task the name, the Pareto figure, its marks, and the records that these and the dense band come from."""
+def _environment(study: Study, drawing: Drawing, task: str) -> str:
+    wide = drawing.figure.get_figwidth() > PRINT.one
+    caption = f"{study.title}, {task}. {drawing.caption}"
+    return latex.to_figure(f"{drawing.name}.pdf", caption, f"fig:{study.name}-{drawing.name}", wide)
+
+
+def _pareto_figures(frame: pd.DataFrame, lacking: str) -> list[tuple[Drawing, dict[str, Any]]]:
+    """The Pareto figure of every task, and the records that its marks and its dense band come from."""
     drawn = []
     for task, group in frame.groupby("task", sort=False):
-        figure, marks = pareto.draw_pareto(group, SPARSITY, "", PRINT)
+        drawing = pareto.draw_pareto(group, SPARSITY, "", PRINT, lacking)
         band, dense = pareto.dense_band(group), controls(group)
         source = {
             "task": task,
-            "caption": pareto.caption(group, lacking).replace("\n", " "),
             "x": f"{SPARSITY} in %",
             "y": "test_accuracy in %",
             "dense": {"mean": band.mean, "low": band.low, "high": band.high, "n": band.n, "keys": list(dense.key)},
             "marks": [
                 {"label": m.label, "mark": m.mark, "x": m.x, "y": m.y, "keys": m.key.split()}
-                for m in marks.itertuples()
+                for m in drawing.points.itertuples()
             ],
         }
-        drawn.append((f"pareto-{task}-{SPARSITY.removesuffix('_sparsity')}", figure, marks, source))
+        drawn.append((drawing, source))
     return drawn
 
 
-def _threshold_figures(study: Study, records: list[Record]) -> list[tuple]:
-    """The same of the figures of ξ, whose marks are curves."""
+def _threshold_figures(study: Study, records: list[Record]) -> list[tuple[Drawing, dict[str, Any]]]:
+    """The figure of ξ of every task, and the records that each of its curves comes from."""
     drawn = []
-    for name, figure, curves, caption in thresholds.draw_thresholds(study, records, PRINT):
+    for drawing in thresholds.draw_thresholds(study, records, PRINT):
+        curves = drawing.points.groupby(["label", "hyperparameters"], sort=False)
         source = {
-            "task": curves.task.iloc[0],
-            "caption": caption,
+            "task": drawing.points.task.iloc[0],
             "x": "threshold",
             "y": "hidden channels below it in %",
-            "marks": [
-                {
-                    "label": label,
-                    "mark": "mean over seeds",
-                    "keys": curve.key.iloc[0].split(),
-                    "x": list(curve.threshold),
-                    **{end: list(curve[column]) for end, column in {"y": "mean", "low": "low", "high": "high"}.items()},
-                }
-                for (label, _), curve in curves.groupby(["label", "hyperparameters"], sort=False)
-            ],
+            "marks": [_curve_mark(label, curve) for (label, _), curve in curves],
         }
-        drawn.append((name, figure, curves, source))
+        drawn.append((drawing, source))
     return drawn
 
 
-def _conditions_figures(study: Study, records: list[Record]) -> list[tuple]:
-    """The same of the figures of a conditions study, whose marks are cells, rows of bins and seeds' curves."""
+def _curve_mark(label: str, curve: pd.DataFrame) -> dict[str, Any]:
+    keys = curve.key.iloc[0].split()
+    ends = {"y": list(curve["mean"]), "low": list(curve.low), "high": list(curve.high)}
+    return {"label": label, "mark": "mean over seeds", "keys": keys, "x": list(curve.threshold), **ends}
+
+
+def _conditions_figures(study: Study, records: list[Record]) -> list[tuple[Drawing, dict[str, Any]]]:
+    """The figures of a conditions study, and the records that their cells, rows of bins and curves come from."""
     keys = {conditions_table.short_keys([record]): record.key for record in records}
     drawn = []
-    for name, (figure, points, caption) in conditions_figures.draw(study, records, PRINT).items():
-        marks = [{**mark, "keys": [keys[key] for key in mark["keys"].split()]} for mark in _conditions_marks(points)]
-        drawn.append((name, figure, points, {"task": study.tasks[0].name, "caption": caption, "marks": marks}))
+    for drawing in conditions_figures.draw(study, records, PRINT):
+        marks = _conditions_marks(drawing.points)
+        known = [{**mark, "keys": [keys[key] for key in mark["keys"].split()]} for mark in marks]
+        drawn.append((drawing, {"task": study.tasks[0].name, "marks": known}))
     return drawn
 
 
-def _conditions_marks(points: pd.DataFrame) -> list[dict]:
+def _conditions_marks(points: pd.DataFrame) -> list[dict[str, Any]]:
     """The cells of a heat map, or per row of bins and per curve what names it and lists of its values."""
     if "factor" not in points:
         return points.to_dict("records")
@@ -117,7 +113,7 @@ def _conditions_marks(points: pd.DataFrame) -> list[dict]:
     ]
 
 
-def _to_json(sources: dict) -> str:
+def _to_json(sources: dict[str, Any]) -> str:
     """Canonical JSON, a number that is not known as null."""
 
     def known(value: object) -> object:

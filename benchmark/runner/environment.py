@@ -64,6 +64,8 @@ def _checkout() -> dict[str, Any]:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
     try:
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != root.resolve():  # installed below another repository
+            return {"commit": None, "dirty": None}
         changed = git("status", "--porcelain", "--", "benchmark", "methods", "baselines", "constraints.txt")
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changed)}
     except (OSError, subprocess.SubprocessError):

@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 
-from benchmark.data.stored import ENVIRONMENT, data_root
+from benchmark.data.names import ENVIRONMENT, data_root
 from benchmark.experiment.record import Record
+from benchmark.experiment.store import Store
 from benchmark.experiment.trial import Trial
 from benchmark.files import write_whole
 from benchmark.runner.environment import software
@@ -66,12 +67,30 @@ class BaseStore:
         return self.folder / f"{trial.base_key}.pt"
 
 
+@dataclass(frozen=True)
+class Destination:
+    """Where what a run makes goes: `on_record` takes every record as it comes, the store's folder all else."""
+
+    store: Store
+    on_record: OnRecord
+
+    @property
+    def bases(self) -> BaseStore:
+        """The base networks that the study's trials share."""
+        return BaseStore(self.store.path.parent / "bases")
+
+    @property
+    def logs(self) -> Path:
+        """The folder of what Ray has to say."""
+        return self.store.path.parent / "logs"
+
+
 def needed_bases(trials: list[Trial]) -> list[Trial]:
     """One trial for each base network that the trials start from."""
     return list({trial.base_key: trial for trial in trials if trial.base is not None}.values())
 
 
-def run_in_process(trials: list[Trial], bases: BaseStore, resources: Resources, on_record: OnRecord) -> None:
+def run_in_process(trials: list[Trial], resources: Resources, destination: Destination) -> None:
     """Runs the trials one after another."""
     threads = torch.get_num_threads()
     torch.set_num_threads(resources.cpus_per_trial)
@@ -79,11 +98,11 @@ def run_in_process(trials: list[Trial], bases: BaseStore, resources: Resources, 
     networks: Networks = {}
     try:
         for trial in needed_bases(trials):
-            networks[trial.base_key] = bases.load(trial) or attempt_base(trial, resources.device)
+            networks[trial.base_key] = destination.bases.load(trial) or attempt_base(trial, resources.device)
             if not isinstance(networks[trial.base_key], str):
-                bases.save(trial, networks[trial.base_key])
+                destination.bases.save(trial, networks[trial.base_key])
         for trial in trials:
-            on_record(run_one(trial, networks, resources.device, provenance))
+            destination.on_record(run_one(trial, networks, resources.device, provenance))
     finally:
         torch.set_num_threads(threads)
 

@@ -14,12 +14,21 @@ from typing import Any, TextIO
 
 import torch
 
-from benchmark.errors import UsageError
+from benchmark.errors import UsageError, first_line
 from benchmark.experiment.record import Record
 from benchmark.experiment.study import Slot, Study
 from benchmark.experiment.trial import Trial
 from benchmark.runner.environment import software
-from benchmark.runner.in_process import BaseStore, Networks, OnRecord, Resources, attempt_base, needed_bases, run_one
+from benchmark.runner.in_process import (
+    BaseStore,
+    Destination,
+    Networks,
+    OnRecord,
+    Resources,
+    attempt_base,
+    needed_bases,
+    run_one,
+)
 from benchmark.runner.trial import explain, failed
 
 os.environ.update(  # read when Ray is imported, and by its processes
@@ -72,62 +81,51 @@ class Keeper(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         if trial.trial_id in self.kept:  # the worker ended after it had handed over its record
             return
-        reason = str(trial.get_pickled_error() or "the worker process ended").strip().splitlines()[0]
+        reason = first_line(trial.get_pickled_error() or "the worker process ended")
         self.on_record(failed(_trial_of(trial.config), "crashed", reason, self.provenance))
 
 
-def run_with_ray(
-    trials: list[Trial], bases: BaseStore, resources: Resources, on_record: OnRecord, log_folder: Path
-) -> None:
-    """Runs the trials on Ray; its own messages go to a file in `log_folder`.
+def run_with_ray(trials: list[Trial], resources: Resources, destination: Destination) -> None:
+    """Runs the trials on Ray, whose own messages go to a file.
 
     Raises UsageError where Ray does not start or the cluster does not answer.
     """
-    with _running_ray(resources, log_folder):
-        space = {"param_space": {"trial": tune.grid_search([trial.model_dump_json() for trial in trials])}}
-        _tune(trials, bases, resources, on_record, tune.TuneConfig(reuse_actors=True), space)
+    with _running_ray(resources, destination.logs):
+        space = {"trial": tune.grid_search([trial.model_dump_json() for trial in trials])}
+        _tune(trials, resources, destination, tune.TuneConfig(reuse_actors=True), space)
 
 
-def search_with_ray(
-    study: Study,
-    todo: list[Slot],
-    records: list[Record],
-    bases: BaseStore,
-    resources: Resources,
-    on_record: OnRecord,
-    log_folder: Path,
-) -> None:
+def search_with_ray(study: Study, todo: list[Slot], resources: Resources, destination: Destination) -> None:
     """Lets Optuna choose one trial for each slot to do, by validation accuracy and sparsity; else as `run_with_ray`."""
     defaults = [study.trial(slot, study.setting(slot.label, {})) for slot in dict.fromkeys(todo)]
-    search = Search(study, todo, records)
-    with _running_ray(resources, log_folder):
+    search = Search(study, todo, destination.store.load())
+    with _running_ray(resources, destination.logs):
         config = tune.TuneConfig(reuse_actors=True, search_alg=search, num_samples=len(todo))
-        _tune(defaults, bases, resources, on_record, config, {})
+        _tune(defaults, resources, destination, config, space=None)
 
 
 def _tune(
     trials: list[Trial],
-    bases: BaseStore,
     resources: Resources,
-    on_record: OnRecord,
+    destination: Destination,
     config: tune.TuneConfig,
-    space: dict[str, Any],
+    space: dict[str, Any] | None,
 ) -> None:
     """Trains the base networks that the trials need, then lets Tune run its trials on reused workers."""
-    given = {"networks": _train_bases(needed_bases(trials), bases, resources), "resources": resources}
+    given = {"networks": _train_bases(needed_bases(trials), destination.bases, resources), "resources": resources}
     given["provenance"] = software()
     request = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
     with tempfile.TemporaryDirectory(prefix="deadweight-") as scratch:
         run_config = tune.RunConfig(
             storage_path=scratch,
             name="sweep",
-            callbacks=[Keeper(on_record, given["provenance"])],
+            callbacks=[Keeper(destination.on_record, given["provenance"])],
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             verbose=0,
         )
         trainable = tune.with_resources(tune.with_parameters(Worker, **given), request)
         try:
-            tune.Tuner(trainable, tune_config=config, run_config=run_config, **space).fit()
+            tune.Tuner(trainable, param_space=space, tune_config=config, run_config=run_config).fit()
         except tune.TuneError as error:  # what a callback raises arrives wrapped
             if isinstance(error.__context__, UsageError):
                 raise error.__context__ from None

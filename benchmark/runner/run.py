@@ -13,7 +13,7 @@ from benchmark.experiment.coverage import remaining
 from benchmark.experiment.store import Store
 from benchmark.experiment.study import Slot, Study
 from benchmark.experiment.trial import Trial
-from benchmark.runner.in_process import BaseStore, OnRecord, Resources, run_in_process
+from benchmark.runner.in_process import Destination, Resources, run_in_process
 from benchmark.runner.trial import check_task, examples
 
 
@@ -58,22 +58,15 @@ def check_trial(trial: Trial, store: Store) -> None:
 
 
 def run_points(
-    study: Study,
-    todo: list[Trial | Slot],
-    store: Store,
-    resources: Resources,
-    in_process: bool,
-    on_record: OnRecord,
+    study: Study, todo: list[Trial | Slot], resources: Resources, destination: Destination, in_process: bool
 ) -> None:
-    """Runs what is to do, on Ray or in this process; `on_record` gets every record as it comes."""
-    folder = store.path.parent
-    bases, logs = BaseStore(folder / "bases"), folder / "logs"
+    """Runs what is to do, on Ray or in this process."""
     if in_process:
-        run_in_process(todo, bases, resources, on_record)
+        run_in_process(todo, resources, destination)
         return
     from benchmark.runner import on_ray  # Ray is imported only where it is used: that takes seconds
 
     if study.sampler == "optuna":
-        on_ray.search_with_ray(study, todo, store.load(), bases, resources, on_record, logs)
+        on_ray.search_with_ray(study, todo, resources, destination)
     else:
-        on_ray.run_with_ray(todo, bases, resources, on_record, logs)
+        on_ray.run_with_ray(todo, resources, destination)

@@ -30,27 +30,42 @@ class History:
     silent: list[float] = field(default_factory=list)  # fraction of hidden channels with ‖w_k‖₂ < SILENT
     seconds: float = 0.0
 
+    def finite_epochs(self) -> dict[str, list[float]]:
+        """What a record keeps: without the last epoch where its loss is not finite, for JSON has no NaN."""
+        whole = [i for i, loss in enumerate(self.loss) if math.isfinite(loss)]
+        measures = {"loss": self.loss, "val_accuracy": self.val_accuracy, "silent": self.silent}
+        return {name: [values[i] for i in whole] for name, values in measures.items()}
 
-def train(
-    net: Net, method: Method, data: Dataset, protocol: Protocol, seed: int, epochs: range, history: History
-) -> None:
+
+@dataclass(frozen=True)
+class Course:
+    """A network's way through its protocol: on which data, in which order of batches, and the epochs that it has had.
+
+    The history alone changes; a course that goes on with another network shares it.
+    """
+
+    net: Net
+    data: Dataset
+    protocol: Protocol
+    seed: int
+    history: History = field(default_factory=History)
+
+
+def train(course: Course, method: Method, epochs: range) -> None:
     """Trains with the method's hooks for the given epochs of the protocol's schedule; extends the history.
 
     Raises DivergedError at the end of the first epoch whose loss or weights are not finite.
     """
-    method.prepare(net, len(epochs) * data.batch_count(protocol.batch_size))
-    optimizer = method.configure_optimizer(net)
-    _run_epochs(net, optimizer, method, data, protocol, seed, epochs, history)
+    method.prepare(course.net, len(epochs) * course.data.batch_count(course.protocol.batch_size))
+    _run_epochs(course, method, method.configure_optimizer(course.net), epochs)
 
 
-def fine_tune(
-    net: Net, method: Method, data: Dataset, protocol: Protocol, seed: int, epochs: range, history: History
-) -> None:
+def fine_tune(course: Course, method: Method, epochs: range) -> None:
     """Trains on the loss alone, with the method's optimiser, for the rest of the schedule; zero weights stay zero."""
-    optimizer = Method.configure_optimizer(method, net)
-    masks = [(weight, weight.detach() != 0) for weight in net.weights]
+    optimizer = Method.configure_optimizer(method, course.net)
+    masks = [(weight, weight.detach() != 0) for weight in course.net.weights]
     frozen = _Masked([(weight, mask) for weight, mask in masks if not mask.all()])
-    _run_epochs(net, optimizer, frozen, data, protocol, seed, epochs, history)
+    _run_epochs(course, frozen, optimizer, epochs)
 
 
 class _Masked(Method):
@@ -65,40 +80,32 @@ class _Masked(Method):
             weight.mul_(mask)
 
 
-def _run_epochs(
-    net: Net,
-    optimizer: torch.optim.Optimizer,
-    method: Method,
-    data: Dataset,
-    protocol: Protocol,
-    seed: int,
-    epochs: range,
-    history: History,
-) -> None:
+def _run_epochs(course: Course, method: Method, optimizer: torch.optim.Optimizer, epochs: range) -> None:
     started = time.perf_counter()
+    net, data, history = course.net, course.data, course.history
     validation = data.pixels(data.validation.images)
     initial = [group["lr"] for group in optimizer.param_groups]
     for epoch in epochs:
-        factor = protocol.learning_rate_factor(epoch)
+        factor = course.protocol.learning_rate_factor(epoch)
         for group, lr in zip(optimizer.param_groups, initial, strict=True):
             group["lr"] = lr * factor
-        loss = _run_epoch(net, optimizer, method, data, protocol.batch_size, seed, epoch)
+        loss = _run_epoch(course, method, optimizer, epoch)
+        val_accuracy, norms = accuracy(net.module, validation, data.validation.labels), net.incoming_norms()
+        silent = (norms < SILENT).sum().item() / net.hidden_channels
         history.loss.append(round(loss, 6))
-        history.val_accuracy.append(accuracy(net.module, validation, data.validation.labels))
-        norms = net.incoming_norms()
-        history.silent.append((norms < SILENT).sum().item() / net.hidden_channels)
+        history.val_accuracy.append(val_accuracy)
+        history.silent.append(silent)
         if not math.isfinite(loss) or not torch.isfinite(norms).all():
             raise DivergedError(f"loss {loss} in epoch {epoch + 1}")
     history.seconds += time.perf_counter() - started
 
 
-def _run_epoch(
-    net: Net, optimizer: torch.optim.Optimizer, method: Method, data: Dataset, batch_size: int, seed: int, epoch: int
-) -> float:
+def _run_epoch(course: Course, method: Method, optimizer: torch.optim.Optimizer, epoch: int) -> float:
     """One pass over the training set; returns the mean loss per sample."""
+    net, data = course.net, course.data
     module = net.module.train()
     total = torch.zeros((), device=data.train.labels.device)
-    for images, labels in data.batches(batch_size, seed, epoch):
+    for images, labels in data.batches(course.protocol.batch_size, course.seed, epoch):
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(module(images), labels)
         penalty = method.penalty(net)

@@ -7,6 +7,7 @@ under a sampler, evenly spaced ones of them are shown, in order of what they rem
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ def thin(points: pd.DataFrame) -> pd.DataFrame:
 def epochs(digest: Digest, points: pd.DataFrame) -> pd.DataFrame:
     """Validation accuracy and share of silent channels at epochs, one row per knob point, epoch and measure."""
     last = digest.study.protocol.epochs
-    step = -(-last // EPOCHS)
+    step = math.ceil(last / EPOCHS)
     shown = np.arange(last, 0, -step)[::-1]
     histories = {r.key: r.history for r in digest.records if r.history}
     parts = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -27,16 +28,21 @@ def point_lines(tidy: pd.DataFrame, x: str, panels: dict[str, str], x_axis: dict
         for panel, measure in enumerate(panels, start=1):
             part = group if len(panels) == 1 else group[group.measure == measure]
             for (place, point), line in part.groupby(["place", "point"]):
-                first = panel == 1
                 traces.append(
                     {
-                        "type": "scatter", "mode": "lines", "name": point, "legendgroup": point, "showlegend": first,
-                        "x": values(line[x]), "y": values(100 * line["mean"]),
-                        "customdata": _spread(line), "line": {"color": shades[places.index(place)], "width": 2},
+                        "type": "scatter",
+                        "mode": "lines",
+                        "name": point,
+                        "legendgroup": point,
+                        "showlegend": panel == 1,
+                        "x": values(line[x]),
+                        "y": values(100 * line["mean"]),
+                        "customdata": _spread(line),
+                        "line": {"color": shades[places.index(place)], "width": 2},
                         "yaxis": "y" if panel == 1 else f"y{panel}",
                         "hovertemplate": f"{_plain(point)}<br>%{{x}}: {_shown(line)}<extra></extra>",
                     }
-                )  # fmt: skip
+                )
         plots[f"{task}/{label}"] = {"data": traces, "layout": _panels(panels, x_axis)}
     return plots
 
@@ -76,44 +82,61 @@ def stability_lines(tidy: pd.DataFrame) -> dict[str, Any]:
     for task, group in tidy.groupby("task", sort=False):
         traces = []
         for panel, measure in enumerate(titles, start=1):
-            for (label, title), line in group[group.measure == measure].groupby(["label", "title"], sort=False):
-                traces.append(
-                    {
-                        "type": "scatter", "mode": "lines+markers", "name": _plain(title), "meta": label,
-                        "legendgroup": label, "showlegend": panel == 1,
-                        "x": line.place.tolist(), "y": values(100 * line["mean"]), "customdata": _spread(line),
-                        "text": line.point.tolist(), "marker": {"symbol": SYMBOLS[style(label)[1]], "size": 7},
-                        "line": {"color": color(label), "width": 1.5}, "yaxis": "y" if panel == 1 else f"y{panel}",
-                        "error_y": {"array": values(100 * (line.high - line["mean"])), "thickness": 0.8, "width": 2},
-                        "hovertemplate": f"{_plain(title)}<br>%{{text}}: {_shown(line)}<extra></extra>",
-                    }
-                )  # fmt: skip
+            lines = group[group.measure == measure].groupby(["label", "title"], sort=False)
+            traces += [_stability_line(label, title, line, panel) for (label, title), line in lines]
         axis = {"title": {"text": "knob point, from weak to strong"}, "dtick": 1 if group.place.max() <= 20 else None}
         plots[task] = {"data": traces, "layout": _panels(titles, axis)}
-        plots[task]["layout"]["height"] += LEGEND_ROW * -(-group.label.nunique() // 4)
+        plots[task]["layout"]["height"] += LEGEND_ROW * math.ceil(group.label.nunique() / 4)
     return plots
+
+
+def _stability_line(label: str, title: str, line: pd.DataFrame, panel: int) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": _plain(title),
+        "meta": label,
+        "legendgroup": label,
+        "showlegend": panel == 1,
+        "x": line.place.tolist(),
+        "y": values(100 * line["mean"]),
+        "customdata": _spread(line),
+        "text": line.point.tolist(),
+        "marker": {"symbol": SYMBOLS[style(label)[1]], "size": 7},
+        "line": {"color": color(label), "width": 1.5},
+        "yaxis": "y" if panel == 1 else f"y{panel}",
+        "error_y": {"array": values(100 * (line.high - line["mean"])), "thickness": 0.8, "width": 2},
+        "hovertemplate": f"{_plain(title)}<br>%{{text}}: {_shown(line)}<extra></extra>",
+    }
 
 
 def cost_bars(tidy: pd.DataFrame) -> dict[str, Any]:
     """One plot per task: a bar of median training seconds per method, with its quartiles."""
     plots = {}
     for task, group in tidy.iloc[::-1].groupby("task", sort=False):
-        traces = [
-            {
-                "type": "bar", "orientation": "h", "name": bar.title, "meta": bar.label, "showlegend": False,
-                "y": [bar.title], "x": [number(bar.median)], "marker": {"color": color(bar.label)},
-                "error_x": {
-                    "symmetric": False, "array": [number(bar.high - bar.median)],
-                    "arrayminus": [number(bar.median - bar.low)], "thickness": 1, "width": 3, "color": "#808080",
-                },
-                "hovertemplate": f"{_plain(bar.title)}: %{{x:.3g}} s a trial<extra></extra>",
-            }
-            for bar in group.rename(columns={"over dense": "ratio"}).itertuples()
-        ]  # fmt: skip
-        layout = {"xaxis": {"title": {"text": "training seconds of a trial"}, "rangemode": "tozero"}}
-        layout |= {"yaxis": {"automargin": True, "type": "category"}, "height": 120 + 24 * len(group)}
-        plots[task] = {"data": traces, "layout": layout}
+        layout = {
+            "xaxis": {"title": {"text": "training seconds of a trial"}, "rangemode": "tozero"},
+            "yaxis": {"automargin": True, "type": "category"},
+            "height": 120 + 24 * len(group),
+        }
+        plots[task] = {"data": [_cost_bar(row) for row in group.itertuples()], "layout": layout}
     return plots
+
+
+def _cost_bar(row: tuple) -> dict[str, Any]:
+    ends = {"array": [number(row.high - row.median)], "arrayminus": [number(row.median - row.low)]}
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "name": row.title,
+        "meta": row.label,
+        "showlegend": False,
+        "y": [row.title],
+        "x": [number(row.median)],
+        "marker": {"color": color(row.label)},
+        "error_x": {"symmetric": False, **ends, "thickness": 1, "width": 3, "color": "#808080"},
+        "hovertemplate": f"{_plain(row.title)}: %{{x:.3g}} s a trial<extra></extra>",
+    }
 
 
 def _panels(titles: dict[str, str], x_axis: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The tables of `statistics` as text cells, for Markdown and HTML alike, each with the note that belongs under it."""
+"""The tables of `analysis.pairs` as texts, for Markdown and HTML alike, each with the note that belongs under it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOT_REACHED = "not reached"
 
 
 def hypervolume_texts(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """The cells of `statistics.hypervolumes`, and the note."""
+    """The cells of `pairs.hypervolumes`, and the note."""
     interval = [_range(low, high, 3) for low, high in zip(table.low, table.high, strict=True)]
     cells = {
         "task": table.task,
@@ -39,7 +39,7 @@ def hypervolume_texts(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
 
 def sparsity_texts(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """The cells of `statistics.at_sparsity`, one row per task and method, and the note."""
+    """The cells of `pairs.at_sparsity`, one row per task and method, and the note."""
     rows = []
     for (task, _, method), group in table.groupby(["task", "label", "method"], sort=False):
         row = {"task": task, "method": method}
@@ -63,7 +63,7 @@ def _accuracy(values: pd.Series) -> str:
 
 
 def comparison_texts(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """The cells of `statistics.compare_methods`, and the note, which says what so few pairs cannot show."""
+    """The cells of `pairs.compare_methods`, and the note, which says what so few pairs cannot show."""
     cells = {
         "removed": table.sparsity.map(lambda s: f"≥ {100 * s:g} %"),
         "method": table.method,
@@ -129,7 +129,9 @@ def comparisons(source: Source) -> Section | None:
         shown["comparisons"] = comparison_texts(found["comparisons"])
         captions["comparisons"] = "Each method against the reference, in pairs of equal task and seed"
     return Section(
-        "comparisons", "Comparisons", tuple(note for _, note in shown.values()),
+        "comparisons",
+        "Comparisons",
+        tuple(note for _, note in shown.values()),
         tables=tuple(Table(cells, captions[name], name, head="method") for name, (cells, _) in shown.items()),
         files={f"data/{name}.csv": csv(frame) for name, frame in found.items()},
-    )  # fmt: skip
+    )

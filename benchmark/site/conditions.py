@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 from benchmark.analysis import conditions as conditions_table
 from benchmark.analysis import tables
 from benchmark.experiment.coverage import unfinished
@@ -22,9 +19,8 @@ SHOWN = {
 def conditions(source: Source) -> Section:
     """One setting changed in one factor at a time: figures, and a table per factor."""
     study, records = source.digest.study, source.digest.records
-    with tempfile.TemporaryDirectory() as place:
-        made = conditions_figures.draw_all(study, records, Path(place))
-        files = {f"figures/{path.name}": path.read_bytes() for path in sorted(made)}
+    made = {name: part for drawing in conditions_figures.draw(study, records) for name, part in drawing.files().items()}
+    files = {f"figures/{name}": made[name] for name in sorted(made)}
     crossed = " and ".join(study.conditions.crossed)
     images = [
         Image(f"figures/conditions-{name}.svg", text.format(crossed=crossed))
@@ -36,6 +32,5 @@ def conditions(source: Source) -> Section:
     files["data/conditions.csv"] = csv(tables.flatten(conditions_table.summarise(study, records)))
     note = conditions_table.NOTE + unfinished(study, records)
     texts = (f"Around the setting {study.legend(study.conditions.of)!r}. {note}",)
-    return Section(
-        "conditions", "Conditions of sparsity", texts, images=tuple(images), tables=tuple(parts), files=files
-    )  # fmt: skip
+    title = "Conditions of sparsity"
+    return Section("conditions", title, texts, images=tuple(images), tables=tuple(parts), files=files)

@@ -13,9 +13,18 @@ from benchmark.analysis.frame import CONTROL
 from benchmark.figures.style import style
 
 SYMBOLS = {
-    "o": "circle", "s": "square", "D": "diamond", "^": "triangle-up", "v": "triangle-down", "P": "cross", "*": "star",
-    "X": "x", "<": "triangle-left", ">": "triangle-right", "p": "pentagon",
-}  # fmt: skip
+    "o": "circle",
+    "s": "square",
+    "D": "diamond",
+    "^": "triangle-up",
+    "v": "triangle-down",
+    "P": "cross",
+    "*": "star",
+    "X": "x",
+    "<": "triangle-left",
+    ">": "triangle-right",
+    "p": "pentagon",
+}
 
 
 def color(label: str) -> str:

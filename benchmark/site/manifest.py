@@ -37,9 +37,8 @@ def sha256(path: Path) -> str:
 def describe(folder: Path, studies: list[str]) -> Manifest:
     """The manifest of all files in a folder."""
     paths = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-    return Manifest(
-        studies=studies, libraries=libraries(), files={p: sha256(folder / p) for p in paths if p != NAME}
-    )  # fmt: skip
+    files = {path: sha256(folder / path) for path in paths if path != NAME}
+    return Manifest(studies=studies, libraries=libraries(), files=files)
 
 
 def libraries() -> dict[str, str]:

@@ -25,7 +25,8 @@ def write_page(source: Source) -> dict[str, bytes]:
     front = next((section.content for section in sections if section.name == "pareto"), None)
     charts = {chart.name: {"by_method": chart.by_method, "plots": chart.plots} for s in sections for chart in s.charts}
     shown = front and {key: front[key] for key in ("axes", "tasks", "below")}
-    html = environment().get_template("study.html").render(
+    page = environment().get_template("study.html")
+    html = page.render(
         title=source.digest.study.title,
         summary=origin.summary(source.digest),
         sections=sections,
@@ -33,7 +34,7 @@ def write_page(source: Source) -> dict[str, bytes]:
         data=front and embedded({"methods": front["methods"], "pareto": shown, "charts": charts}),
         plotly=Markup(get_plotlyjs()),
         script=Markup((TEMPLATES / "page.js").read_text(encoding="utf-8")),
-    )  # fmt: skip
+    )
     files = {"index.html": html.encode()}
     for section in sections:
         files |= section.files
@@ -63,8 +64,11 @@ def embedded(value: Any) -> Markup:
 def environment() -> jinja2.Environment:
     """The templates; what is no template of ours is escaped."""
     made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     made.globals["css"] = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
     return made

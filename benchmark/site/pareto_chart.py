@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ def _control(group: pd.DataFrame) -> dict[str, float | int | None]:
 
 def _trials(group: pd.DataFrame, axes: list[str]) -> dict[str, Any]:
     measured = group[group.status.isin(MEASURED)]
-    step = max(1, -(-len(measured) // DRAWN))
+    step = max(1, math.ceil(len(measured) / DRAWN))
     shown = measured.iloc[::step]
     texts, places = np.unique(shown[["hyperparameters", "channels_left"]].to_numpy(str), return_inverse=True)
     places = places.reshape(-1, 2)

@@ -12,8 +12,6 @@ from benchmark.analysis.summary import summarise
 from benchmark.site import chart_data
 from benchmark.site.digest import Digest
 
-pass
-
 
 @dataclass
 class Source:

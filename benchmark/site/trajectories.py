@@ -6,13 +6,11 @@ import io
 import re
 from pathlib import Path
 
-import matplotlib as mpl
 import pandas as pd
 
 from benchmark.errors import UsageError
 from benchmark.experiment.record import Record
 from benchmark.figures import trajectories as trajectory_figures
-from benchmark.figures.style import STYLE, to_bytes
 from benchmark.site.parts import Image, Section, Source
 
 NAME = re.compile(r"trajectories-([0-9a-f]{8})\.csv")
@@ -26,17 +24,17 @@ def read_files(folder: Path) -> dict[str, bytes]:
 
 def trajectories(source: Source) -> Section | None:
     """A figure for every run of the study that was followed; those of other studies' records are left out."""
-    by_key = {record.key[:8]: record for record in source.digest.records}
+    by_key = {record.short_key: record for record in source.digest.records}
     followed = [(by_key[key], content) for key, content in source.trajectories.items() if key in by_key]
     if not followed:
         return None
     images, files, texts = [], {}, []
     for record, content in followed:
-        curves, stem = _curves(record, content), f"figures/trajectories-{record.key[:8]}"
-        with mpl.rc_context(STYLE):
-            files |= {f"{stem}.svg": to_bytes(trajectory_figures.draw(curves, record), "svg"), f"{stem}.csv": content}
-        texts.append(trajectory_figures.describe(curves, record))
-        images.append(Image(f"{stem}.svg", texts[-1]))
+        drawing = trajectory_figures.draw(_curves(record, content), record)
+        stem = f"figures/{drawing.name}"
+        files |= {f"{stem}.svg": drawing.picture("svg"), f"{stem}.csv": content}
+        texts.append(drawing.caption)
+        images.append(Image(f"{stem}.svg", drawing.caption))
     note = (
         "What the command deadweight trajectories saw in a run made again, for records do not hold it: the norms of "
         "channels that stop being activated, and from there on the same weights under the L2 penalty's gradient alone."
@@ -50,5 +48,5 @@ def _curves(record: Record, content: bytes) -> pd.DataFrame:
         return curves[list(trajectory_figures.COLUMNS)].astype(float)
     except (ValueError, KeyError):
         raise UsageError(
-            f"trajectories-{record.key[:8]}.csv is not what `deadweight trajectories` writes; run that again"
+            f"trajectories-{record.short_key}.csv is not what `deadweight trajectories` writes; run that again"
         ) from None

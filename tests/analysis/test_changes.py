@@ -80,6 +80,33 @@ def test_what_changes_a_key_is_named(trials):
     assert changes.rekeyed(changes.Pair(before, after)) == "epochs 4 → 5, base learning_rate 0.1 → 0.3"
 
 
+def test_another_method_and_what_only_one_side_has_are_named(trials):
+    before = next(r for r in run_of(trials) if r.label == "magnitude_filter")
+    other = before.base.model_copy(update={"method": "implicit", "version": 2, "hyperparameters": {"own": 0.5}})
+    after = rekey(before, base=other, setting=before.setting.model_copy(update={"method": "l1", "hyperparameters": {}}))
+    told = changes.rekeyed(changes.Pair(before, after)).split(", ")
+    assert {"method magnitude_filter → l1", "base method dense → implicit", "base version 1 → 2"} <= set(told)
+    assert f"ratio {before.setting.hyperparameters['ratio']} → none" in told
+    assert "base own none → 0.5" in told
+
+
+def test_shares_move_in_channels_of_the_smallest_network_and_accuracies_in_the_smallest_gap_seen(trials):
+    def records(**fields):
+        names, columns = zip(*fields.items(), strict=True)
+        return [result(trials[0], **dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
+
+    assert changes._step("param_sparsity", records(channels=[100, 50, None])) == 1 / 50
+    assert changes._step("param_sparsity", records(channels=[None])) == 0
+    assert changes._step("test_accuracy", records(test_accuracy=[0.9, 0.8, 0.81, 0.8])) == pytest.approx(0.01)
+    assert changes._step("test_accuracy", records(test_accuracy=[0.8, 0.8])) == 0
+
+
+def test_two_seeds_are_tested_and_one_is_not():
+    expected = stats.ttest_1samp([0.1, 0.12], 0).pvalue
+    assert changes._p(np.array([0.1, 0.12]), step=0.0) == pytest.approx(expected)
+    assert np.isnan(changes._p(np.array([0.1]), step=0.0))
+
+
 def test_trials_at_one_place_are_not_paired_by_chance(trials):
     before = [r for r in run_of(trials) if r.label == "dense"][:1]
     twice = [next_version(before[0]), rekey(before[0], setting=before[0].setting.model_copy(update={"version": 3}))]

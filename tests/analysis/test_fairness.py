@@ -66,8 +66,152 @@ def test_a_study_that_meets_every_rule(study):
     assert "beside the knob, in a way no record shows: nothing" in found[VALIDATION].evidence
 
 
+def test_the_evidence_of_a_study_that_meets_every_rule_says_what_was_counted(study):
+    found = findings(study, [result(trial) for trial in study.trials()])
+    assert {rule: f.evidence for rule, f in found.items()} == {
+        CONTROL: "3 of 3 pairs of task and seed have a dense network",
+        SEEDS: "3 of 3 pairs of task and method have seeds 0, 1, 2; initial weights and data order are drawn from the "
+        "seed alone",
+        EPOCHS: "15 of 15 results took 4 epochs, counted from their histories; 6 of them spent a part in a base "
+        "network that several trials share",
+        POINTS: "2 knob points for each of 2 methods, on every task and with every seed",
+        VALIDATION: "15 of 15 results are of the last epoch's network: no epoch was picked; 15 hold validation "
+        "accuracies only, but for one test accuracy of the final network. The sampler (grid), fronts and best points "
+        "see validation only. Fixed by the study's file beside the knob, in a way no record shows: nothing",
+        THREE: "the study has 3; fewest with a result: 3",
+        COMPLETE: "15 of 15 trials have a record: 15 ok",
+        PROOF: "15 of 15 results hold it; largest relative difference of a logit 2.0e-15, limit 1e-06",
+        FILLED: "0 of 15 points have no result and none is put in their place; 15 are drawn where they were measured, "
+        "joined by steps",
+        CODE: "1 commit: aaaaaaaaaa (15 records); 0 records of a changed checkout; torch 2, numpy 2, Python 3.12",
+        DATA: "simulated: not noted",
+        MACHINE: "1 kind of hardware: cpu, Some, threads: 1 (15 results)",
+        KEYS: "15 of 15 keys are the hash of what their record says was run",
+        REDUCED: "parameters and multiply-accumulates counted on the reduced network in 15 of 15 results; its latency "
+        "measured beside the dense one's in 15",
+    }
+
+
 def test_without_records_nothing_applies(study):
     assert {f.met for f in fairness.check(study, [])} == {"n.a."}
+    assert {f.evidence for f in fairness.check(study, [])} == {"no records"}
+
+
+def test_without_a_result_rules_of_results_do_not_apply(study):
+    found = findings(study, [failure(t) for t in study.trials()])
+    none = {rule: f.evidence for rule, f in found.items() if f.met == "n.a."}
+    assert none == dict.fromkeys((EPOCHS, VALIDATION, PROOF, MACHINE, REDUCED), "no record with a result")
+    assert (found[DATA].met, found[DATA].evidence) == ("yes", "no record with a result")
+
+
+def test_an_offender_is_named_by_method_task_seed_and_key(study):
+    records = with_first(study, "implicit", removal_error=2e-6)
+    [record] = [r for r in records if r.removal_error == 2e-6]
+    named = f"; implicit on simulated-mlp-8, seed 0, record {record.key[:8]}"
+    assert findings(study, records)[PROOF].evidence.endswith(f"limit 1e-06{named}")
+
+
+def test_three_offenders_are_named_and_the_others_counted(study):
+    records = [result(t, removal_error=1.0 if t.label == "implicit" else 1e-6) for t in study.trials()]
+    evidence = findings(study, records)[PROOF].evidence
+    assert evidence.count("implicit on") == 3
+    assert evidence.endswith(" and 3 more")
+    three = [
+        r.model_copy(update={"removal_error": float(r.setting.hyperparameters.get("strength") == 0.1)}) for r in records
+    ]
+    evidence = findings(study, three)[PROOF].evidence
+    assert evidence.count("implicit on") == 3
+    assert "more" not in evidence
+
+
+def test_a_proof_at_the_limit_holds(study):
+    assert broken(study, with_first(study, "implicit", removal_error=1e-6)) == set()
+
+
+def test_provenance_that_is_not_noted_is_no_proof(study):
+    records = with_first(study, "implicit", provenance={})
+    found = findings(study, records)
+    assert broken(study, records) == {CODE, MACHINE}
+    assert "unknown (1 records)" in found[CODE].evidence
+    assert "torch None, numpy None, Python None" in found[CODE].evidence
+    assert "None, None, threads: None (1 results)" in found[MACHINE].evidence
+    bare = [r.model_copy(update={"provenance": {}}) for r in records]
+    assert {CODE, MACHINE} <= broken(study, bare)
+
+
+def test_lacking_seeds_are_all_told(study):
+    lone = [result(t) for t in study.trials() if t.seed == 1 or t.label != "implicit"]
+    told = findings(study, lone)
+    assert told[SEEDS].evidence.endswith("seed alone; implicit on simulated-mlp-8 has no seed 0, 2")
+    assert told[SEEDS].evidence.startswith("2 of 3 pairs")
+    assert told[THREE].evidence == "the study has 3; fewest with a result: 1; implicit on simulated-mlp-8 has 1"
+    without = [result(t) for t in study.trials() if t.label != "dense" or t.seed == 1]
+    assert findings(study, without)[CONTROL].evidence == (
+        "1 of 3 pairs of task and seed have a dense network; none for simulated-mlp-8, seed 0; simulated-mlp-8, seed 2"
+    )
+
+
+def test_two_names_of_test_numbers_and_of_hand_set_values_are_both_told(tmp_path, study):
+    history = {"loss": [0.5] * 4, "test_loss": [1.0], "test_accuracy": [0.9], "val_accuracy": [0.9] * 4}
+    evidence = findings(study, with_first(study, "implicit", history=history))[VALIDATION].evidence
+    assert "14 hold validation accuracies only" in evidence
+    assert evidence.endswith(": test in test_loss, test_accuracy")
+    text = TINY.replace("[0.001, 0.1]", "[0.001, 0.1]\nlearning_rate = 0.1\nthreshold = 1e-3")
+    by_hand = made(tmp_path, text.replace("[0.25, 0.75]", "[0.25, 0.75]\nlearning_rate = 0.1"))
+    evidence = findings(by_hand, [result(t) for t in by_hand.trials()])[VALIDATION].evidence
+    assert evidence.endswith("shows: implicit: learning_rate, threshold; magnitude_filter: learning_rate")
+
+
+def test_every_dataset_is_told(tmp_path):
+    digits = '[[tasks]]\ndataset = "digits"\nnetwork = "mlp"\n\n[methods.dense]'
+    study = made(tmp_path, TINY.replace("[methods.dense]", digits))
+    found = findings(study, [result(t) for t in study.trials()])
+    assert found[DATA].evidence == "simulated: not noted; digits: not noted"
+
+
+def test_samples_are_no_knob_points(tmp_path):
+    study = made(tmp_path, TINY.replace("seeds =", 'sampler = "random"\nsamples = 3\nseeds ='))
+    found = findings(study, [result(t) for t in study.trials()])
+    assert found[POINTS].evidence.startswith("3 samples (random) for each of 2 methods")
+    assert "The sampler (random)" in found[VALIDATION].evidence
+
+
+def test_a_study_of_the_control_alone_has_no_points(tmp_path):
+    study = made(tmp_path, TINY.partition("[methods.implicit]")[0])
+    found = findings(study, [result(t) for t in study.trials()])[POINTS]
+    assert (found.met, found.evidence) == ("n.a.", "no method but the control")
+
+
+def test_a_method_with_too_few_points_is_told_beside_what_most_have(study):
+    pointless = [result(t) for t in study.trials()[:-1]]
+    assert findings(study, pointless)[POINTS].evidence == (
+        "2 knob points for 5 of 6 method, task and seed; magnitude_filter on simulated-mlp-8, seed 2: 1"
+    )
+
+
+def test_histories_in_single_precision_end_in_the_networks_accuracy(study):
+    def with_last(value):
+        return with_first(study, "implicit", history={"loss": [0.5] * 4, "val_accuracy": [0.1, 0.2, 0.3, value]})
+
+    assert broken(study, with_last(0.9 + 9e-7)) == set()
+    assert broken(study, with_last(0.9 + 2e-6)) == {VALIDATION}
+
+
+def test_after_fine_tuning_its_accuracy_and_not_that_before_counts(study):
+    stages = {"trained": 0.5, "reduced": 0.5, "fine_tuned": 0.9}
+    assert broken(study, with_first(study, "implicit", stage_accuracy=stages)) == set()
+    assert broken(study, with_first(study, "implicit", stage_accuracy={"fine_tuned": 0.5, "reduced": 0.9})) == {
+        VALIDATION
+    }
+    assert broken(study, with_first(study, "implicit", stage_accuracy={})) == {VALIDATION}
+    assert broken(study, with_first(study, "implicit", stage_accuracy={"reduced": 0.9})) == {VALIDATION}
+
+
+def test_a_diverged_trial_is_finished_and_no_result(study):
+    trials = study.trials()
+    records = [result(t) for t in trials[:-1]] + [failure(trials[-1]).model_copy(update={"status": "diverged"})]
+    assert findings(study, records)[COMPLETE].evidence == "15 of 15 trials have a record: 14 ok, 1 diverged"
+    assert COMPLETE not in broken(study, records)
 
 
 def test_failures_are_counted_and_are_no_results(study):
@@ -99,14 +243,19 @@ def test_failures_are_counted_and_are_no_results(study):
         (PROOF, "implicit", {"removal_error": 2e-6}, "2.0e-06, limit 1e-06; implicit on"),
         (PROOF, "implicit", {"removal_error": float("nan")}, "implicit on"),
         (FILLED, "implicit", {"mac_sparsity": None}, "lacks mac_sparsity"),
-        (CODE, "implicit", {"provenance": {**PROVENANCE, "commit": "b" * 40}}, "2 commits: aaaaaaaaaa (14 records)"),
+        (
+            CODE,
+            "implicit",
+            {"provenance": {**PROVENANCE, "commit": "b" * 40}},
+            "2 commits: aaaaaaaaaa (14 records), bbbbbbbbbb (1 records)",
+        ),
         (CODE, "implicit", {"provenance": {**PROVENANCE, "dirty": True}}, "1 records of a changed checkout"),
-        (CODE, "implicit", {"provenance": {**PROVENANCE, "torch": "3"}}, "torch 3"),
+        (CODE, "implicit", {"provenance": {**PROVENANCE, "torch": "3"}}, "torch 2, numpy 2, Python 3.12; torch 3, "),
         (DATA, "implicit", {"provenance": {**PROVENANCE, "data": "ab"}}, "simulated: ab and not noted"),
         (MACHINE, "implicit", {"provenance": {**PROVENANCE, "cpu": "Other"}}, "2 kinds of hardware"),
         (REDUCED, "implicit", {"latency": {}}, "dense one's in 14"),
         (REDUCED, "implicit", {"macs": None}, "counted on the reduced network in 14 of 15"),
-        (KEYS, "implicit", {"key": "0" * 64}, "14 of 15 keys"),
+        (KEYS, "implicit", {"key": "0" * 64}, "was run; implicit on simulated-mlp-8, seed 0, record 00000000"),
     ],
 )
 def test_a_record_that_breaks_one_rule_is_flagged(study, rule, label, fields, words):

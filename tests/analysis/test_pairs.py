@@ -51,6 +51,19 @@ def test_failed_points_reach_nothing_and_ties_go_to_the_smaller_network():
     assert len(chosen(rows("m", [(1, NAN, NAN, NAN)], status="crashed"))) == 3
 
 
+def test_points_stand_in_the_order_of_the_records_and_of_equal_ones_the_first_key_is_taken():
+    equal = rows("z", [(1, 0.9, 0.7, 0.6), (2, 0.9, 0.8, 0.6)])
+    table = chosen(equal, rows("a", [(1, 0.9, 0.9, 0.6)]))
+    assert list(table.label) == ["z"] * 3 + ["a"] * 3
+    assert " ".join(table) == "task label method seed sparsity test_accuracy param_sparsity key"
+    assert (table.key[0], table.param_sparsity[0]) == ("z-0-0", 0.6)
+
+
+def test_a_sparsity_that_rounding_makes_a_little_less_is_reached():
+    assert chosen(rows("m", [(1, 0.9, 0.7, 0.9 - 1e-13)])).key.tolist() == ["m-0-0"] * 3
+    assert chosen(rows("m", [(1, 0.9, 0.7, 0.9 - 1e-11)])).key.tolist() == ["m-0-0"] * 2 + [""]
+
+
 def test_tables_do_not_depend_on_the_order_of_rows():
     forwards = frame(DENSE, METHOD, RIVAL)
     backwards = forwards.iloc[::-1]
@@ -121,6 +134,10 @@ def test_the_smallest_p_is_what_equal_pairs_give(n):
     assert statistics.smallest_p(n) == pytest.approx(statistics.sign_flip(np.linspace(1, 2, n), generator()), rel=1e-6)
 
 
+def test_no_pairs_have_no_smallest_p():
+    assert np.isnan(statistics.smallest_p(0))
+
+
 def test_many_pairs_are_sampled_near_the_normal_limit():
     differences = np.random.default_rng(0).normal(0.4, 1, 40)
     limit = 2 * stats.norm.sf(abs(differences.sum()) / np.sqrt((differences**2).sum()))
@@ -181,6 +198,35 @@ def test_hypervolume_of_each_method_is_that_of_its_validation_fronts():
     assert (table.low, table.high) == pytest.approx((second, first))
 
 
+def test_a_comparison_names_both_methods_and_a_single_pair_warns_of_nothing(recwarn):
+    table = statistics.compare_methods(chosen(METHOD, RIVAL))
+    assert table[["label", "method", "reference"]].drop_duplicates().to_numpy().tolist() == [
+        ["rival", "Rival", "Implicit"]
+    ]
+    assert not recwarn.list
+
+
+def test_many_pairs_give_the_same_p_each_time():
+    both = [
+        rows(label, [(1, 0.9, 0.9 + drop * np.sin(seed) / 50, 0.95)], seed=seed)
+        for label, drop in (("implicit", 1), ("m", 2))
+        for seed in range(16)
+    ]
+    found = statistics.compare_methods(chosen(*both))
+    differences = [np.sin(seed) / 50 for seed in range(16)]
+    assert found.p[0] == statistics.sign_flip(differences, np.random.default_rng(0))
+
+
+def test_hypervolumes_stand_in_the_order_of_the_records_and_are_drawn_from_one_seed():
+    parts = [rows(label, [(1, 0.9, 0.9, share / 10)], seed=share) for label in ("z", "a") for share in range(1, 9)]
+    records = frame(DENSE, *parts)
+    table = statistics.hypervolumes(records)
+    assert list(table.label) == ["z", "a"]
+    assert table.iloc[0][2:].tolist()[1:] == table.iloc[1][2:].tolist()[1:]
+    found = bootstrap([0.09 * share for share in range(1, 9)], np.random.default_rng(0))
+    assert (table.low[0], table.high[0]) == pytest.approx((found.low, found.high))
+
+
 def test_texts_say_n_what_is_not_reached_and_what_few_pairs_cannot_show():
     table = chosen(METHOD, RIVAL)
     cells, note = comparisons.sparsity_texts(table)
@@ -212,10 +258,11 @@ def test_the_note_says_what_so_many_pairs_can_show(seeds, words):
     assert words in comparisons.comparison_texts(statistics.compare_methods(chosen(*both)))[1]
 
 
-@pytest.mark.parametrize(("tests", "pairs"), [(1, 6), (15, 10), (2, 7)])
+@pytest.mark.parametrize(("tests", "pairs"), [(0, 6), (1, 6), (15, 10), (2, 7), (4, 8), (11, 9)])
 def test_pairs_needed_are_the_least_that_suffice(tests, pairs):
     assert statistics.pairs_needed(tests) == pairs
-    assert tests * 2 / 2**pairs <= 0.05 < tests * 2 / 2 ** (pairs - 1)
+    if tests:
+        assert tests * 2 / 2**pairs <= 0.05 < tests * 2 / 2 ** (pairs - 1)
 
 
 def test_a_study_without_results_gives_empty_tables():

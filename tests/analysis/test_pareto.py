@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,6 +42,31 @@ def test_attainment_equals_counting(found, least):
         np.testing.assert_allclose(pareto.attained(surface, [s])[0], expected)
 
 
+@pytest.mark.parametrize("runs", [1, 7, 30, 101])
+def test_a_surface_is_what_exactly_so_many_runs_attain(runs):
+    sparsity = (np.arange(runs) + 1) / runs  # the run of place i attains what up to i + 1 of them ask
+    for least in {1, 2, runs // 2, runs - 1, runs} & set(range(1, runs + 1)):
+        surface = pareto.attainment(sparsity, np.ones(runs), np.arange(runs), least)
+        assert surface.tolist() == [[sparsity[runs - least], 1.0]]
+
+
+def test_a_surface_begins_at_the_smallest_sparsity_and_has_two_columns():
+    surface = pareto.attainment([0.9, 0.1, 0.5], [0.2, 0.8, 0.5], [0, 0, 0], 1)
+    assert surface.tolist() == [[0.1, 0.8], [0.5, 0.5], [0.9, 0.2]]
+    assert not np.signbit(pareto.attainment([0.0], [0.0], [0], 1)).any()
+
+
+def test_a_runs_points_need_not_be_adjacent():
+    surface = pareto.attainment([0.1, 0.2, 0.5, 0.6], [0.9, 0.8, 0.5, 0.4], [3, 8, 3, 8], 2)
+    assert surface.tolist() == [[0.1, 0.8], [0.2, 0.5], [0.5, 0.4]]
+
+
+def test_attainment_takes_whole_numbers_and_columns_of_objects():
+    objects = pd.Series([0, 1], dtype=object)
+    assert pareto.attainment(objects, objects[::-1].to_numpy(), [0, 1], 1).tolist() == [[0.0, 1.0], [1.0, 0.0]]
+    assert pareto.attained(np.array([[0.5, 0.9]]), pd.Series([0.5, 0.6], dtype=object)).tolist()[0] == 0.9
+
+
 def test_attainment_of_nothing():
     assert pareto.attainment([np.nan], [0.5], [0], 1).shape == (0, 2)
     assert np.isnan(pareto.attained(np.empty((0, 2)), [0.0])).all()
@@ -58,6 +84,10 @@ def test_hypervolume_above_a_floor():
     assert pareto.hypervolume([0.5], [0.9], floor=0.8) == pytest.approx(0.25)
     assert pareto.hypervolume([0.5], [0.7], floor=0.8) == 0
     assert pareto.hypervolume([0.0, np.nan], [0.9, 0.9], floor=0.0) == 0
+    assert pareto.hypervolume([0.5, 0.001], [0.8, 0.9], floor=0.8) == pytest.approx(
+        0.001 * 0.5
+    )  # at the floor: nothing
+    assert pareto.hypervolume([1.0], [1.0], floor=0.98) == pytest.approx(1)
 
 
 def test_mean_interval_is_students():

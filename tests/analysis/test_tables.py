@@ -1,10 +1,15 @@
+import io
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+from rich.console import Console
 
 from benchmark.analysis import tables
 from benchmark.analysis.frame import as_frame, controls
-from benchmark.analysis.summary import summarise
+from benchmark.analysis.intervals import Interval
+from benchmark.analysis.summary import NOTE, summarise
 from benchmark.experiment.coverage import own_records
 from benchmark.experiment.store import Store
 from benchmark.experiment.study import load_study
@@ -86,10 +91,90 @@ def test_without_dense_or_results_there_is_no_comparison():
     assert (m["hypervolume"].mean, m["within 2"].mean) == (0, 0)
 
 
-def test_tables_are_written_as_shown(tmp_path):
-    markdown, csv = tables.write(summarise(frame(DENSE, METHOD)), tmp_path)
-    lines = markdown.read_text().splitlines()
-    assert lines[0].startswith("| task | method | seeds | trials | failed |")
-    assert "| t | M | 2 | 6 | 0 | 0 | 92.0 ± 12.7 | 10.0 ± 0.0 | 60.0 ± 127.1 |" in lines[3]
-    assert csv.read_text().splitlines()[0].startswith("task,method,seeds,trials,failed,collapsed,best accuracy mean")
-    assert not list(tmp_path.glob("*.partial"))
+SUMMARY = pd.DataFrame(
+    {
+        "task": ["t", "t", "a"],
+        "method": ["Dense", "M", "M"],
+        "seeds": [3, 3, 3],
+        "best accuracy": [Interval(0.9, 0.8, 1.0, 3), Interval(0.85, NAN, NAN, 1), Interval(NAN, NAN, NAN, 0)],
+        "hypervolume": [Interval(NAN, NAN, NAN, 0), Interval(0.5, 0.375, 0.625, 2), Interval(0.25, 0.125, 0.375, 3)],
+        "cost": [1.0, NAN, 2.346],
+    },
+    index=[4, 7, 9],
+)
+MARKDOWN = """\
+| task | method | seeds | best accuracy | hypervolume | cost |
+| --- | --- | --- | --- | --- | --- |
+| t | Dense | 3 | 90.0 ± 10.0 | – | 1.00 |
+| t | M | 3 | 85.0 (1) | 0.500 ± 0.125 (2) | – |
+| a | M | 3 | – | 0.250 ± 0.125 | 2.35 |
+"""
+
+
+def test_a_cell_says_mean_interval_and_n_where_it_is_not_all():
+    assert tables.to_markdown(SUMMARY) == MARKDOWN
+    assert list(tables.texts(SUMMARY).index) == [4, 7, 9]
+    assert set(tables.texts(SUMMARY).dtypes) == {np.dtype(object)}
+
+
+def test_without_a_column_of_seeds_a_cell_says_no_n():
+    bare = SUMMARY.drop(columns="seeds")
+    assert list(tables.texts(bare)["best accuracy"]) == ["90.0 ± 10.0", "85.0", "–"]
+    assert len(tables.texts(bare.head(0))) == 0
+
+
+def test_a_flat_summary_has_a_column_for_each_part_of_an_interval():
+    flat = tables.flatten(SUMMARY)
+    parts = [f"{name} {part}" for name in ("best accuracy", "hypervolume") for part in ("mean", "low", "high", "n")]
+    assert list(flat) == ["task", "method", "seeds", *parts, "cost"]
+    assert flat.loc[4].drop(parts[4:7]).to_dict() == {
+        "task": "t",
+        "method": "Dense",
+        "seeds": 3,
+        "best accuracy mean": 0.9,
+        "best accuracy low": 0.8,
+        "best accuracy high": 1.0,
+        "best accuracy n": 3,
+        "hypervolume n": 0,
+        "cost": 1.0,
+    }
+
+
+def test_tables_are_written_as_markdown_with_the_note_and_as_csv(tmp_path):
+    made = tables.write(SUMMARY, tmp_path, "A note.")
+    assert [path.name for path in made] == ["table.md", "table.csv"]
+    assert made[0].read_text() == f"{MARKDOWN}\nA note.\n"
+    assert made[1].read_bytes().decode() == tables.flatten(SUMMARY).to_csv(index=False, lineterminator="\n")
+    assert made[1].read_bytes().count(b"\n") == 4
+    assert sorted(tmp_path.iterdir()) == sorted(made)
+    assert NOTE in tables.write(SUMMARY, tmp_path)[0].read_text()
+
+
+def test_a_summary_is_shown_as_a_table_for_each_task_with_the_note():
+    console = Console(width=100, file=io.StringIO(), force_terminal=False)
+    tables.show(SUMMARY, console, "A note.")
+    lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
+    assert [line.strip() for line in lines] == [
+        "t",
+        "method  seeds  best accuracy        hypervolume  cost",
+        "Dense       3    90.0 ± 10.0                  –  1.00",
+        "M           3       85.0 (1)  0.500 ± 0.125 (2)     –",
+        "a",
+        "method  seeds  best accuracy    hypervolume  cost",
+        "M           3              –  0.250 ± 0.125  2.35",
+        "A note.",
+    ]
+
+
+def test_a_long_cell_is_folded_and_not_cut():
+    console = Console(width=40, file=io.StringIO(), force_terminal=False)
+    tables.show(SUMMARY[["task", "method", "hypervolume"]].assign(method="R" * 100), console, "A note.")
+    text = console.file.getvalue()
+    assert text.count("R") == 300
+    assert "…" not in text
+
+
+def test_the_note_is_dim():
+    console = Console(width=100, file=io.StringIO(), force_terminal=True, color_system="standard")
+    tables.show(SUMMARY, console, "A note.")
+    assert "\x1b[2mA note.\x1b[0m" in console.file.getvalue()

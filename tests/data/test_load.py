@@ -3,9 +3,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from benchmark.data import names
 from benchmark.data.augment import augment
 from benchmark.data.dataset import Dataset, Split
-from benchmark.data.load import load
+from benchmark.data.load import LOADERS, load
 from benchmark.errors import UsageError
 from benchmark.experiment.trial import Task
 
@@ -24,6 +25,23 @@ def test_digits_are_split_without_overlap_and_by_class():
         counts = torch.bincount(split.labels, minlength=10) / len(split.labels)
         assert counts.min() > 0.09
         assert counts.max() < 0.11
+
+
+def test_the_digits_shares_are_those_asked_for_whatever_they_are():
+    data = load("digits", 0.3, 0.1, 0)
+    assert [len(s.labels) for s in (data.train, data.validation, data.test)] == [1078, 539, 180]
+
+
+def test_the_simulated_shares_are_those_asked_for_whatever_they_are():
+    data = load("simulated", 0.3, 0.1, 0)
+    assert [len(s.labels) for s in (data.train, data.validation, data.test)] == [240, 120, 40]
+    assert torch.bincount(data.test.labels).tolist() == [10] * 4
+
+
+def test_a_part_is_evenly_spaced_over_all_samples():
+    split = Split(torch.arange(10, dtype=torch.uint8).view(-1, 1, 1, 1), torch.arange(10))
+    assert split.part(4).labels.tolist() == split.part(4).pool.flatten().tolist() == [0, 2, 5, 7]
+    assert split.part(20).labels.tolist() == list(range(10))
 
 
 def test_split_depends_on_its_seed_alone():
@@ -136,3 +154,7 @@ def test_augmentation_depends_on_seed_and_epoch_alone_and_leaves_the_order():
 def test_unknown_augmentation_gets_the_nearest():
     with pytest.raises(UsageError, match="unknown augmentation 'cropflip'; did you mean 'crop-flip'"):
         Task(dataset="digits", network="mlp", augment="cropflip")
+
+
+def test_every_dataset_that_has_a_name_can_be_loaded():
+    assert tuple(LOADERS) == names.BUNDLED

@@ -3,12 +3,9 @@ import multiprocessing
 import os
 import pickle
 import shutil
-import struct
 import sys
 import threading
 import time
-import warnings
-import zlib
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,34 +16,10 @@ import torch
 from PIL import Image
 from scipy.io import savemat
 
-from benchmark.data import stored
-from benchmark.data.load import load
+from benchmark.data import names, stored
 from benchmark.errors import UsageError
 from benchmark.experiment.trial import Task
-from tests.support.made_data import compress, idx, make_images, make_mnist
-
-
-def loaded(name, root, validation=0.2, test=0.2, seed=0):
-    """The dataset, past what this process has loaded before."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        return load.__wrapped__(name, validation, test, seed, root)
-
-
-def png_head(width, height):
-    """The start of a PNG that claims a size."""
-    chunks = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), b"IDAT" + zlib.compress(b"")
-    sized = (struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(sized)
-
-
-def problem(name, root):
-    """The one line that says why a dataset cannot be loaded; nothing of a cache may be left."""
-    with pytest.raises(UsageError) as caught:
-        loaded(name, root)
-    assert "\n" not in str(caught.value)
-    assert not [path for path in root.glob("cache/*/*") if path.is_dir()]
-    return str(caught.value)
+from tests.support.made_data import compress, idx, loaded, make_images, make_mnist, problem
 
 
 def rows(split):
@@ -128,6 +101,14 @@ def test_image_folder_is_split_by_seed_and_relative_to_the_data_root(tmp_path):
         assert len(torch.bincount(split.labels).unique()) == 1
     assert len(rows(data.train) | rows(data.validation) | rows(data.test)) == 30
     assert rows(loaded("imagefolder:own", tmp_path, seed=1).test) != rows(data.test)
+
+
+def test_shares_are_of_all_samples_and_classes_keep_their_proportions(tmp_path):
+    make_images(tmp_path / "images", classes=("cat",), count=60)
+    make_images(tmp_path / "images", classes=("dog",), count=20)
+    data = loaded("imagefolder:images", tmp_path, validation=0.3, test=0.1)
+    counts = [torch.bincount(s.labels).tolist() for s in (data.train, data.validation, data.test)]
+    assert counts == [[36, 12], [18, 6], [6, 2]]
 
 
 def test_colour_is_standardised_by_the_training_pixels(tmp_path):
@@ -237,83 +218,6 @@ def test_images_are_the_mapped_file_and_writing_to_them_leaves_it(tmp_path):
     assert loaded("mnist", tmp_path).train.images.max() > 0
 
 
-def test_a_missing_dataset_is_answered_with_the_command_that_gets_it(tmp_path):
-    for name in stored.TORCHVISION:
-        message = problem(name, tmp_path)
-        assert f"`deadweight data {name} --data-root {tmp_path}`" in message
-    assert f"image folder {tmp_path / 'none'} does not exist" in problem("imagefolder:none", tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("file", "content", "words"),
-    [
-        ("train-images-idx3-ubyte", lambda old: old[:-500], "corrupt"),
-        ("train-images-idx3-ubyte", lambda old: b"", "corrupt"),
-        ("train-images-idx3-ubyte", lambda old: b"<html>not found</html>", "corrupt"),
-        ("t10k-labels-idx1-ubyte", lambda old: old[:-3], "corrupt"),
-        ("t10k-labels-idx1-ubyte", lambda old: idx(np.arange(19, dtype=np.uint8) % 10), "20 test images but 19 labels"),
-        ("t10k-labels-idx1-ubyte", lambda old: idx(np.arange(20, dtype=np.uint8)), "label 10, out of the range 0 to 9"),
-    ],
-)
-def test_a_bad_file_is_one_clear_line(tmp_path, file, content, words):
-    path = make_mnist(tmp_path) / file
-    path.write_bytes(content(path.read_bytes()))
-    message = problem("mnist", tmp_path)
-    assert words in message
-    if words == "corrupt":
-        assert f"remove {path.parent}, then `deadweight data mnist" in message
-
-
-@pytest.mark.parametrize(
-    ("spoil", "words"),
-    [
-        (lambda own: shutil.rmtree(own / "dog"), "one class only: cat"),
-        (lambda own: [shutil.rmtree(own / name) for name in ("cat", "dog")], "Couldn't find any class folder"),
-        (lambda own: [path.unlink() for path in (own / "dog").iterdir()], "Found no valid file for the classes dog"),
-        (lambda own: (own / "cat" / "03.png").write_bytes(b"not an image"), "cannot read the image"),
-        (lambda own: (own / "cat" / "03.png").write_bytes((own / "cat" / "03.png").read_bytes()[:150]), "03.png"),
-        (lambda own: Image.new("RGB", (8, 8)).save(own / "dog" / "05.png"), "05.png has 8 × 8 pixels"),
-        (lambda own: (own / "dog" / "05.png").write_bytes(png_head(20_000, 20_000)), "05.png: Image size"),
-        (lambda own: Image.new("I;16", (9, 8)).save(own / "dog" / "05.png"), "pixels of mode I;16"),
-        (lambda own: (own / "train").mkdir(), "has train/ but not test/"),
-        (lambda own: [path.unlink() for path in list((own / "dog").iterdir())[1:]], "cannot be split by class"),
-    ],
-)
-def test_a_bad_image_folder_is_one_clear_line(tmp_path, spoil, words):
-    spoil(make_images(tmp_path / "own"))
-    if words == "cannot be split by class":  # the images themselves are good: their cache may stay
-        with pytest.raises(UsageError, match=words):
-            loaded("imagefolder:own", tmp_path)
-    else:
-        assert words in problem("imagefolder:own", tmp_path)
-
-
-def test_train_and_test_have_the_same_classes(tmp_path):
-    make_images(tmp_path / "own" / "train")
-    make_images(tmp_path / "own" / "test", classes=("cat", "dog", "eel"))
-    assert "'eel' is in only one of train/ and test/" in problem("imagefolder:own", tmp_path)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files as Linux does")
-def test_no_room_for_the_cache_is_one_clear_line(tmp_path):
-    import resource
-
-    make_mnist(tmp_path)
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
-    try:
-        message = problem("mnist", tmp_path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert f"cannot write the cache of mnist to {tmp_path / 'cache' / 'mnist'}: File too large" in message
-
-
-def test_a_cache_folder_that_is_a_file_is_one_clear_line(tmp_path):
-    make_mnist(tmp_path)
-    (tmp_path / "cache").write_text("")
-    assert "cannot write the cache of mnist" in problem("mnist", tmp_path)
-
-
 @pytest.fixture
 def mirror(tmp_path):
     """The address of a server on this machine that serves tmp_path/mirror."""
@@ -355,14 +259,9 @@ def test_tasks_of_image_folders_have_names_that_files_can_have(path):
     assert name != Task(dataset=f"imagefolder:/other{path}", network="mlp").name
 
 
-def test_image_folder_needs_a_path():
-    with pytest.raises(UsageError, match="did you mean 'imagefolder:PATH'"):
-        Task(dataset="imagefolder:", network="mlp")
-
-
 def test_data_root_comes_from_the_environment(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv(stored.ENVIRONMENT, raising=False)
-    assert stored.data_root() == tmp_path / "data"
-    monkeypatch.setenv(stored.ENVIRONMENT, "elsewhere")
-    assert stored.data_root() == tmp_path / "elsewhere"
+    monkeypatch.delenv(names.ENVIRONMENT, raising=False)
+    assert names.data_root() == tmp_path / "data"
+    monkeypatch.setenv(names.ENVIRONMENT, "elsewhere")
+    assert names.data_root() == tmp_path / "elsewhere"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from collections import Counter
 
 import numpy as np
@@ -22,7 +23,7 @@ from benchmark.experiment.study import load_study
 from benchmark.figures import conditions as conditions_figures
 from benchmark.figures.heatmap import draw_heatmap
 from benchmark.method.registry import get_method
-from benchmark.paper.bundle import write_paper
+from benchmark.paper.bundle import paper_files
 from tests.conftest import TINY
 from tests.support.made_records import result
 
@@ -48,6 +49,7 @@ L1 = {method = "l1", strength = 0.001}
 32 = {batch_size = 32}
 """
 STUDY = TINY.partition("[methods.implicit]")[0] + '[methods.steady]\nmethod = "implicit"\nstrength = 0.1\n' + CONDITIONS
+together = pytest.mark.xdist_group("conditions")  # they share a study that was run and drawn
 
 
 def load(tmp_path, text=STUDY):
@@ -76,6 +78,28 @@ def test_each_condition_differs_from_the_setting_in_what_it_names_and_in_nothing
         assert trial.task == steady.task or "activation" in label
         assert trial.protocol == steady.protocol or "batch size" in label
     assert len({t.key for t in trials.values()}) == len(trials)
+
+
+def test_a_method_beside_conditions_has_one_knob_point(tmp_path):
+    one = STUDY.replace('method = "implicit"\nstrength = 0.1\n', 'method = "implicit"\nstrength = [0.1]\n')
+    assert [t.key for t in load(tmp_path, one).trials()] == [t.key for t in load(tmp_path).trials()]
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path, one.replace("[0.1]", "[0.1, 0.2]")).trials()
+    assert str(caught.value) == (
+        "study 'conditioned': [methods.steady] has 2 points for its knob 'strength'; beside conditions it has one"
+    )
+
+
+def test_a_condition_that_no_task_or_protocol_accepts_is_explained_with_the_studys_name(tmp_path):
+    with pytest.raises(UsageError, match=r"^study 'conditioned': batch_size: Input should be greater than or equal"):
+        load(tmp_path, STUDY.replace("batch_size = 32", "batch_size = 1")).trials()
+
+
+def test_a_condition_with_another_method_takes_no_hyperparameter_over(tmp_path):
+    text = STUDY.replace("strength = 0.1\n", "strength = 0.1\nlearning_rate = 0.05\n", 1)
+    settings = {t.label: t.setting for t in load(tmp_path, text).trials()}
+    assert settings["steady"].hyperparameters["learning_rate"] == 0.05
+    assert settings["penalty: L1"].hyperparameters == get_method("l1").validate({"strength": 0.001})
 
 
 @pytest.mark.parametrize(
@@ -160,7 +184,7 @@ def test_every_mark_stands_where_its_label_says(tmp_path):
     study = load(tmp_path)
     records, labels = made_up(study), list(study.tables)
     single, crossed = levels_of(study, records)
-    figure, _, _ = draw_heatmap(study, crossed)
+    figure = draw_heatmap(study, crossed).figure
     panel = figure.axes[0]
     rows, columns = (
         [tick.get_text() for tick in ticks] for ticks in (panel.get_yticklabels(), panel.get_xticklabels())
@@ -171,12 +195,12 @@ def test_every_mark_stands_where_its_label_says(tmp_path):
         place = labels.index(study.conditions.label(optimizer=optimizer, activation=activation))
         assert colours[y, x] == pytest.approx(place)
         assert texts[x + 0.5, y + 0.5] == f"{place} %\n({90 + place / 10:.1f})"
-    figure, _, _ = conditions_figures.draw_lines(single, conditions_figures._by_epoch, "epoch", "%")
+    figure = conditions_figures.draw_lines(single, conditions_figures.EPOCHS).figure
     for panel in titled(figure):
         for line, name in zip(panel.get_lines(), texts_of(panel.get_legend().get_texts()), strict=True):
             place = labels.index(study.conditions.label(**{panel.get_title(): name}))
             assert line.get_ydata().tolist() == pytest.approx([50, place])
-    figure, _, _ = conditions_figures.draw_histograms(single)
+    figure = conditions_figures.draw_histograms(single).figure
     for panel in titled(figure):
         for y, (name, patch) in enumerate(zip(texts_of(panel.get_yticklabels()), panel.patches, strict=True)):
             values, edges, baseline = patch.get_data()
@@ -200,7 +224,7 @@ def test_the_heat_map_and_the_table_round_alike(tmp_path):
     accuracies = {0: 0.9, 1: 0.903}  # 100 × their mean is a little less than the mean of 100 × them
     records = [r.model_copy(update={"test_accuracy": accuracies[r.seed]}) for r in made_up(study)]
     _, crossed = levels_of(study, records)
-    _, cells, _ = draw_heatmap(study, crossed)
+    cells = draw_heatmap(study, crossed).points
     table = conditions_table.summarise(study, records)
     expected = table[table.factor == "optimizer × activation"]["test accuracy"]
     assert cells.accuracy.tolist() == [100 * interval.mean for interval in expected]
@@ -222,13 +246,12 @@ def test_cells_tell_failures_from_what_was_not_run(tmp_path):
         failure_of(r) if r.label == lost or (r.label, r.seed) == (half, 1) else r for r in every if r.label != gone
     ]
     single, crossed = levels_of(study, records)
-    figure, points, _ = draw_heatmap(study, crossed)
-    texts = texts_of(figure.axes[0].texts)
+    drawing = draw_heatmap(study, crossed)
+    texts = texts_of(drawing.figure.axes[0].texts)
     assert texts[1].endswith("n = 1\n1 failed")
     assert texts[2:] == ["2 failed", "–"]
-    assert points.failed.tolist() == [0, 1, 2, 0]
-    _, _, text = conditions_figures.draw_histograms(single)
-    assert "n = 0 to 2 seeds (3 trials failed)" in text
+    assert drawing.points.failed.tolist() == [0, 1, 2, 0]
+    assert "n = 0 to 2 seeds (3 trials failed)" in conditions_figures.draw_histograms(single).caption
 
 
 def failure_of(record):
@@ -248,6 +271,7 @@ def made(tmp_path_factory):
     return study, own_records(study, Store(results).load()), results
 
 
+@together
 def test_the_table_has_a_row_for_each_level_with_the_records_own_numbers(made):
     study, records, results = made
     table = conditions_table.summarise(study, records)
@@ -264,6 +288,7 @@ def test_the_table_has_a_row_for_each_level_with_the_records_own_numbers(made):
     assert "± is the 95 % t interval over n seeds" in (results / "table.md").read_text()
 
 
+@together
 def test_failed_trials_are_counted_and_give_no_numbers(made):
     study, records, _ = made
     failing = [
@@ -275,6 +300,7 @@ def test_failed_trials_are_counted_and_give_no_numbers(made):
     assert np.isnan(row["test accuracy"].mean)
 
 
+@together
 def test_every_figure_is_drawn_from_what_the_records_hold(made):
     _, records, results = made
     figures = results / "figures"
@@ -298,15 +324,20 @@ def test_every_figure_is_drawn_from_what_the_records_hold(made):
     assert one.y.to_numpy() == pytest.approx([100 * v for v in mine.threshold_sweep.values()])
 
 
-def test_figures_are_drawn_where_conditions_have_no_record_yet(made, tmp_path):
+@together
+@pytest.mark.usefixtures("sketched")
+def test_figures_are_drawn_where_conditions_have_no_record_yet(made):
     study, records, _ = made
     few = [r for r in records if r.label in ("steady", "optimizer: sgd") and r.seed == 0]
-    assert len(conditions_figures.draw_all(study, few, tmp_path)) == 16
+    drawn = {drawing.name.removeprefix("conditions-"): drawing for drawing in conditions_figures.draw(study, few)}
+    assert set(drawn) == set(FIGURES)
+    assert all(content for drawing in drawn.values() for content in drawing.files().values())
+    assert drawn["heatmap"].points.n.sum() == 2
     alone = study.model_copy(update={"conditions": study.conditions.model_copy(update={"crossed": []})})
-    assert len(conditions_figures.draw_all(alone, few, tmp_path / "alone")) == 12
-    assert pd.read_csv(tmp_path / "conditions-heatmap.csv").n.sum() == 2
+    assert len(conditions_figures.draw(alone, few)) == 3
 
 
+@together
 def test_norms_beyond_the_axis_are_in_the_end_bins(made):
     record = made[1][0].model_copy(
         update={"norm_histogram": {"-inf": 1, "-39.75": 2, "-20.00": 3, "1.75": 4, "7.00": 5}}
@@ -316,12 +347,15 @@ def test_norms_beyond_the_axis_are_in_the_end_bins(made):
     assert shares[-1] == pytest.approx(9 / 15)
 
 
+@together
+@pytest.mark.usefixtures("sketched")
 def test_a_conditions_study_has_a_page_that_its_records_verify(made, tmp_path):
     _, _, results = made
     study = str(results.parent / "conditioned.toml")
+    shutil.copytree(results, tmp_path / "results" / "conditioned")
     site = tmp_path / "site"
     for command in (
-        ["publish", study, "--results", str(results.parent), "--out", str(site)],
+        ["publish", study, "--results", str(tmp_path / "results"), "--out", str(site)],
         ["verify", str(site)],
     ):
         result = CliRunner().invoke(app, command, catch_exceptions=False)
@@ -338,29 +372,31 @@ def test_a_conditions_study_has_a_page_that_its_records_verify(made, tmp_path):
     assert "figures/conditions-heatmap.svg" in (site / "index.html").read_text()
 
 
-@pytest.fixture
-def paper(made, tmp_path):
-    """What is written for a paper, by name."""
+@pytest.fixture(scope="module")
+def paper(made):
+    """The files for a paper, by name."""
     study, records, _ = made
     frame = as_frame(records, {label: study.legend(label) for label in study.tables})
-    return {path.name: path for path in write_paper(study, records, frame, tmp_path)}
+    return paper_files(study, records, frame)
 
 
+@together
 def test_a_paper_takes_figures_tables_and_references(paper):
     figures = {f"conditions-{name}.{suffix}" for name in FIGURES for suffix in ("png", "pdf", "svg", "csv")}
     assert set(paper) == figures | {"figures.tex", "figures.json", "tables.tex", "tables.md", "references.bib"}
-    latex = paper["tables.tex"].read_text()
+    latex = paper["tables.tex"].decode()
     assert latex.count(r"\begin{tabular}") == latex.count("n seeds") == 5
     assert "tanh" in latex
-    assert "yaguchi2018adam" in paper["references.bib"].read_text()
-    environments = paper["figures.tex"].read_text()
+    assert "yaguchi2018adam" in paper["references.bib"].decode()
+    environments = paper["figures.tex"].decode()
     assert [f"{{conditions-{name}.pdf}}" in environments for name in FIGURES] == [True] * 4
     assert environments.count("n = 2 seeds") == 4
 
 
+@together
 def test_every_mark_names_the_records_that_it_can_be_recomputed_from(made, paper):
     by_key = {record.key: record for record in made[1]}
-    told = json.loads(paper["figures.json"].read_text())
+    told = json.loads(paper["figures.json"].decode())
     marks = {name: told[f"conditions-{name}"]["marks"] for name in FIGURES}
     assert [len(marks[name]) for name in FIGURES] == [4, 7, 14, 14]
     for mark in marks["heatmap"]:

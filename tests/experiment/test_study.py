@@ -3,12 +3,11 @@ from collections import Counter
 import pytest
 
 from benchmark.errors import UsageError
-from benchmark.experiment.coverage import own_records, remaining, unfinished
-from benchmark.experiment.record import Record, describe
+from benchmark.experiment.coverage import remaining
 from benchmark.experiment.study import load_study, study_names
 from benchmark.experiment.trial import MethodSetting, Protocol, Task, trial_key
+from benchmark.method.registry import get_method
 from tests.conftest import TINY
-from tests.support.made_records import result
 
 
 def write(tmp_path, text):
@@ -102,6 +101,21 @@ def test_legends_are_the_methods_unless_the_study_has_another(tmp_path):
     assert "title" not in plan.setting("sgd", {}).hyperparameters
 
 
+def test_a_base_that_the_study_does_not_list_has_its_defaults(tmp_path):
+    plan = load_study(write(tmp_path, TINY.replace("[methods.dense]\n", "")))
+    (base,) = {t.base.model_dump_json() for t in plan.trials() if t.base}
+    dense = get_method("dense")
+    assert MethodSetting.model_validate_json(base) == MethodSetting(
+        method="dense", version=dense.version, hyperparameters=dense.validate({})
+    )
+
+
+def test_a_label_that_has_a_bases_name_but_not_its_method_is_no_base(tmp_path):
+    text = TINY.replace("[methods.dense]", '[methods.dense]\nmethod = "implicit"\nstrength = 0.5')
+    bases = [t.base for t in load_study(write(tmp_path, text)).trials() if t.base]
+    assert {base.method for base in bases} == {"dense"}
+
+
 def test_schedule_halves_every_quarter():
     protocol = Protocol(epochs=8)
     assert [protocol.learning_rate_factor(e) for e in range(8)] == [1, 1, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125]
@@ -110,32 +124,6 @@ def test_schedule_halves_every_quarter():
 def sampled(tmp_path, sampler, samples, text=TINY):
     text = text.replace("seeds =", f'sampler = "{sampler}"\nsamples = {samples}\nseeds =')
     return load_study(write(tmp_path, text))
-
-
-def test_samples_of_another_version_protocol_or_fixed_value_are_not_the_studys(tmp_path):
-    plan = sampled(tmp_path, "optuna", 1, TINY.replace("[methods.implicit]", "[methods.implicit]\nthreshold = 0.01"))
-    (slot, *_) = (slot for slot in plan.slots() if slot.label == "implicit")
-    record = result(plan.trial(slot, plan.setting("implicit", {})))
-    setting, protocol = record.setting, record.protocol
-    other = {**setting.hyperparameters, "threshold": 0.1}
-    strays = [
-        record.model_copy(update={"setting": setting.model_copy(update={"version": setting.version + 1})}),
-        record.model_copy(update={"setting": setting.model_copy(update={"hyperparameters": other})}),
-        record.model_copy(update={"protocol": protocol.model_copy(update={"epochs": 5})}),
-        record.model_copy(update={"base": setting}),
-        record.model_copy(update={"label": "gone"}),
-    ]
-    assert own_records(plan, [*strays, record]) == [record]
-
-
-def test_what_a_study_lacks_is_told_by_method(tiny):
-    plan = load_study(str(tiny))
-    records = [result(trial) for trial in plan.trials()]
-    assert unfinished(plan, records) == ""
-    lacking = [r for r in records if r.label == "dense" or r.seed == 0][1:]
-    assert unfinished(plan, lacking) == (
-        " Unfinished: 5 of 10 trials have no record yet (Adam + L2 (implicit) 2, Filter magnitude 2, Dense 1)."
-    )
 
 
 def test_random_samples_are_equally_many_distinct_and_reproducible(tmp_path):
@@ -149,6 +137,22 @@ def test_random_samples_are_equally_many_distinct_and_reproducible(tmp_path):
     assert {t.key for t in trials} < {t.key for t in sampled(tmp_path, "random", 6).trials()}
 
 
+def test_golden_sample(tmp_path):
+    """A sampled study's values may change only together with SCHEMA."""
+    trial = next(t for t in sampled(tmp_path, "random", 1).trials() if t.label == "implicit")
+    values = dict(trial.setting.hyperparameters)
+    assert values.pop("optimizer") == "rmsprop"
+    assert values == pytest.approx(
+        {"strength": 0.018163564562877887, "learning_rate": 0.0022526675737930403, "threshold": 4.426998075917887e-14}
+    )
+
+
+@pytest.mark.parametrize("sampler", ["random", "optuna"])
+def test_a_sampler_refuses_a_knob_point_out_of_range_before_anything_runs(tmp_path, sampler):
+    with pytest.raises(UsageError, match=r"\[methods.implicit\]: strength = -1"):
+        sampled(tmp_path, sampler, 2, TINY.replace("[0.001, 0.1]", "[0.001, -1.0]")).trials()
+
+
 def test_samples_stay_in_the_given_range_and_leave_what_the_table_fixes(tmp_path):
     fixed = TINY.replace("strength = [0.001, 0.1]", "strength = [0.001, 0.1]\nlearning_rate = 0.05")
     plan = sampled(tmp_path, "random", 20, fixed)
@@ -159,35 +163,19 @@ def test_samples_stay_in_the_given_range_and_leave_what_the_table_fixes(tmp_path
     assert len({t.base.model_dump_json() for t in plan.trials() if t.base}) == 1
 
 
-def test_a_search_has_slots_for_what_is_missing(tmp_path):
-    plan = sampled(tmp_path, "optuna", 3)
-    assert plan.trials() == []
-    assert plan.size == 18
-    todo = remaining(plan, [], retry_failed=False)
-    assert len(todo) == 18
-    assert len(set(todo[:6])) == 6
-    slot = todo[0]
-    made = [Record(**describe(plan.trial(slot, plan.setting(slot.label, {}))), status="ok")] * 4
-    assert len(own_records(plan, made)) == 3
-    left = remaining(plan, made, retry_failed=False)
-    assert len(left) == 15
-    assert slot not in left
-
-
-def test_remaining_is_what_has_no_record(tiny):
-    plan = load_study(str(tiny))
-    trials = plan.trials()
-    statuses = ["ok", "failed", "diverged"]
-    records = [Record(**describe(t), status=s) for t, s in zip(trials, statuses, strict=False)]
-    assert remaining(plan, records, retry_failed=False) == trials[3:]
-    assert remaining(plan, records, retry_failed=True) == [trials[1], *trials[3:]]
+def test_a_knob_without_points_is_sampled_from_the_span_of_its_grid(tmp_path):
+    plan = sampled(tmp_path, "random", 20, TINY.replace("strength = [0.001, 0.1]", ""))
+    grid = get_method("implicit").space["strength"].grid
+    values = [t.setting.hyperparameters["strength"] for t in plan.trials() if t.label == "implicit"]
+    assert min(grid) <= min(values) < max(values) <= max(grid)
+    assert len(set(values)) == len(values)
 
 
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
         ("epochs = 4", "epoch = 4", ["epochs"]),
-        ("epochs = 4", "epochs = 0", ["protocol.epochs", "greater than or equal to 1"]),
+        ("epochs = 4", "epochs = 0", ["protocol.epochs", "greater than or equal to 1, not 0"]),
         ("epochs = 4", "epochs = 'four'", ["protocol.epochs", "valid integer"]),
         ("epochs = 4", "epochs = 4\nlearning_rate = 1", ["unknown key 'learning_rate'"]),
         ("seeds = [0, 1]", "seeds = []", ["seeds"]),
@@ -223,6 +211,7 @@ def test_bad_study_gets_one_clear_line(tmp_path, old, new, words):
     with pytest.raises(UsageError) as caught:
         load_study(write(tmp_path, TINY.replace(old, new, 1))).trials()
     message = str(caught.value)
+    assert "None" not in message
     assert "\n" not in message
     for word in words:
         assert word in message
@@ -235,7 +224,7 @@ def test_mnist_has_the_point_that_the_paper_is_held_against():
 
 
 def test_unknown_study_gets_the_nearest():
-    with pytest.raises(UsageError, match="did you mean 'digits'"):
+    with pytest.raises(UsageError, match=r"^unknown study 'digit'; did you mean 'digits'"):
         load_study("digit")
     with pytest.raises(UsageError, match="does not exist"):
         load_study("nowhere.toml")

@@ -1,7 +1,7 @@
 import pytest
 
 from benchmark.experiment.study import load_study
-from benchmark.figures.thresholds import COLORMAP, draw_thresholds, write_thresholds
+from benchmark.figures.thresholds import COLORMAP, draw_thresholds
 from tests.support.made_records import SWEEP, make_records
 
 
@@ -16,8 +16,9 @@ def panels(figure):
 
 def test_curves_are_the_mean_and_the_ends_over_seeds(study):
     records = make_records(study)
-    [(name, _, curves, _)] = draw_thresholds(study, records)
-    assert name == "thresholds-simulated-mlp-8"
+    [drawing] = draw_thresholds(study, records)
+    assert drawing.name == "thresholds-simulated-mlp-8"
+    curves = drawing.points
     for row in curves.itertuples():
         mine = [r for r in records if r.key in row.key.split()]
         [text] = [t for t in SWEEP if float(t) == row.threshold]
@@ -31,20 +32,22 @@ def test_curves_are_the_mean_and_the_ends_over_seeds(study):
 
 
 def test_a_method_has_a_panel_if_it_brings_a_channel_near_zero_and_else_a_mention(study):
-    [(_, figure, _, text)] = draw_thresholds(study, make_records(study))
-    assert list(panels(figure)) == ["Adam + L2 (implicit)"]
-    assert text.endswith("Not shown, no channel below 0.01: Dense, Filter magnitude.")
-    assert "n = 2" in text
+    [drawing] = draw_thresholds(study, make_records(study))
+    assert list(panels(drawing.figure)) == ["Adam + L2 (implicit)"]
+    assert drawing.caption.endswith("Not shown, no channel below 0.01: Dense, Filter magnitude.")
+    assert "n = 2" in drawing.caption
 
 
 def test_of_a_method_without_a_record_nothing_is_said_but_that(study):
     records = [r for r in make_records(study) if r.label != "magnitude_filter"]
-    [(*_, text)] = draw_thresholds(study, records)
-    assert "no channel below 0.01: Dense. Unfinished: 4 of 10 trials have no record yet (Filter magnitude 4)." in text
+    [drawing] = draw_thresholds(study, records)
+    words = "no channel below 0.01: Dense. Unfinished: 4 of 10 trials have no record yet (Filter magnitude 4)."
+    assert words in drawing.caption
 
 
 def test_lines_go_from_the_smallest_knobs_colour_to_the_largest_ones(study):
-    [(_, figure, curves, _)] = draw_thresholds(study, make_records(study)[::-1])
+    [drawing] = draw_thresholds(study, make_records(study)[::-1])
+    figure, curves = drawing.figure, drawing.points
     panel = panels(figure)["Adam + L2 (implicit)"]
     assert panel.get_title().endswith("\nstrength 0.001 to 0.1")
     weak, strong = panel.get_lines()
@@ -59,19 +62,18 @@ def test_seeds_that_failed_lower_n(study):
     records = make_records(study)
     lost = next(r for r in records if r.label == "implicit")
     failed = lost.model_copy(update={"status": "failed", "threshold_sweep": {}})
-    [(_, _, curves, text)] = draw_thresholds(study, [failed if r is lost else r for r in records])
-    assert sorted(set(curves.n)) == [1, 2]
-    assert lost.key not in " ".join(curves.key)
-    assert "n = 1 to 2" in text
+    [drawing] = draw_thresholds(study, [failed if r is lost else r for r in records])
+    assert sorted(set(drawing.points.n)) == [1, 2]
+    assert lost.key not in " ".join(drawing.points.key)
+    assert "n = 1 to 2" in drawing.caption
 
 
-def test_without_a_channel_near_zero_there_is_no_figure(study, tmp_path):
+def test_without_a_channel_near_zero_there_is_no_figure(study):
     assert draw_thresholds(study, [r for r in make_records(study) if r.label != "implicit"]) == []
     assert draw_thresholds(study, make_records(study, fails=study.methods)) == []
-    assert write_thresholds(study, [], tmp_path) == []
+    assert draw_thresholds(study, []) == []
 
 
-def test_files_repeat_byte_by_byte(study, tmp_path):
-    first, second = (write_thresholds(study, make_records(study)[::step], tmp_path / str(step)) for step in (1, -1))
-    assert {path.suffix for path in first} == {".png", ".pdf", ".svg", ".csv"}
-    assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
+def test_files_repeat_byte_by_byte(study):
+    [first], [second] = (draw_thresholds(study, make_records(study)[::step]) for step in (1, -1))
+    assert first.files() == second.files()

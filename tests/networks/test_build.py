@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from benchmark.networks import build as models
-from benchmark.networks import measure
+from benchmark.networks import measure, names
 from benchmark.networks.blocks import ACTIVATIONS
 from benchmark.removal.exact import remove_silent
 from benchmark.removal.groups import find_groups
@@ -244,3 +244,7 @@ def test_what_a_network_cannot_honour_is_refused(network, options, message):
 def test_images_too_small_are_refused():
     with pytest.raises(ValueError, match="vgg needs images of at least 32 × 32 pixels, not 28 × 28"):
         models.build("vgg16", (1, 28, 28), 10, seed=0)
+
+
+def test_every_network_that_has_a_name_can_be_built():
+    assert tuple(models.NETWORKS) == names.NETWORKS

@@ -1,4 +1,5 @@
 import csv
+import io
 import json
 from itertools import pairwise
 
@@ -11,55 +12,60 @@ from scipy import stats
 
 from benchmark.experiment.study import load_study
 from benchmark.figures.pareto import draw_pareto
-from benchmark.figures.style import PRINT, PRINT_STYLE
-from benchmark.paper.bundle import write_paper
+from benchmark.figures.style import PRINT
+from benchmark.paper.bundle import paper_files
+from tests.conftest import TINY
 from tests.support.frames import DENSE, frame, rows
 from tests.support.made_records import make_frame, make_records
 
 TASK = "simulated-mlp-8"
 
 
-@pytest.fixture
-def study(tiny):
-    return load_study(str(tiny))
+pytestmark = pytest.mark.xdist_group("paper")  # they share what was written
 
 
-@pytest.fixture
-def paper(study, tmp_path):
-    """The written files by name, and the records."""
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    path = tmp_path_factory.mktemp("study") / "tiny.toml"
+    path.write_text(TINY)
+    return load_study(str(path))
+
+
+@pytest.fixture(scope="module")
+def paper(study):
+    """The files by name, and the records."""
     records = make_records(study)
-    return {p.name: p for p in write_paper(study, records, make_frame(study, records), tmp_path / "paper")}, records
+    return paper_files(study, records, make_frame(study, records)), records
 
 
-def test_everything_is_written_and_nothing_else(paper):
+def test_everything_is_made_and_nothing_else(paper):
     made, _ = paper
     stems = (f"pareto-{TASK}-param", f"thresholds-{TASK}")
     figures = {f"{stem}.{suffix}" for stem in stems for suffix in ("png", "pdf", "svg", "csv")}
     texts = {"figures.tex", "figures.json", "references.bib", f"table-{TASK}.tex", f"table-{TASK}.md"}
     assert set(made) == figures | texts
-    assert {p.name for p in made[f"table-{TASK}.md"].parent.iterdir()} == set(made)
 
 
-def test_the_same_records_in_another_order_give_the_same_bytes(study, paper, tmp_path):
+def test_the_same_records_in_another_order_give_the_same_bytes(study, paper):
     made, records = paper
-    again = write_paper(study, records[::-1], make_frame(study, records[::-1]), tmp_path / "again")
-    assert len(again) == len(made)
-    for path in again:
-        assert path.read_bytes() == made[path.name].read_bytes(), path.name
+    again = paper_files(study, records[::-1], make_frame(study, records[::-1]))
+    assert again.keys() == made.keys()
+    for name, content in again.items():
+        assert content == made[name], name
 
 
 def test_figures_are_as_wide_as_a_column_and_embed_their_font(paper):
     made, _ = paper
-    with Image.open(made[f"pareto-{TASK}-param.png"]) as image:
+    with Image.open(io.BytesIO(made[f"pareto-{TASK}-param.png"])) as image:
         assert image.width == 300 * 3.3
-    pdf = made[f"pareto-{TASK}-param.pdf"].read_bytes()
+    pdf = made[f"pareto-{TASK}-param.pdf"]
     assert b"/FontFile2" in pdf
     assert b"/Type3" not in pdf
 
 
 def test_every_mark_can_be_recomputed_from_its_records(paper):
     made, records = paper
-    told = json.loads(made["figures.json"].read_text())
+    told = json.loads(made["figures.json"].decode())
     by_key = {r.key: r for r in records}
     pareto = told[f"pareto-{TASK}-param"]
     for mark in pareto["marks"]:
@@ -78,7 +84,7 @@ def test_every_mark_can_be_recomputed_from_its_records(paper):
 
 def test_the_dense_band_is_a_t_interval_of_its_records(paper):
     made, records = paper
-    band = json.loads(made["figures.json"].read_text())[f"pareto-{TASK}-param"]["dense"]
+    band = json.loads(made["figures.json"].decode())[f"pareto-{TASK}-param"]["dense"]
     values = [100 * r.test_accuracy for r in records if r.key in band["keys"]]
     assert band["n"] == len(values) == 2
     expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
@@ -88,20 +94,19 @@ def test_the_dense_band_is_a_t_interval_of_its_records(paper):
 
 def test_the_csv_holds_every_mark_with_its_keys(paper):
     made, _ = paper
-    marks = json.loads(made["figures.json"].read_text())[f"pareto-{TASK}-param"]["marks"]
-    with made[f"pareto-{TASK}-param.csv"].open() as file:
-        held = list(csv.DictReader(file))
+    marks = json.loads(made["figures.json"].decode())[f"pareto-{TASK}-param"]["marks"]
+    held = list(csv.DictReader(made[f"pareto-{TASK}-param.csv"].decode().splitlines()))
     assert [row["key"].split() for row in held] == [mark["keys"] for mark in marks]
 
 
 def test_tables_and_captions_say_n_and_the_interval(paper):
     made, _ = paper
     for name in (f"table-{TASK}.tex", f"table-{TASK}.md"):
-        text = made[name].read_text()
+        text = made[name].decode()
         assert "n = 2 seeds" in text
         assert "t interval over seeds" in text
         assert "Adam + L2 (implicit)" in text
-    figures = made["figures.tex"].read_text()
+    figures = made["figures.tex"].decode()
     assert figures.count(r"\includegraphics") == figures.count(r"\end{figure") == 2
     assert figures.count("n = 2") == 2
     assert r"\begin{figure}" + "\n\\centering\n\\includegraphics{pareto-" in figures
@@ -109,18 +114,19 @@ def test_tables_and_captions_say_n_and_the_interval(paper):
 
 def test_the_bibliography_is_that_of_the_methods_shown(paper):
     made, _ = paper
-    text = made["references.bib"].read_text()
+    text = made["references.bib"].decode()
     assert [line for line in text.splitlines() if line.startswith("@")] == [
         "@inproceedings{li2017pruning,",
         "@inproceedings{yaguchi2018adam,",
     ]
 
 
+@pytest.mark.usefixtures("sketched")
 @pytest.mark.parametrize("fails", [["dense"], ["implicit"], ["dense", "implicit", "magnitude_filter"]])
-def test_failed_trials_leave_valid_files(study, tmp_path, fails):
+def test_failed_trials_leave_valid_files(study, fails):
     records = make_records(study, fails)
-    made = {p.name: p for p in write_paper(study, records, make_frame(study, records), tmp_path)}
-    told = json.loads(made["figures.json"].read_text(), parse_constant=pytest.fail)
+    made = paper_files(study, records, make_frame(study, records))
+    told = json.loads(made["figures.json"].decode(), parse_constant=pytest.fail)
     keys = {key for figure in told.values() for mark in figure["marks"] for key in mark["keys"]}
     assert keys == {r.key for r in records if r.status == "ok"}
     if "dense" in fails:
@@ -136,8 +142,8 @@ def long_named(count):
 
 @pytest.mark.parametrize(("count", "width"), [(9, PRINT.one), (14, PRINT.many)])
 def test_legends_and_titles_fit_at_one_font_size(count, width):
-    with mpl.rc_context(PRINT_STYLE):
-        figure, _ = draw_pareto(long_named(count), "param_sparsity", "", PRINT)
+    with mpl.rc_context(PRINT.settings):
+        figure = draw_pareto(long_named(count), "param_sparsity", "", PRINT).figure
         figure.draw_without_rendering()
     assert figure.get_figwidth() == width
     size = figure.bbox

@@ -21,7 +21,7 @@ from benchmark.experiment.trial import Protocol
 from benchmark.networks.build import build
 from benchmark.networks.measure import accuracy
 from benchmark.removal.groups import find_groups
-from benchmark.runner.train import History, train
+from benchmark.runner.train import Course, train
 from benchmark.torchvision_import import import_torchvision
 from tests.support.made_data import make_mnist
 
@@ -54,7 +54,7 @@ def dense():
 
 def suite_epoch(data):
     net = network(data)
-    return lambda: train(net, dense(), data, PROTOCOL, 0, range(1), History())
+    return lambda: train(Course(net, data, PROTOCOL, seed=0), dense(), range(1))
 
 
 def bare_epoch(data, batches):

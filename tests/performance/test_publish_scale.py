@@ -16,7 +16,7 @@ import pytest
 from tests.support.made_study import made_results
 
 CHROMIUM = shutil.which("chromium")
-COMMAND = "import sys; from benchmark.cli import main; sys.argv[0] = 'deadweight'; main()"
+COMMAND = "import sys; from benchmark.cli.main import main; sys.argv[0] = 'deadweight'; main()"
 
 
 @pytest.fixture(scope="module")

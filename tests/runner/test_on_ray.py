@@ -15,15 +15,22 @@ import pytest
 from tests.conftest import FAULTY, TINY
 
 COMMAND = Path(sys.executable).with_name("deadweight")
+FEW = TINY.partition("[methods.magnitude_filter]")[0]
+FAILING = TINY.replace("[methods.dense]", "[methods.dies]\n[methods.raises]\n[methods.diverges]\n[methods.dense]")
 VOLATILE = {"created", "train_seconds", "base_seconds", "peak_memory", "provenance", "latency"}
 
 
 def start(*arguments, cwd):
     environment = {**os.environ, "PYTHONPATH": str(FAULTY)}
     return subprocess.Popen(
-        [COMMAND, *arguments], cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        [COMMAND, *arguments],
+        cwd=cwd,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
         start_new_session=True,
-    )  # fmt: skip
+    )
 
 
 def finish(*arguments, cwd):
@@ -54,38 +61,42 @@ def wait_for_end(processes):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    """The study, run without Ray."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    (folder / "tiny.toml").write_text(TINY)
-    code, output = finish("run", "tiny.toml", "--in-process", cwd=folder)
-    assert code == 0, output
-    return results(folder / "results" / "tiny")
-
-
-def test_killed_at_any_moment_nothing_is_lost_or_repeated(tmp_path, undisturbed):
-    (tmp_path / "tiny.toml").write_text(TINY)
-    path = tmp_path / "results" / "tiny" / "records.jsonl"
-    process = start("run", "tiny.toml", cwd=tmp_path)
+def resumed(tmp_path_factory):
+    """A study with failing methods, killed when it had three records, and run again: its folder, and what it had."""
+    folder = tmp_path_factory.mktemp("resumed")
+    (folder / "tiny.toml").write_text(FAILING)
+    path = folder / "results" / "tiny" / "records.jsonl"
+    process = start("run", "tiny.toml", cwd=folder)
     wait_for_records(path, 3, process)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     kept = path.read_bytes()
-    code, output = finish("run", "tiny.toml", cwd=tmp_path)
+    code, output = finish("run", "tiny.toml", cwd=folder)
     assert code == 0, output
+    return folder, kept, output
+
+
+@pytest.mark.xdist_group("resumed")
+@pytest.mark.usefixtures("faulty_methods")
+def test_killed_at_any_moment_nothing_is_lost_or_repeated(resumed, deadweight, tmp_path):
+    folder, kept, _ = resumed
+    path = folder / "results" / "tiny" / "records.jsonl"
     assert path.read_bytes().startswith(kept[: kept.rfind(b"\n") + 1])
-    assert results(path.parent) == undisturbed
-    code, output = finish("run", "tiny.toml", cwd=tmp_path)
-    assert code == 0, output
-    assert "ran 0 trials; 10 of 10 have a record" in output
-    assert results(path.parent) == undisturbed
+    (tmp_path / "tiny.toml").write_text(TINY)
+    assert deadweight("run", "tiny.toml", "--in-process")[0] == 0
+    undisturbed, found = results(tmp_path / "results" / "tiny"), results(path.parent)
+    assert {key: found[key] for key in undisturbed} == undisturbed
+    code, output, _ = deadweight("run", folder / "tiny.toml", "--results", folder / "results")
+    assert code == 0
+    assert "ran 0 trials; 16 of 16 have a record" in output
+    assert results(path.parent) == found
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupt_stops_cleanly_and_says_how_to_go_on(tmp_path, number):
     """Ctrl-C in a terminal reaches every process of the group, the workers too."""
     many = str([*range(50)])  # seeds: more trials than can end before the signal
-    (tmp_path / "tiny.toml").write_text(TINY.replace("[0, 1]", many))
+    (tmp_path / "tiny.toml").write_text(FEW.replace("[0, 1]", many))
     process = start("run", "tiny.toml", cwd=tmp_path)
     wait_for_records(tmp_path / "results" / "tiny" / "records.jsonl", 1, process)
     family = psutil.Process(process.pid).children(recursive=True)
@@ -101,25 +112,25 @@ def test_interrupt_stops_cleanly_and_says_how_to_go_on(tmp_path, number):
     assert {r["status"] for r in results(tmp_path / "results" / "tiny").values()} == {"ok"}
 
 
-def test_failures_are_records_and_the_sweep_goes_on(tmp_path):
-    study = TINY.replace("[methods.dense]", "[methods.dies]\n[methods.raises]\n[methods.diverges]\n[methods.dense]")
-    (tmp_path / "tiny.toml").write_text(study)
-    code, output = finish("run", "tiny.toml", cwd=tmp_path)
-    assert code == 0, output
-    found = results(tmp_path / "results" / "tiny").values()
+@pytest.mark.xdist_group("resumed")
+def test_failures_are_records_and_the_sweep_goes_on(resumed):
+    folder, _, output = resumed
+    found = results(folder / "results" / "tiny").values()
     statuses = {r["label"]: r["status"] for r in found}
     assert len(found) == 16
     assert statuses == {
-        "dies": "crashed", "raises": "failed", "diverges": "diverged",
-        "dense": "ok", "implicit": "ok", "magnitude_filter": "ok",
-    }  # fmt: skip
+        "dies": "crashed",
+        "raises": "failed",
+        "diverges": "diverged",
+        "dense": "ok",
+        "implicit": "ok",
+        "magnitude_filter": "ok",
+    }
     assert "--retry-failed` runs these 4 again" in output
     assert "Traceback" not in output
-    code, output = finish("run", "tiny.toml", cwd=tmp_path)
-    assert "ran 0 trials" in output
 
 
-def test_a_search_is_equal_for_all_and_resumes(tmp_path):
+def test_a_search_is_equal_for_all_and_resumes(deadweight, tmp_path):
     def study(samples):
         (tmp_path / "tiny.toml").write_text(TINY.replace("seeds", f'sampler = "optuna"\nsamples = {samples}\nseeds'))
 
@@ -134,11 +145,11 @@ def test_a_search_is_equal_for_all_and_resumes(tmp_path):
     found = results(tmp_path / "results" / "tiny")
     assert first.items() <= found.items()
     assert set(Counter((r["label"], r["seed"]) for r in found.values()).values()) == {3}
-    assert finish("run", "tiny.toml", "--in-process", cwd=tmp_path)[0] == 0
+    assert deadweight("run", "tiny.toml", "--in-process")[0] == 0
     study(4)
-    code, output = finish("run", "tiny.toml", "--in-process", cwd=tmp_path)
+    code, _, err = deadweight("run", "tiny.toml", "--in-process")
     assert code == 2
-    assert "leave out --in-process" in output
+    assert "leave out --in-process" in err
 
 
 def test_an_address_that_does_not_answer_is_one_line(tmp_path):
@@ -151,15 +162,15 @@ def test_an_address_that_does_not_answer_is_one_line(tmp_path):
 
 def test_a_full_disk_stops_the_sweep_with_one_line(tmp_path):
     """The driver's third record finds the disk full; what Ray's callback raises must reach the user unwrapped."""
-    (tmp_path / "tiny.toml").write_text(TINY)
+    (tmp_path / "tiny.toml").write_text(FEW)
     code = (
-        "import errno, os, sys; from benchmark import cli, records\n"
+        "import errno, os, sys; from benchmark.cli import main\n"
         "sync, calls = os.fsync, []\n"
         "def fsync(file):\n"
         "    calls.append(file)\n"
         "    if len(calls) > 2: raise OSError(errno.ENOSPC, 'full')\n"
         "    sync(file)\n"
-        "os.fsync = fsync; sys.argv = ['deadweight', 'run', 'tiny.toml']; cli.main()"
+        "os.fsync = fsync; sys.argv = ['deadweight', 'run', 'tiny.toml']; main.main()"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2

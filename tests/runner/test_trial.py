@@ -1,12 +1,23 @@
+import itertools
+
 import pytest
 import torch
 
+from benchmark.data.names import ENVIRONMENT
+from benchmark.errors import UsageError
 from benchmark.experiment.record import Record
+from benchmark.experiment.store import Store
 from benchmark.experiment.trial import MethodSetting, Protocol, Task, Trial
 from benchmark.method.registry import get_method
+from benchmark.networks.measure import accuracy, parameters
 from benchmark.runner import trial as trial_module
-from benchmark.runner.in_process import BaseStore, Resources, run_in_process
-from benchmark.runner.trial import Base, run, train_base
+from benchmark.runner.environment import hardware, software
+from benchmark.runner.in_process import Destination, Resources, run_in_process
+from benchmark.runner.train import Course, train
+from benchmark.runner.trial import Base, check_task, examples, explain, run, run_and_keep, train_base, train_watched
+from tests.support.made_data import make_mnist
+
+STEPS = 4  # batches of an epoch: 240 training samples, 64 a batch
 
 
 def make(method, epochs=4, task=None, seed=0, **hyperparameters):
@@ -16,10 +27,14 @@ def make(method, epochs=4, task=None, seed=0, **hyperparameters):
 
     base = get_method(method).base
     return Trial(
-        study="test", label=method, task=task or Task(dataset="simulated", network="mlp", widths=(8,)),
-        setting=setting(method, hyperparameters), base=setting(base, {}) if base else None,
-        protocol=Protocol(epochs=epochs), seed=seed,
-    )  # fmt: skip
+        study="test",
+        label=method,
+        task=task or Task(dataset="simulated", network="mlp", widths=(8,)),
+        setting=setting(method, hyperparameters),
+        base=setting(base, {}) if base else None,
+        protocol=Protocol(epochs=epochs),
+        seed=seed,
+    )
 
 
 def result(method, **options) -> Record:
@@ -28,21 +43,19 @@ def result(method, **options) -> Record:
     return run(trial, base)
 
 
-def digits(strength, optimizer="adam", learning_rate=0.01):
-    """The default study's network on its data, with two thirds of its epochs."""
+def digits(strength, optimizer="adam", learning_rate=0.05):
+    """The default study's network on its data, with a fifth of its epochs at five times its learning rate."""
     task = Task(dataset="digits", network="mlp", widths=(256,))
-    return result(
-        "implicit", task=task, epochs=200, strength=strength, optimizer=optimizer, learning_rate=learning_rate
-    )
+    return result("implicit", task=task, epochs=60, strength=strength, optimizer=optimizer, learning_rate=learning_rate)
 
 
 def test_adam_with_l2_removes_and_momentum_or_no_l2_do_not():
     implicit = digits(0.03)
     assert implicit.status == "ok"
-    assert implicit.channel_sparsity > 0.05
+    assert implicit.channel_sparsity > 0.5
     assert implicit.test_accuracy > 0.9
     assert digits(0.0).channel_sparsity == 0
-    assert digits(0.03, optimizer="momentum", learning_rate=0.1).channel_sparsity == 0
+    assert digits(0.03, optimizer="momentum", learning_rate=0.2).channel_sparsity == 0
     assert digits(0.03, optimizer="adamw").channel_sparsity == 0
 
 
@@ -50,6 +63,7 @@ def test_record_is_complete_and_consistent():
     record = result("magnitude_filter", ratio=0.5)
     assert record.status == "ok"
     assert list(record.stage_accuracy) == ["trained", "silenced", "reduced", "fine_tuned"]
+    assert record.base_seconds > 0
     assert record.stage_accuracy["silenced"] == record.stage_accuracy["reduced"]
     assert record.channels == 8
     assert record.channels_left == {"1": 4}
@@ -68,6 +82,30 @@ def test_record_is_complete_and_consistent():
     assert Record.model_validate_json(record.model_dump_json(exclude_defaults=True)) == record
 
 
+def test_a_record_holds_the_provenance_it_is_given_beside_the_machines():
+    record = run(make("dense", epochs=1), None, provenance={"commit": "abc"})
+    assert record.provenance == {"commit": "abc", **hardware("cpu")}
+    assert record.created
+    assert record.peak_memory > 2**20
+
+
+def test_a_record_names_the_content_of_data_that_lie_in_files(tmp_path, monkeypatch):
+    make_mnist(tmp_path, train=200)
+    monkeypatch.setenv(ENVIRONMENT, str(tmp_path))
+    trial = make("dense", epochs=1, task=Task(dataset="mnist", network="mlp", widths=(8,)))
+    content = run(trial, None).provenance["data"]
+    assert content == examples(trial).content
+    assert content
+
+
+def test_the_kept_network_is_the_one_that_the_record_measures():
+    trial = make("magnitude_filter", ratio=0.5)
+    record, module = run_and_keep(trial, train_base(trial))
+    data = examples(trial)
+    assert accuracy(module, data.pixels(data.test.images), data.test.labels) == record.test_accuracy
+    assert parameters(module) == record.params
+
+
 def test_unstructured_zeros_survive_fine_tuning(monkeypatch):
     def silence(self, net, images, labels):
         for weight in net.weights:
@@ -84,10 +122,7 @@ def test_equal_seeds_give_equal_records_and_equal_initial_weights():
     volatile = {"created", "train_seconds", "peak_memory", "latency"}
     assert first.model_dump(exclude=volatile) == again.model_dump(exclude=volatile)
     assert first.history != other.history
-    nets = [
-        trial_module._network(t, trial_module._data(t, torch.device("cpu")), torch.device("cpu")).module.state_dict()
-        for t in (make("implicit"), make("l1"))
-    ]
+    nets = [trial_module._network(t, examples(t)).module.state_dict() for t in (make("implicit"), make("l1"))]
     assert all(torch.equal(nets[0][key], nets[1][key]) for key in nets[0])
 
 
@@ -104,6 +139,65 @@ def test_base_training_is_the_first_part_of_the_dense_trial():
     record = run(trial, train_base(trial))
     assert trial.stages == (6, 6)
     assert record.stage_accuracy["trained"] == dense_history["val_accuracy"][5]
+
+
+def test_a_base_that_is_trained_on_has_had_half_of_the_epochs():
+    trial = make("ssl", epochs=8)
+    course = Course(trial_module._network(trial, examples(trial)), examples(trial), trial.protocol, trial.seed)
+    train(course, trial_module.make_method(trial.base, trial.seed), range(3))
+    state, seconds = train_base(trial)
+    assert trial.stages == (3, 6)
+    assert all(torch.equal(state[name], tensor) for name, tensor in course.net.module.state_dict().items())
+    assert seconds > 0
+    with pytest.raises(ValueError, match="dense starts from no base network"):
+        train_base(make("dense"))
+
+
+def test_a_trial_trains_its_own_epochs_and_fine_tunes_only_where_its_method_does():
+    whole, trained_on, pruned = result("implicit"), result("ssl", epochs=8), result("magnitude_filter")
+    assert [len(r.history["loss"]) for r in (whole, trained_on, pruned)] == [4, 5, 1]
+    assert ["fine_tuned" in r.stage_accuracy for r in (whole, trained_on, pruned)] == [False, True, True]
+
+
+def test_a_method_that_only_prunes_is_not_prepared_and_silences_by_the_training_data(monkeypatch):
+    def silence(self, net, images, labels):
+        given.append((images, labels))
+
+    def prepare(self, net, steps):
+        raise AssertionError
+
+    given = []
+    monkeypatch.setattr(get_method("magnitude_filter"), "silence", silence)
+    monkeypatch.setattr(get_method("magnitude_filter"), "prepare", prepare)
+    trial = make("magnitude_filter")
+    assert run(trial, train_base(trial)).status == "ok"
+    ((images, labels),), data = given, examples(trial)
+    assert torch.equal(images, data.pixels(data.train.images))
+    assert torch.equal(labels, data.train.labels)
+
+
+def test_a_watched_training_is_that_of_the_trial():
+    trial = make("implicit", epochs=3)
+    history = train_watched(trial, trial_module.make_method(trial.setting, trial.seed))
+    assert history.finite_epochs() == run(trial, None).history
+
+
+def test_a_task_of_which_nothing_can_be_removed_is_one_clear_line():
+    check_task(make("dense"))
+    with pytest.raises(UsageError, match=r"^task digits-vgg11: .+"):
+        check_task(make("dense", task=Task(dataset="digits", network="vgg11")))
+
+
+def test_an_error_is_explained_by_its_kind_its_first_line_and_its_innermost_place():
+    code = {"inner.py": "\n\ndef inner(): raise RuntimeError('no\\nmore')", "middle.py": "def middle(): inner()"}
+    names = {}
+    for file, text in code.items():
+        exec(compile(text, f"/somewhere/{file}", "exec"), names)
+    with pytest.raises(RuntimeError) as caught:
+        names["middle"]()
+    assert explain(caught.value) == "RuntimeError: no (inner.py:3)"
+    assert explain(ValueError("one\ntwo")) == "ValueError: one"
+    assert explain(ValueError()) == "ValueError: "
 
 
 @pytest.mark.parametrize(
@@ -126,13 +220,44 @@ def test_bad_endings_are_records(faulty_methods, method, status, words):
     assert Record.model_validate_json(record.model_dump_json(exclude_defaults=True)) == record
 
 
+def test_a_trial_that_fails_keeps_what_it_reached(monkeypatch):
+    def silence(self, net, images, labels):
+        raise RuntimeError("no")
+
+    whole = result("implicit")
+    monkeypatch.setattr(get_method("implicit"), "silence", silence)
+    record = result("implicit")
+    assert record.status == "failed"
+    assert record.history == whole.history
+    assert record.stage_accuracy == {"trained": whole.stage_accuracy["trained"]}
+    assert record.threshold_sweep == whole.threshold_sweep
+    assert record.train_seconds > 0
+    assert record.params is record.val_accuracy is record.removal_error is None
+
+
+def test_a_trial_that_diverges_keeps_the_epochs_before(monkeypatch):
+    def after_step(self, net, lr):
+        if next(steps) == 2 * STEPS:  # in the middle of the third epoch
+            net.weights[-1].data.fill_(float("nan"))
+
+    whole = result("implicit")
+    steps = itertools.count(-STEPS // 2)
+    monkeypatch.setattr(get_method("implicit"), "after_step", after_step)
+    record = result("implicit")
+    assert (record.status, record.error) == ("diverged", "loss nan in epoch 3")
+    assert record.history == {name: values[:2] for name, values in whole.history.items()}
+    assert record.stage_accuracy == {}
+
+
 def test_trials_whose_base_failed_are_skipped(faulty_methods, tmp_path):
     diverging = make("diverges").setting
     trial = make("magnitude_filter").model_copy(update={"base": diverging})
     records = []
-    run_in_process([trial], BaseStore(tmp_path), Resources(), records.append)
+    run_in_process([trial], Resources(), Destination(Store(tmp_path), records.append))
     assert records[0].status == "skipped"
     assert "DivergedError: loss nan" in records[0].error
+    assert records[0].created
+    assert records[0].provenance == software()
     assert not list(tmp_path.iterdir())
 
 
@@ -141,8 +266,8 @@ def test_a_base_network_is_trained_once_and_kept(tmp_path, monkeypatch):
     monkeypatch.setattr("benchmark.runner.in_process.train_base", lambda *a: trained.append(a) or train_base(*a))
     trials = [make("magnitude_filter", ratio=r) for r in (0.25, 0.5)] + [make("random_filter", ratio=0.5)]
     first, again = [], []
-    run_in_process(trials, BaseStore(tmp_path), Resources(), first.append)
-    run_in_process(trials, BaseStore(tmp_path), Resources(), again.append)
+    run_in_process(trials, Resources(), Destination(Store(tmp_path), first.append))
+    run_in_process(trials, Resources(), Destination(Store(tmp_path), again.append))
     assert len(trained) == 1
     assert [r.stage_accuracy for r in first] == [r.stage_accuracy for r in again]
     assert first[0].base_seconds == again[0].base_seconds > 0

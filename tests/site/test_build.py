@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+from typer.testing import CliRunner
 
 from benchmark.analysis import tables
 from benchmark.analysis.frame import as_frame
-from benchmark.analysis.intervals import intervals
+from benchmark.analysis.intervals import intervals, mean_interval
 from benchmark.analysis.summary import summarise
+from benchmark.cli.main import app
 from benchmark.experiment.coverage import own_records
 from benchmark.experiment.store import Store
 from benchmark.experiment.study import load_study
@@ -34,19 +36,32 @@ def source(path, results):
     return parts.Source(digest.read(study, Store(results / study.name)), path.read_text())
 
 
-def test_two_runs_give_the_same_bytes_whatever_the_order_of_records(deadweight, tmp_path):
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """A published study with every picture drawn: its folder, with the study's file, results and site."""
+    folder = tmp_path_factory.mktemp("drawn")
+    path, results = made_results(folder)
+    publish = ["publish", str(path), "--results", str(results), "--out", str(folder / "site")]
+    assert CliRunner().invoke(app, publish, catch_exceptions=False).exit_code == 0
+    return folder
+
+
+@pytest.mark.xdist_group("published")
+def test_two_runs_give_the_same_bytes_whatever_the_order_of_records(published, deadweight, tmp_path):
     path, results = made_results(tmp_path)
-    assert deadweight("publish", path, "--out", "a")[0] == 0
     records = results / "made" / "records.jsonl"
-    assert deadweight("publish", path, "--out", "elsewhere/b")[0] == 0
-    assert contents(tmp_path / "a") == contents(tmp_path / "elsewhere" / "b")
     records.write_text("".join(sorted(records.open())))
-    assert deadweight("publish", path, "--out", "c")[0] == 0
-    one, other = contents(tmp_path / "a"), contents(tmp_path / "c")
+    assert deadweight("publish", path, "--out", "elsewhere/site")[0] == 0
+    one, other = contents(published / "site"), contents(tmp_path / "elsewhere/site")
+    assert one.keys() == other.keys()
     assert {name for name in one if one[name] != other[name]} == {"made/records.jsonl", "manifest.json"}
-    assert not list(tmp_path.glob(".deadweight-*"))
+    drawn, again = contents(published / "results/made"), contents(results / "made")
+    assert {name for name in drawn | again if drawn.get(name) != again.get(name)} == {"records.jsonl"}
+    assert deadweight("verify", published / "site")[0] == 0
+    assert not [*tmp_path.rglob(".deadweight-*"), *published.rglob(".deadweight-*")]
 
 
+@pytest.mark.usefixtures("sketched")
 def test_a_page_shows_what_the_records_say(deadweight, tmp_path):
     path, results = made_results(tmp_path, tasks=2)
     deadweight("publish", path)
@@ -75,15 +90,13 @@ def test_a_page_shows_what_the_records_say(deadweight, tmp_path):
     assert failed.trials.sum() == sum(r.status == "failed" for r in records.values()) > 0
 
 
-def test_figures_of_the_results_are_those_of_plot(deadweight, tmp_path):
+@pytest.mark.xdist_group("published")
+def test_figures_of_the_results_are_those_of_plot(published, deadweight, tmp_path):
     path, results = made_results(tmp_path)
-    assert deadweight("publish", path)[0] == 0
-    published = contents(results / "made")
-    assert len(published) > 12
-    for file in (results / "made").glob("figures/*"):
-        file.unlink()
     assert deadweight("plot", path)[0] == 0
-    assert contents(results / "made") == published
+    drawn = contents(results / "made")
+    assert len(drawn) > 12
+    assert drawn == contents(published / "results/made")
 
 
 def followed(results, content):
@@ -94,6 +107,7 @@ def followed(results, content):
     return f"made/figures/trajectories-{key}"
 
 
+@pytest.mark.usefixtures("sketched")
 def test_runs_that_were_followed_are_on_the_page(deadweight, tmp_path):
     path, results = made_results(tmp_path)
     curves = "channel,last activation,step,run,alone\n3,2,1,0.5,\n3,2,2,0.25,0.25\n3,2,9,0.1,0.101\n"
@@ -112,6 +126,7 @@ def test_runs_that_were_followed_are_on_the_page(deadweight, tmp_path):
     assert f"{stem}.svg differs" in out
 
 
+@pytest.mark.usefixtures("sketched")
 def test_a_broken_file_of_trajectories_is_named(deadweight, tmp_path):
     path, results = made_results(tmp_path)
     stem = followed(results, "channel,step\n1,2\n")
@@ -120,6 +135,7 @@ def test_a_broken_file_of_trajectories_is_named(deadweight, tmp_path):
     assert not (tmp_path / "site").exists()
 
 
+@pytest.mark.usefixtures("sketched")
 def test_text_from_records_never_becomes_markup(deadweight, tmp_path):
     path, _ = made_results(tmp_path, bad=0.3)
     path.write_text(
@@ -166,7 +182,7 @@ def test_intervals_of_a_matrix_are_those_of_its_columns():
     values = pd.DataFrame([[1.0, 2.0], [3.0, None], [4.0, None]]).to_numpy()
     found = intervals(values)
     for i in range(2):
-        expected = vars(tables.mean_interval(values[:, i]))
+        expected = vars(mean_interval(values[:, i]))
         assert {k: found[k][i] for k in expected} == pytest.approx(expected, nan_ok=True)
 
 
@@ -210,6 +226,7 @@ def test_what_cannot_be_published_leaves_nothing(deadweight, tmp_path, change, w
     assert sorted(p.name for p in tmp_path.iterdir()) == ["made.toml", "results"]
 
 
+@pytest.mark.usefixtures("sketched")
 @pytest.mark.parametrize(
     "choose",
     [
@@ -231,6 +248,7 @@ def test_any_records_can_be_published_and_verified(deadweight, tmp_path, choose)
         assert f"{len(records) - 1} of schema 9, not 1" in (tmp_path / "site/made/index.html").read_text()
 
 
+@pytest.mark.usefixtures("sketched")
 def test_files_of_others_are_never_touched(deadweight, tmp_path):
     path, results = made_results(tmp_path)
     site = tmp_path / "site"
@@ -256,6 +274,7 @@ def test_files_of_others_are_never_touched(deadweight, tmp_path):
     assert deadweight("verify", "site")[0] == 0
 
 
+@pytest.mark.usefixtures("sketched")
 def test_the_records_are_never_taken_for_a_sites_files(deadweight, tmp_path):
     path, results = made_results(tmp_path)
     kept = contents(results)
@@ -269,6 +288,7 @@ def test_the_records_are_never_taken_for_a_sites_files(deadweight, tmp_path):
     assert copy.exists()
 
 
+@pytest.mark.usefixtures("sketched")
 def test_what_a_study_lacks_is_said_wherever_its_numbers_go(deadweight, tmp_path):
     path, results = made_results(tmp_path, bad=0.0)
     records = [r for r in made_records(load_study(str(path)), bad=0.0) if r.label != "m1"]
@@ -293,6 +313,7 @@ def test_a_foreign_manifest_is_refused(deadweight, tmp_path, content):
     assert contents(tmp_path / "site") == {"manifest.json": content.encode()}
 
 
+@pytest.mark.usefixtures("sketched")
 def test_a_stopped_replacement_is_completed(deadweight, tmp_path, monkeypatch):
     path, results = made_results(tmp_path)
     deadweight("publish", path)
@@ -313,6 +334,7 @@ def test_a_stopped_replacement_is_completed(deadweight, tmp_path, monkeypatch):
     assert deadweight("verify", "site")[0] == 0
 
 
+@pytest.mark.usefixtures("sketched")
 def test_verify_finds_what_was_changed(deadweight, tmp_path):
     path, _ = made_results(tmp_path)
     deadweight("publish", path)
@@ -357,6 +379,7 @@ def test_verify_finds_what_was_changed(deadweight, tmp_path):
     assert deadweight("verify", tmp_path / "results")[0] == 2
 
 
+@pytest.mark.usefixtures("sketched")
 def test_verify_knows_other_libraries_from_other_numbers(deadweight, tmp_path):
     path, _ = made_results(tmp_path)
     deadweight("publish", path)

@@ -2,10 +2,15 @@
 
 import gzip
 import struct
+import warnings
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
+
+from benchmark.data.load import load
+from benchmark.errors import UsageError
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -44,3 +49,19 @@ def make_images(folder: Path, classes=("cat", "dog"), count: int = 10, size=(9, 
         for i in range(count):
             Image.fromarray(generator.integers(0, 256, shape, dtype=np.uint8)).save(folder / name / f"{i:02}.png")
     return folder
+
+
+def loaded(name, root, validation=0.2, test=0.2, seed=0):
+    """The dataset, past what this process has loaded before."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return load.__wrapped__(name, validation, test, seed, root)
+
+
+def problem(name, root):
+    """The one line that says why a dataset cannot be loaded; nothing of a cache may be left."""
+    with pytest.raises(UsageError) as caught:
+        loaded(name, root)
+    assert "\n" not in str(caught.value)
+    assert not [path for path in root.glob("cache/*/*") if path.is_dir()]
+    return str(caught.value)

@@ -10,7 +10,7 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from benchmark.networks.build import ACTIVATIONS
+from benchmark.networks.blocks import ACTIVATIONS
 
 CLASSES = 3
 

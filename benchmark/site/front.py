@@ -1,0 +1,64 @@
+"""The sections of a page that show what the methods reach: the Pareto figure and the table."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from benchmark.analysis import tables
+from benchmark.analysis.frame import SPARSITY
+from benchmark.analysis.summary import NOTE
+from benchmark.experiment.coverage import unfinished
+from benchmark.figures import pareto as figures
+from benchmark.site import pareto_chart
+from benchmark.site.looks import method_looks
+from benchmark.site.parts import Image, Section, Source, Table, csv
+
+
+def pareto(source: Source) -> Section:
+    """The interactive Pareto figure and, for print, the static one."""
+    frame, summary, surfaces = source.frame, source.summary, pareto_chart.all_corners(source.frame)
+    content = pareto_chart.pareto(frame, surfaces)
+    lacking = unfinished(source.digest.study, source.digest.records)
+    files = {"data/fronts.csv": csv(surfaces), "data/trials.csv": csv(frame)}
+    images = []
+    for task, group in frame.groupby("task", sort=False):
+        drawing = figures.draw_pareto(group, SPARSITY, f"{source.digest.study.title}: {task}", lacking=lacking)
+        images.append(Image(f"figures/pareto-{task}.svg", alt(task, summary[summary.task == task])))
+        files[images[-1].path] = drawing.picture("svg")
+    note = (
+        f"Points are single trials, n = {frame.seed.nunique()} seeds. A line is what at least half of the seeds "
+        "attain, its band runs from what all attain to what one attains; the points of each seed's front are chosen on "
+        "the validation set and drawn at their test accuracy, nothing is interpolated. Grey: the dense control, mean "
+        "and 95 % t interval over seeds. Sparsity is counted on the physically reduced network."
+        f"{lacking}"
+    )
+    content |= {"methods": method_looks(frame), "alt": alt(source.digest.study.title, summary)}
+    return Section(
+        "pareto",
+        "Sparsity against accuracy",
+        (note,),
+        images=tuple(images),
+        files=files,
+        template="pareto.html",
+        content=content,
+    )
+
+
+def alt(name: str, summary: pd.DataFrame) -> str:
+    """What a Pareto figure shows, in words."""
+    best = [(row.hypervolume.mean, row.method) for row in summary.itertuples() if row.hypervolume.n]
+    first = f" The largest area under a front is {max(best)[0]:.3f}, of {max(best)[1]}." if best else ""
+    methods = ", ".join(dict.fromkeys(summary.method))
+    return f"{name}: parameters removed against test accuracy of {methods}; {summary.trials.sum()} trials.{first}"
+
+
+def results(source: Source) -> Section:
+    """The table with intervals."""
+    summary = source.summary
+    shown = tables.texts(summary)
+    note = NOTE + unfinished(source.digest.study, source.digest.records)
+    if shown.task.nunique() == 1:
+        shown = shown.drop(columns="task")
+    table = Table(shown, "Each method on each task", "table", head="method")
+    files = {"data/table.csv": csv(tables.flatten(summary))}
+    return Section("results", "What each method reaches", (note,), tables=(table,), files=files)
