@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from benchmark.removal.labels import Ids, Values
 
@@ -43,6 +41,9 @@ class Book:
 
     def roots(self) -> Ids:
         """By label the least of those that are one with it."""
+        from scipy.sparse import coo_array  # commands without a network to follow start without scipy
+        from scipy.sparse.csgraph import connected_components
+
         if not self.pairs:
             return np.arange(self.labels)
         first, second = (np.concatenate(side) for side in zip(*self.pairs, strict=True))
