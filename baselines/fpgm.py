@@ -1,15 +1,15 @@
 """Geometric median: the channels nearest to all others of their layer go, as replaceable, and the rest is fine-tuned.
 
 Criterion: s_k = Σ_j ‖w_k − w_j‖₂ over the channels j of the group, w the incoming weights; in every group the `ratio`
-of channels with the lowest s_k is silenced wholly. Starts from the dense network. Source: He et al. 2019, section 3.
-Deviation: one shot after training, where they prune softly after every epoch. The default grid of ratios, from nearly
-none to nearly all, is ours.
+of channels with the lowest s_k is silenced wholly. Starts from the dense network. Fine-tuned by momentum SGD unless a
+study says otherwise. Source: He et al. 2019, section 3. Deviation: one shot after training, where they prune softly
+after every epoch. The default grid of ratios, from nearly none to nearly all, is ours.
 """
 
 import torch
 from torch import Tensor
 
-from benchmark.method import Method, Real, lowest, training
+from benchmark.method import Method, Real, incoming_rows, lowest, training
 
 
 class FPGM(Method):
@@ -33,11 +33,5 @@ class FPGM(Method):
 @torch.no_grad()
 def distances(group) -> Tensor:
     """Σ_j ‖w_k − w_j‖₂ for every channel k of a group; a layer that does not write a channel counts as zeros."""
-    columns = []
-    for site in group.writers:
-        weights = site.layer.weight.flatten(1)
-        column = weights.new_zeros(group.size, weights.shape[1])
-        column[site.channels] = weights[site.positions]
-        columns.append(column)
-    filters = torch.cat(columns, dim=1)
+    filters = incoming_rows(group)
     return torch.cdist(filters, filters, compute_mode="donot_use_mm_for_euclid_dist").sum(1)

@@ -2,10 +2,11 @@
 
 Rule: at step t of the first three quarters T of training, s_t = s_f (1 − (1 − t/T)³) of every group's channels are
 silent, those with the lowest ‖w_k‖₁ over the incoming weights; s_f is the `ratio`. A silent channel is so wholly,
-from incoming weights to γ and β, and stays so. Source: Zhu and Gupta 2017, equation 1, with initial sparsity 0 and
-the ramp from the start. Deviations: channels where they mask single weights, and a new mask whenever the schedule
-calls for one more channel where they set one every 100 steps or so; the last quarter, at full sparsity, is as long as
-the default share of fine-tuning. The default grid of ratios, from nearly none to nearly all, is ours.
+from incoming weights to γ and β, and stays so. Trained by momentum SGD unless a study says otherwise. Source: Zhu and
+Gupta 2017, equation 1, with initial sparsity 0 and the ramp from the start. Deviations: channels where they mask
+single weights, and a new mask whenever the schedule calls for one more channel where they set one every 100 steps or
+so; the last quarter, at full sparsity, is as long as the default share of fine-tuning. The default grid of ratios,
+from nearly none to nearly all, is ours.
 """
 
 import torch

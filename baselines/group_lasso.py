@@ -2,15 +2,16 @@
 
 Objective: loss + λ Σ_g √|g| ‖w_g‖₂ over the channel groups, g the incoming weights of one hidden channel and |g|
 their number; `direction` = "outgoing" takes the weights that a channel sends on, as Scardapane et al. do. After each
-optimiser step at learning rate η, w_g ← w_g (1 − ηλ√|g| / ‖w_g‖₂)₊, so zeros are exact. Source: Yuan and Lin 2006,
-equation 2.1; Scardapane et al. 2017, equation 7. λ's default range is ours, found by what it removes. Deviations:
-Scardapane et al. differentiate the norm, here are proximal steps; the incoming weights are the default, so that methods
-are comparable; the output layer's own columns are no groups.
+optimiser step, w_g ← w_g (1 − sλ√|g| / ‖w_g‖₂)₊, so zeros are exact; s = η / (1 − μ) at learning rate η and momentum μ,
+the size of the optimiser's own step. Optimisers are SGD's kinds; with Adam it is `proximal_adam`. Source: Yuan and Lin
+2006, equation 2.1; Scardapane et al. 2017, equation 7; Yun, Lozano and Yang 2021 for s. λ's default range is ours,
+found by what it removes. Deviations: Scardapane et al. differentiate the norm, here are proximal steps; the incoming
+weights are the default, so that methods are comparable; the output layer's own columns are no groups.
 """
 
 import torch
 
-from benchmark.method import Choice, Method, Real, shrink, training
+from benchmark.method import DESCENT, Choice, Method, Real, shrink, training
 
 
 class GroupLasso(Method):
@@ -20,16 +21,18 @@ class GroupLasso(Method):
     reference = "Scardapane et al. 2017, arXiv:1607.00485"
     knob = "strength"
     space = {
-        "strength": Real(1e-3, 0, 10, log=True, grid=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)),
+        "strength": Real(1e-4, 0, 10, log=True, grid=(1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3)),
         "direction": Choice("incoming", ("incoming", "outgoing")),
-        **training("momentum", 0.1),
+        **training("momentum", 0.1, DESCENT),
     }
+    version = 2
 
     @torch.no_grad()
     def after_step(self, net, lr):
+        strength = self.step_size(lr) * self.strength
         for group in net.groups:
             if self.direction == "incoming":
-                shrink(group, lr * self.strength * group.fan_in**0.5)
+                shrink(group, strength * group.fan_in**0.5)
             else:
-                amount = lr * self.strength * group.fan_out**0.5
+                amount = strength * group.fan_out**0.5
                 group.scale_outgoing((1 - amount / group.outgoing_norms().clamp_min_(1e-30)).clamp_min_(0))

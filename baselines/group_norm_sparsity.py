@@ -3,15 +3,16 @@
 Rule: with I_k the 2-norm over all that channel k couples, incoming weights, outgoing weights and γ, the gradient of
 each of them gains λ · 2^(4 (I_max − I_k) / (I_max − I_min)) · w, maximum and minimum over the group. Then the `ratio`
 of channels with the lowest I_k, divided by the group's mean and ranked over all groups together, is silenced wholly
-and the rest is fine-tuned. Starts from the dense network, half-way. Source: Fang et al. 2023, section 3, with its α =
-4 and λ = 5e-4. Deviation: I_k and the ratio are taken once, where they repeat pruning in steps. The default grid of
-ratios, from nearly none to nearly all, is ours.
+and the rest is fine-tuned. Starts from the dense network, half-way. Trained and fine-tuned by momentum SGD unless a
+study says otherwise. Source: Fang et al. 2023, section 3, with its α = 4 and λ = 5e-4. Deviation: I_k and the ratio
+are taken once, where they repeat pruning in steps. The default grid of ratios, from nearly none to nearly all, is
+ours.
 """
 
 import torch
 from torch import Tensor
 
-from benchmark.method import Method, Real, channel_sum, rows, silence_lowest, training
+from benchmark.method import Method, Real, channel_sum, columns, rows, silence_lowest, training
 
 CONTRAST = 4  # α
 
@@ -39,20 +40,11 @@ class GroupNormSparsity(Method):
             factors = self.strength * 2 ** (CONTRAST * (high - norms) / (high - low).clamp_min(1e-30))
             for site in (*group.writers, *group.norms, *group.readers):
                 weight = site.layer.weight
-                weight.grad.addcmul_(weight, rows(site, factors, 0) if site.dim == 0 else _columns(site, factors))
+                weight.grad.addcmul_(weight, rows(site, factors, 0) if site.dim == 0 else columns(site, factors))
 
     def silence(self, net, images: Tensor, labels: Tensor):
         norms = [coupled_norms(group) for group in net.groups]
         silence_lowest(net, [norm / norm.mean() for norm in norms], self.ratio)
-
-
-def _columns(site, values: Tensor) -> Tensor:
-    """A value for each of a reader's inputs, shaped to multiply its weight; 0 for other groups' channels."""
-    weight, blocks = site.layer.weight, getattr(site.layer, "groups", 1)
-    spread = values.new_zeros(blocks * weight.shape[1])
-    spread[site.positions] = values[site.channels]
-    by_row = spread.view(blocks, -1).repeat_interleave(weight.shape[0] // blocks, dim=0)
-    return by_row.view(*by_row.shape, *[1] * (weight.dim() - 2))
 
 
 @torch.no_grad()

@@ -1,9 +1,9 @@
 """Filter magnitude: the channels with the smallest weights go, in one shot, and the rest is fine-tuned.
 
 Criterion: s_k = ‖w_k‖₁ over the incoming weights of channel k; in every group the `ratio` of channels with the lowest
-s_k is silenced wholly, incoming weights, bias, γ and β. Starts from the dense network. Source: Li et al. 2017,
-section 3.1; the same ratio in every layer, where the paper spares layers by hand. The default grid of ratios, from
-nearly none to nearly all, is ours.
+s_k is silenced wholly, incoming weights, bias, γ and β. Starts from the dense network. Fine-tuned by momentum SGD
+unless a study says otherwise. Source: Li et al. 2017, section 3.1. Deviation: the same ratio in every layer, where
+the paper spares layers by hand. The default grid of ratios, from nearly none to nearly all, is ours.
 """
 
 from torch import Tensor

@@ -12,7 +12,7 @@ channel are the group everywhere.
 import torch
 from torch import Tensor
 
-from benchmark.method import Choice, Method, Real, channel_sum, rows, training
+from benchmark.method import Method, Real, adam_metric, channel_sum, rows, training
 
 MAX_ITERATIONS = 50
 
@@ -51,8 +51,7 @@ class ProximalAdam(Method):
     knob = "strength"
     space = {
         "strength": Real(3e-2, 0, 10, log=True, grid=(1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)),
-        **training("adam", 1e-3),
-        "optimizer": Choice("adam", ("adam",)),
+        **training("adam", 1e-3, ("adam",)),
     }
 
     def configure_optimizer(self, net):
@@ -65,11 +64,6 @@ class ProximalAdam(Method):
         for i, group in enumerate(net.groups):
             amount = lr * self.strength * group.fan_in**0.5
             if amount > 0:
-                ratios = [self._metric(site.layer.weight).reciprocal_().mul_(amount) for site in group.writers]
+                metrics = [adam_metric(self.adam, site.layer.weight) for site in group.writers]
+                ratios = [metric.reciprocal_().mul_(amount) for metric in metrics]
                 self.norms[i] = metric_shrink(group, ratios, self.norms[i])
-
-    def _metric(self, weight: Tensor) -> Tensor:
-        """√v̂ + ε, what Adam's step is divided by."""
-        state, (_, beta2), eps = (self.adam.state[weight], *(self.adam.defaults[k] for k in ("betas", "eps")))
-        correction = 1 - beta2 ** state["step"].item()
-        return (state["exp_avg_sq"] / correction).sqrt_().add_(eps)

@@ -2,9 +2,10 @@
 
 Objective: loss + (λ/2) ‖all parameters‖², as `dense`. Before training the `ratio` of every group's channels, drawn
 uniformly, is silenced wholly, and after every step again: what trains is the network of the reduced width, for all
-epochs of the protocol. Source: Liu et al. 2019, section 3, whose Scratch-E has the same number of epochs. Deviations:
-the same ratio in every layer; initial weights are drawn for the dense width, so a layer that reads a narrowed one
-starts smaller than it would by its own fan-in. The default grid of ratios, from nearly none to nearly all, is ours.
+epochs of the protocol. Trained by momentum SGD unless a study says otherwise. Source: Liu et al. 2019, section 3,
+whose Scratch-E has the same number of epochs. Deviations: the same ratio in every layer; initial weights are drawn
+for the dense width, so a layer that reads a narrowed one starts smaller than it would by its own fan-in. The default
+grid of ratios, from nearly none to nearly all, is ours.
 """
 
 import torch

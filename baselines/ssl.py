@@ -4,15 +4,16 @@ Objective: loss + λ Σ_g ‖w_g‖₂, g the incoming weights of one hidden cha
 dense network, half-way. Silenced: every single weight with |w| < 1e-4 in the layers that write hidden channels; the
 zeros stay while the network is fine-tuned without the penalty, and a channel goes once all its weights are zero.
 Source: Wen et al. 2016, section 3, filter-wise; 1e-4 as in the published code. λ's default range is ours, found by
-what it removes. Deviation: proximal steps, w_g ← w_g (1 − ηλ / ‖w_g‖₂)₊, where they add the gradient λ w_g / ‖w_g‖₂;
-that one moves a dead channel to and fro by ηλ / (1 − momentum), far above 1e-4 at the learning rates that methods
-here share, so that nothing would go.
+what it removes. Optimisers are SGD's kinds. Deviation: proximal steps of the optimiser's own size, w_g ← w_g
+(1 − sλ / ‖w_g‖₂)₊ with s = η / (1 − μ) at learning rate η and momentum μ, where they add the gradient λ w_g / ‖w_g‖₂;
+that one moves a dead channel to and fro by sλ, far above 1e-4 at the learning rates that methods here share, so that
+nothing would go.
 """
 
 import torch
 from torch import Tensor
 
-from benchmark.method import Method, Real, shrink, training
+from benchmark.method import DESCENT, Method, Real, shrink, training
 
 
 class SSL(Method):
@@ -22,17 +23,18 @@ class SSL(Method):
     reference = "Wen et al. 2016, arXiv:1608.03665"
     knob = "strength"
     space = {
-        "strength": Real(1.0, 0, 1000, log=True, grid=(0.1, 0.3, 1.0, 3.0, 10.0, 30.0)),
+        "strength": Real(0.1, 0, 1000, log=True, grid=(0.01, 0.03, 0.1, 0.3, 1.0, 3.0)),
         "threshold": Real(1e-4, 0, 1, log=True),
-        **training("momentum", 0.1),
+        **training("momentum", 0.1, DESCENT),
     }
     base = "dense"
     trains_base = True
     fine_tunes = True
+    version = 2
 
     def after_step(self, net, lr):
         for group in net.groups:
-            shrink(group, lr * self.strength)
+            shrink(group, self.step_size(lr) * self.strength)
 
     @torch.no_grad()
     def silence(self, net, images: Tensor, labels: Tensor):

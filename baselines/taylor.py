@@ -3,10 +3,11 @@
 Criterion: (∂loss/∂z_k)², averaged over batches of 64 training samples in evaluation mode, z_k = 1 a gate on channel
 k: ∂loss/∂z_k = Σ g·w over the parameters that scale it, γ and β of its norms, or, without a norm, its incoming
 weights and biases. The `ratio` of channels with the lowest criterion over all groups together is silenced wholly.
-Starts from the dense network. Source: Molchanov et al. 2019, section 3, the first-order form, with the gate behind
-batch norm as they place it; summed under batch norm over the incoming weights it would be near zero, since the loss
-does not depend on their length. Deviation: one shot where they remove some channels every few batches while
-fine-tuning. The default grid of ratios, from nearly none to nearly all, is ours.
+Starts from the dense network. Fine-tuned by momentum SGD unless a study says otherwise. Source: Molchanov et al.
+2019, section 3, the first-order form, with the gate behind batch norm as they place it; summed under batch norm over
+the incoming weights it would be near zero, since the loss does not depend on their length. Deviation: one shot where
+they remove some channels every few batches while fine-tuning. The default grid of ratios, from nearly none to nearly
+all, is ours.
 """
 
 import torch

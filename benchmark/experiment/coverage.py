@@ -59,7 +59,7 @@ def _fits(study: Study, record: Record) -> bool:
     method, setting = get_method(name), record.setting
     return (
         (setting.method, setting.version) == (name, method.version)
-        and record.base == (study.base(method.base) if method.base else None)
+        and record.base == study.base(setting)
         and record.protocol == study.protocol
         and all(setting.hyperparameters.get(key) == value for key, value in fixed.items())
     )

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from benchmark.errors import UsageError, unknown
 from benchmark.experiment.conditions import Conditions, expand
-from benchmark.experiment.trial import MethodSetting, Protocol, Strict, Task, Trial
+from benchmark.experiment.trial import MethodSetting, Protocol, Strict, Task, Trial, shared_training
 from benchmark.method.domains import Domain, Real
 from benchmark.method.registry import check_names, get_method
 
@@ -116,13 +116,12 @@ class Study(Strict):
 
     def trial(self, slot: Slot, setting: MethodSetting) -> Trial:
         """The trial of a method's setting in its slot."""
-        base = get_method(setting.method).base
         return Trial(
             study=self.name,
             label=slot.label,
             task=slot.task,
             setting=setting,
-            base=self.base(base) if base else None,
+            base=self.base(setting),
             protocol=self.changed(self.protocol, slot.label, "protocol"),
             seed=slot.seed,
         )
@@ -214,8 +213,13 @@ class Study(Strict):
                 raise UsageError(f"[methods.{trial.label}] repeats a point of [methods.{labels[trial.key]}]")
             labels[trial.key] = trial.label
 
-    def base(self, name: str) -> MethodSetting:
-        """The setting of a base network: what the study fixes for that method, else the method's defaults."""
+    def base(self, setting: MethodSetting) -> MethodSetting | None:
+        """The base of a method's setting: what the study fixes for the base's method, else that method's defaults."""
+        name = get_method(setting.method).base
+        if name is None:
+            return None
+        if name == setting.method:
+            return shared_training(setting)
         if name in self.methods and self.table(name)[0] == name:
             return self.setting(name, {})
         method = get_method(name)

@@ -89,6 +89,13 @@ class MethodSetting(Strict):
     hyperparameters: dict[str, float | str]
 
 
+def shared_training(setting: MethodSetting) -> MethodSetting:
+    """The base of a method that is its own: its setting with the knob at the lowest, one for all points of the knob."""
+    method = get_method(setting.method)
+    lowest = {method.knob: float(method.space[method.knob].low)}
+    return setting.model_copy(update={"hyperparameters": {**setting.hyperparameters, **lowest}})
+
+
 class Trial(Strict):
     """One point of a study. `label` is the study's name for the method with these settings, the legend's entry."""
 

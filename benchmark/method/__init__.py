@@ -9,13 +9,23 @@ from typing import TYPE_CHECKING, Any
 from benchmark.method.domains import Choice, Domain, Real
 
 if TYPE_CHECKING:
-    from benchmark.method.interface import OPTIMIZERS, Method, training
-    from benchmark.method.weights import channel_sum, lowest, rows, shrink, silence_lowest, soft_threshold
+    from benchmark.method.interface import DESCENT, OPTIMIZERS, Method, training
+    from benchmark.method.weights import (
+        adam_metric,
+        channel_sum,
+        columns,
+        incoming_rows,
+        lowest,
+        rows,
+        shrink,
+        silence_lowest,
+        soft_threshold,
+    )
     from benchmark.removal.groups import Net
 
 __all__ = [
-    "OPTIMIZERS", "Choice", "Domain", "Method", "Net", "Real", "channel_sum", "lowest", "rows", "shrink",
-    "silence_lowest", "soft_threshold", "training",
+    "DESCENT", "OPTIMIZERS", "Choice", "Domain", "Method", "Net", "Real", "adam_metric", "channel_sum", "columns",
+    "incoming_rows", "lowest", "rows", "shrink", "silence_lowest", "soft_threshold", "training",
 ]  # fmt: skip
 
 

@@ -28,10 +28,15 @@ OPTIMIZERS: dict[str, tuple[Callable[..., torch.optim.Optimizer], dict[str, Any]
 }
 
 
-def training(optimizer: str, learning_rate: float) -> dict[str, Domain]:
-    """The two hyperparameters that every trained method has, with its own defaults."""
+DESCENT = ("momentum", "nesterov", "sgd")  # all weights take the same step for the same gradient
+
+
+def training(
+    optimizer: str, learning_rate: float, optimizers: tuple[str, ...] = tuple(OPTIMIZERS)
+) -> dict[str, Domain]:
+    """The two hyperparameters that every trained method has, with its own defaults and the optimisers it accepts."""
     return {
-        "optimizer": Choice(optimizer, tuple(OPTIMIZERS)),
+        "optimizer": Choice(optimizer, optimizers),
         "learning_rate": Real(learning_rate, 1e-5, 10.0, log=True),
     }
 
@@ -47,9 +52,11 @@ class Method(ABC):
     reference: ClassVar[str]  # paper, year, arXiv id or DOI
     knob: ClassVar[str | None]  # the key of `space` that trades size for accuracy; None for a control without one
     space: ClassVar[dict[str, Domain]]  # every hyperparameter
-    base: ClassVar[str | None] = None  # the method whose trained network this one starts from, trained once and shared
+    base: ClassVar[str | None] = None  # the method whose trained network this one starts from, trained once and shared;
+    # its own name where the knob acts in `silence` alone: the same training then serves all points of the knob
     trains_base: ClassVar[bool] = False  # whether it trains its base network on before it silences channels
-    fine_tunes: ClassVar[bool] = False  # spends the protocol's fine-tune share on the reduced network
+    fine_tunes: ClassVar[bool] = False  # by default, spends the protocol's fine-tune share on the reduced network:
+    # for every method alike by its own optimiser on the loss alone, without penalty or weight decay
     version: ClassVar[int] = 1  # raised when results would change; part of the trial's key
 
     optimizer: str  # where `space` has those of `training`
@@ -88,9 +95,22 @@ class Method(ABC):
         return self.build_optimizer(net.module.parameters())
 
     def build_optimizer(self, parameters: Any, **options: Any) -> torch.optim.Optimizer:
-        """The optimiser that the hyperparameters name, over `parameters`, with further torch options."""
+        """The optimiser that the hyperparameters name, over `parameters`, with further torch options.
+
+        No weight decays unless the options say so; AdamW's own default would.
+        """
         kind, defaults = OPTIMIZERS[self.optimizer]
-        return kind(parameters, lr=self.learning_rate, **defaults, **options)
+        return kind(parameters, **{"lr": self.learning_rate, "weight_decay": 0.0, **defaults, **options})
+
+    def step_size(self, lr: float) -> float:
+        """How far one step of `DESCENT`'s optimisers goes along a constant gradient of 1: η / (1 − μ).
+
+        It is the size of a proximal step beside them. Momentum's sum of past gradients, each weighed μ times as much as
+        the next, is 1 / (1 − μ) times their average, Nesterov's too. Where training rests, at a gradient g, the fixed
+        point w = prox_{sλR}(w − ηg / (1 − μ)) minimises loss + λR if s = η / (1 − μ); s = η would give (1 − μ) λ.
+        Source: Yun, Lozano and Yang 2021, NeurIPS, algorithm 1 (ProxGen), which states it by the average.
+        """
+        return lr / (1 - OPTIMIZERS[self.optimizer][1].get("momentum", 0.0))
 
     def penalty(self, net: Net) -> Tensor | None:
         """A scalar added to the loss of every batch, or None."""

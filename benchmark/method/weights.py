@@ -18,9 +18,29 @@ def soft_threshold(weights: list[Tensor], amount: float) -> None:
 
 
 @torch.no_grad()
+def adam_metric(adam: torch.optim.Adam, weight: Tensor) -> Tensor:
+    """D = √v̂ + ε, what Adam divides its step by, shaped like the weight: the metric of a proximal step beside it."""
+    state, (_, beta2), eps = adam.state[weight], *(adam.defaults[key] for key in ("betas", "eps"))
+    correction = 1 - beta2 ** state["step"].item()
+    return (state["exp_avg_sq"] / correction).sqrt_().add_(eps)
+
+
+@torch.no_grad()
 def shrink(group: ChannelGroup, amount: float) -> None:
     """w_k ← w_k (1 − amount / ‖w_k‖₂)₊ for every channel k: the proximal step of amount · Σ_k ‖w_k‖₂."""
     group.scale_incoming((1 - amount / group.incoming_norms().clamp_min_(1e-30)).clamp_min_(0))
+
+
+@torch.no_grad()
+def incoming_rows(group: ChannelGroup) -> Tensor:
+    """A copy of every channel's incoming weights (size, fan-in), 0 where one of several layers does not write it."""
+    columns = []
+    for site in group.writers:
+        weights = site.weights()
+        column = weights.new_zeros(group.size, weights.shape[1])
+        column[site.channels] = weights[site.positions]
+        columns.append(column)
+    return torch.cat(columns, dim=1)
 
 
 def lowest(scores: Tensor, ratio: float) -> Tensor:
@@ -52,3 +72,12 @@ def rows(site: Site, values: Tensor, otherwise: float) -> Tensor:
     spread = values.new_full((weight.shape[0],), otherwise)
     spread[site.positions] = values[site.channels]
     return spread.view(-1, *[1] * (weight.dim() - 1))
+
+
+def columns(site: Site, values: Tensor) -> Tensor:
+    """A value for each of a reader's inputs, shaped to multiply its weight; 0 for other groups' channels."""
+    weight, blocks = site.layer.weight, getattr(site.layer, "groups", 1)
+    spread = values.new_zeros(blocks * weight.shape[1])
+    spread[site.positions] = values[site.channels]
+    by_row = spread.view(blocks, -1).repeat_interleave(weight.shape[0] // blocks, dim=0)
+    return by_row.view(*by_row.shape, *[1] * (weight.dim() - 2))

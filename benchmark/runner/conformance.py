@@ -14,7 +14,7 @@ import torch
 from benchmark.data.dataset import Dataset
 from benchmark.data.load import load
 from benchmark.experiment.record import Record
-from benchmark.experiment.trial import MethodSetting, Protocol, Task, Trial
+from benchmark.experiment.trial import MethodSetting, Protocol, Task, Trial, shared_training
 from benchmark.method.interface import Method, Real
 from benchmark.method.registry import check_metadata, get_method
 from benchmark.networks.build import build
@@ -61,16 +61,9 @@ def simulated_trial(name: str, **hyperparameters: Any) -> Trial:
         kind = get_method(method)
         return MethodSetting(method=method, version=kind.version, hyperparameters=kind.validate(values))
 
-    base = get_method(name).base
-    return Trial(
-        study="conformance",
-        label=name,
-        task=TASK,
-        setting=setting(name, hyperparameters),
-        base=setting(base, {}) if base else None,
-        protocol=PROTOCOL,
-        seed=0,
-    )
+    own, base = setting(name, hyperparameters), get_method(name).base
+    started = shared_training(own) if base == name else setting(base, {}) if base else None
+    return Trial(study="conformance", label=name, task=TASK, setting=own, base=started, protocol=PROTOCOL, seed=0)
 
 
 def _ends(name: str) -> tuple[float | None, float | None]:

@@ -121,17 +121,36 @@ def test_network_slimming_adds_the_subgradient_of_its_scales():
 
 def test_growing_reg_adds_the_gradient_of_a_growing_l2_on_doomed_channels(net):
     method = make(growing_reg.GrowingReg, ratio=0.5)
-    method.prepare(net, 4)
+    method.prepare(net, 8)
     added_gradient(net, method)
-    added = added_gradient(net, method)  # the second of four steps: λ = 1/2
+    added = added_gradient(net, method)  # the second of the four steps of growth: λ = 1/2
     penalty = 0
     for group, doomed in zip(net.groups, method.doomed, strict=True):
         assert doomed.sum() == group.size // 2
         assert group.incoming_norms(p=1)[doomed].max() < group.incoming_norms(p=1)[~doomed].min()
-        for site in group.writers:
+        for site in (*group.writers, *group.norms):
             chosen = site.positions[doomed[site.channels]]
-            penalty = penalty + 0.5 / 2 * site.layer.weight[chosen].square().sum()
+            for parameter in (site.layer.weight, site.layer.bias):
+                if parameter is not None:
+                    penalty = penalty + 0.5 / 2 * parameter[chosen].square().sum()
+        for site in group.readers:
+            chosen = site.positions[doomed[site.channels]]
+            penalty = penalty + 0.5 / 2 * site.layer.weight[:, chosen].square().sum()
     assert_gradient_of(penalty, net, added)
+    for _ in range(6):
+        added_gradient(net, method)
+    assert method.strength == growing_reg.CEILING
+
+
+def test_growing_reg_leaves_its_doomed_channels_dead_before_they_are_silenced(net):
+    method = make(growing_reg.GrowingReg, ratio=0.5, learning_rate=0.02)
+    train(net, method, 400)
+    net.module.eval()
+    with torch.no_grad():
+        before = net.module(IMAGES)
+        method.silence(net, IMAGES, LABELS)
+        torch.testing.assert_close(net.module(IMAGES), before, rtol=1e-6, atol=1e-6)
+    assert any(doomed.any() for doomed in method.doomed)
 
 
 def test_group_norm_sparsity_adds_the_gradient_of_its_weighted_l2(net):
@@ -280,6 +299,25 @@ def test_hard_concrete_ends_with_its_deterministic_gates(net):
             torch.testing.assert_close(parameter, expected, rtol=1e-6, atol=0)
 
 
+def test_hard_concrete_ends_its_training_under_the_gates_of_the_test():
+    net = build(Residual)
+    method = make(hard_concrete.HardConcrete, strength=1e-3, learning_rate=0.05)
+    train(net, method, 400)
+    logits = [logits.detach().clone() for logits in method.logits]
+    assert all(slope is None for _, slope in method.drawn)
+    net.module.eval()
+    with torch.no_grad():
+        tested = cross_entropy(net.module(IMAGES), LABELS)
+        net.module.train()
+        trained = cross_entropy(net.module(IMAGES), LABELS)
+    torch.testing.assert_close(tested, trained, rtol=0.1, atol=0.01)  # the running statistics are this network's
+    train_on = method.configure_optimizer(net)
+    cross_entropy(net.module(IMAGES), LABELS).backward()
+    method.after_backward(net)
+    train_on.step()
+    assert all(torch.equal(old, new) for old, new in zip(logits, method.logits, strict=True))
+
+
 def test_gradual_magnitude_follows_the_cubic_schedule(net):
     method = make(gradual_magnitude.GradualMagnitude, ratio=0.75)
     method.prepare(net, 40)
@@ -321,6 +359,38 @@ def test_magnitude_weight_zeroes_the_ratio_below_one_multiple_of_every_layers_de
     gone = [r[weight == 0].max() for r, weight in zip(relative, net.weights, strict=True)]
     kept = [r[weight != 0].min() for r, weight in zip(relative, net.weights, strict=True)]
     assert max(gone) <= min(kept)
+
+
+def test_magnitude_weight_prunes_in_rounds_of_equal_shares_and_zeros_stay(net):
+    method = make(magnitude_weight.MagnitudeWeight, ratio=0.8, learning_rate=0.05)
+    total, left, after_step = sum(weight.numel() for weight in net.weights), [], method.after_step
+
+    def watched(net, lr):
+        after_step(net, lr)
+        left.append(sum(torch.count_nonzero(weight).item() for weight in net.weights))
+
+    method.after_step = watched
+    train(net, method, 30)
+    method.silence(net, IMAGES, LABELS)
+    left.append(sum(torch.count_nonzero(weight).item() for weight in net.weights))
+    rounds = [total - int((1 - 0.2 ** (number / 4)) * total) for number in (1, 2, 3, 4)]
+    assert left == [rounds[0]] * 9 + [rounds[1]] * 10 + [rounds[2]] * 11 + [rounds[3]]
+
+
+def test_no_weight_decays_unless_a_method_says_so():
+    net = build(Residual)
+    for name in OPTIMIZERS:
+        method = make(Implicit, optimizer=name)
+        assert method.build_optimizer(net.module.parameters()).defaults["weight_decay"] == 0
+        assert method.build_optimizer(net.module.parameters(), weight_decay=0.1).defaults["weight_decay"] == 0.1
+
+
+def test_network_slimming_decays_all_parameters():
+    net = build(Residual)
+    groups = make(network_slimming.NetworkSlimming).configure_optimizer(net).param_groups
+    assert [(group["weight_decay"], len(group["params"])) for group in groups] == [
+        (1e-4, len(list(net.module.parameters())))
+    ]
 
 
 @pytest.mark.parametrize("optimizer", sorted(OPTIMIZERS))

@@ -6,7 +6,7 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor, nn
 
-from baselines.cges import exclusive_shrink
+from baselines.cges import CGES, combined_shrink
 from baselines.proximal_adam import metric_shrink
 from baselines.sparse_group_lasso import SparseGroupLasso
 from benchmark.method import lowest, shrink, soft_threshold
@@ -95,28 +95,40 @@ def test_shrink_is_the_prox_of_the_group_norm_over_all_writers(net, amount):
 def test_sparse_group_lasso_composes_to_the_prox_of_the_sum(net, strength):
     group = net.groups[0]
     before = channels(group)
-    method = SparseGroupLasso(torch.Generator(), strength=strength)
+    method = SparseGroupLasso(torch.Generator(), strength=strength, optimizer="sgd")
     method.after_step(net, lr=0.5)
     amount = 0.5 * strength
     expected = [numerical_prox(row, one=amount, two=amount * sum(COLUMNS) ** 0.5) for row in before]
     assert_rows(channels(group), expected)
 
 
-@pytest.mark.parametrize("amount", AMOUNTS)
+@pytest.mark.parametrize("group", [0.0, *AMOUNTS])
+@pytest.mark.parametrize("exclusive", AMOUNTS)
 @pytest.mark.parametrize("start", [0.0, 100.0])
-def test_exclusive_shrink_is_the_prox_of_the_squared_l1_norm(net, amount, start):
-    weight = net.module["first"].weight
-    before = weight.detach().clone()
-    exclusive_shrink(weight, amount, torch.full((6, 1), start, dtype=torch.float64))
-    assert_rows(weight.detach(), [numerical_prox(row, exclusive=amount) for row in before])
+def test_combined_shrink_is_the_prox_of_the_group_norm_and_the_squared_l1_norm(net, group, exclusive, start):
+    weight = net.module["first"].weight.detach()
+    before = weight.clone()
+    combined_shrink(weight, group, exclusive, torch.full((6, 1), start, dtype=torch.float64))
+    assert_rows(weight, [numerical_prox(row, two=group, exclusive=exclusive) for row in before])
+    assert torch.equal((weight == 0).all(1), before.norm(dim=1) <= group)
+
+
+def test_cges_steps_by_the_prox_over_all_writers(net):
+    group = net.groups[0]
+    before = channels(group)
+    method = CGES(torch.Generator(), strength=0.8, least_share=0.25, optimizer="momentum")
+    method.prepare(net, 1)
+    method.after_step(net, lr=0.1)  # with momentum 0.9 a step of size 1
+    expected = [numerical_prox(row, two=0.8 * 0.75, exclusive=0.8 * 0.25) for row in before]
+    assert_rows(channels(group), expected)
 
 
 @pytest.mark.parametrize("amount", AMOUNTS)
 @pytest.mark.parametrize("start", [0.0, 100.0])
-def test_exclusive_shrink_meets_the_sorted_solution(net, amount, start):
+def test_combined_shrink_without_group_norm_meets_the_sorted_solution(net, amount, start):
     weight = net.module["first"].weight
     before = weight.detach().clone()
-    exclusive_shrink(weight, amount, torch.full((6, 1), start, dtype=torch.float64))
+    combined_shrink(weight.detach(), 0.0, amount, torch.full((6, 1), start, dtype=torch.float64))
     for row, shrunk in zip(before, weight.detach(), strict=True):
         thresholds = (
             amount

@@ -17,7 +17,9 @@ BATCH = 64
 WIDTHS = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512)
 # Methods that only silence a trained network train it, if at all, on the loss alone.
 TRAINING = sorted(
-    name for name, kind in registry().methods.items() if name != "dense" and (kind.base is None or kind.trains_base)
+    name
+    for name, kind in registry().methods.items()
+    if name != "dense" and (kind.base in (None, name) or kind.trains_base)
 )
 
 

@@ -7,7 +7,7 @@ from benchmark.data.names import ENVIRONMENT
 from benchmark.errors import UsageError
 from benchmark.experiment.record import Record
 from benchmark.experiment.store import Store
-from benchmark.experiment.trial import MethodSetting, Protocol, Task, Trial
+from benchmark.experiment.trial import MethodSetting, Protocol, Task, Trial, shared_training
 from benchmark.method.registry import get_method
 from benchmark.networks.measure import accuracy, parameters
 from benchmark.runner import trial as trial_module
@@ -25,13 +25,13 @@ def make(method, epochs=4, task=None, seed=0, **hyperparameters):
         kind = get_method(name)
         return MethodSetting(method=name, version=kind.version, hyperparameters=kind.validate(values))
 
-    base = get_method(method).base
+    own, base = setting(method, hyperparameters), get_method(method).base
     return Trial(
         study="test",
         label=method,
         task=task or Task(dataset="simulated", network="mlp", widths=(8,)),
-        setting=setting(method, hyperparameters),
-        base=setting(base, {}) if base else None,
+        setting=own,
+        base=shared_training(own) if base == method else setting(base, {}) if base else None,
         protocol=Protocol(epochs=epochs),
         seed=seed,
     )
@@ -271,3 +271,15 @@ def test_a_base_network_is_trained_once_and_kept(tmp_path, monkeypatch):
     assert len(trained) == 1
     assert [r.stage_accuracy for r in first] == [r.stage_accuracy for r in again]
     assert first[0].base_seconds == again[0].base_seconds > 0
+
+
+def test_network_slimming_is_trained_once_for_all_ratios():
+    narrow, wide = (make("network_slimming", ratio=ratio) for ratio in (0.2, 0.6))
+    assert narrow.key != wide.key
+    assert narrow.base_key == wide.base_key
+    assert narrow.base_key != make("network_slimming", ratio=0.2, strength=1e-3).base_key
+    base = train_base(narrow)
+    trained, alone = run(wide, base), train_base(wide)
+    assert trained.status == "ok"
+    assert trained.channel_sparsity == 0.5  # 0.6 of 8 channels, rounded down
+    assert all(torch.equal(base[0][name], alone[0][name]) for name in base[0])
