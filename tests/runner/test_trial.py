@@ -133,6 +133,15 @@ def test_a_trial_leaves_global_random_state_alone():
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_numbers_below_float32s_normal_ones_make_no_difference_but_time(monkeypatch):
+    tiny = torch.tensor([1e-40])
+    flushed = digits(0.03)
+    assert (tiny * 1).item() != 0
+    monkeypatch.setattr(torch, "set_flush_denormal", lambda on: None)
+    volatile = {"created", "train_seconds", "peak_memory", "latency"}
+    assert flushed.model_dump(exclude=volatile) == digits(0.03).model_dump(exclude=volatile)
+
+
 def test_base_training_is_the_first_part_of_the_dense_trial():
     trial = make("magnitude_filter", epochs=8)
     _, dense_history = train_base(trial), result("dense", epochs=8).history
