@@ -101,18 +101,10 @@ def _follow_protocol(trial: Trial, base: Base | None, device: torch.device, outc
 
 @contextmanager
 def _seeded(seed: int, device: str) -> Iterator[None]:
-    """Global random state, for what draws from it, begins with the seed, and is afterwards as it was.
-
-    Meanwhile a CPU takes what lies below float32's normal numbers (1.2e-38) for zero: weights that decay pass through
-    there, and many processors compute with such numbers tens of times slower.
-    """
+    """Global random state, for what draws from it, begins with the seed, and is afterwards as it was."""
     with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
         torch.manual_seed(seed)
-        torch.set_flush_denormal(True)
-        try:
-            yield
-        finally:
-            torch.set_flush_denormal(False)
+        yield
 
 
 def failed(trial: Trial, status: str, error: str, provenance: dict[str, Any]) -> Record:
