@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from benchmark.networks.blocks import block, conv, linear
-from benchmark.networks.convnets import resnet20, resnet56, vgg11, vgg16
+from benchmark.networks.convnets import basicnet, resnet20, resnet56, vgg11, vgg16
 from benchmark.networks.names import TORCHVISION, check
 from benchmark.torchvision_import import import_torchvision
 
@@ -102,5 +102,5 @@ def _fit_stem(network: nn.Module, channels: int, small: bool) -> None:
 
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
-    network.__name__: network for network in (mlp, lenet300, lenet5, vgg11, vgg16, resnet20, resnet56)
+    network.__name__: network for network in (mlp, lenet300, lenet5, vgg11, vgg16, basicnet, resnet20, resnet56)
 }

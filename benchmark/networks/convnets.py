@@ -1,4 +1,7 @@
-"""Convolutional networks for 32 × 32 images: VGG (arXiv 1409.1556) and residual networks (arXiv 1512.03385, §4.2)."""
+"""Convolutional networks for 32 × 32 images.
+
+VGG (arXiv 1409.1556), BasicNet (arXiv 1811.12495) and residual networks (arXiv 1512.03385, §4.2).
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,20 @@ def vgg11(shape: tuple[int, ...], classes: int, widths: tuple[int, ...], activat
 def vgg16(shape: tuple[int, ...], classes: int, widths: tuple[int, ...], activation: str, norm: str) -> nn.Module:
     """VGG-16 for small images; widths of all 13 convolutions, or of the first (default 64) with the others in ratio."""
     return _vgg(VGG16, shape, classes, widths, activation, norm)
+
+
+def basicnet(shape: tuple[int, ...], classes: int, widths: tuple[int, ...], activation: str, norm: str) -> nn.Module:
+    """BasicNet (seven convolutions of these default widths, strides instead of pooling); widths as for vgg11.
+
+    Which layers have stride 2, here the 2nd, 4th and 6th, and the global average at the end are ours.
+    """
+    usual = (64, 128, 128, 256, 256, 512, 512)
+    layers: list[nn.Module] = []
+    channels = shape[0]
+    for index, width in enumerate(_widths("basicnet", widths, usual)):
+        layers += block(conv(channels, width, 3, norm, stride=1 + index % 2, padding=1), activation, norm)
+        channels = width
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
 
 
 def resnet20(shape: tuple[int, ...], classes: int, widths: tuple[int, ...], activation: str, norm: str) -> nn.Module:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmark.errors import unknown
 
-NETWORKS = ("mlp", "lenet300", "lenet5", "vgg11", "vgg16", "resnet20", "resnet56")
+NETWORKS = ("mlp", "lenet300", "lenet5", "vgg11", "vgg16", "basicnet", "resnet20", "resnet56")
 TORCHVISION = "torchvision:"
 ACTIVATIONS = {  # and what torch calls them
     "relu": "ReLU",

@@ -54,9 +54,9 @@ def silence_alike(module: nn.Module) -> None:
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("norm", ["batch", "none"])
-@pytest.mark.parametrize("network", ["mlp", "lenet300", "lenet5", "vgg11", "resnet20"])
+@pytest.mark.parametrize("network", ["mlp", "lenet300", "lenet5", "vgg11", "basicnet", "resnet20"])
 def test_every_option_is_reduced_exactly(network, norm, activation):
-    widths = {"vgg11": (4,), "resnet20": (4,)}.get(network, ())
+    widths = {"vgg11": (4,), "basicnet": (4,), "resnet20": (4,)}.get(network, ())
     module = models.build(network, (3, 32, 32), 10, seed=0, widths=widths, activation=activation, norm=norm)
     randomise(module)
     silence_half(module)
