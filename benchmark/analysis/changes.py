@@ -58,11 +58,15 @@ class Pair:
 
 @dataclass(frozen=True)
 class Match:
-    """The trials of two sets of records: in both, in the first only, in the second only."""
+    """The trials of two sets of records: in both, in the first only, in the second only.
+
+    `unrun` are those of the first whose seed the second has nothing of: it was not run.
+    """
 
     pairs: list[Pair]
     lost: list[Record]
     new: list[Record]
+    unrun: list[Record]
 
 
 @dataclass(frozen=True)
@@ -95,8 +99,10 @@ def match(before: list[Record], after: list[Record]) -> Match:
     ours, theirs = _by_place(left), _by_place(right)
     moved = [Pair(ours[place], theirs[place]) for place in ours if place in theirs]
     paired = {key for pair in moved for key in (pair.before.key, pair.after.key)}
-    lost, new = ([r for r in records if r.key not in paired] for records in (left, right))
-    return Match(pairs + moved, lost, new)
+    gone, new = ([r for r in records if r.key not in paired] for records in (left, right))
+    run = {r.seed for r in after}
+    lost, unrun = ([r for r in gone if (r.seed in run) == known] for known in (True, False))
+    return Match(pairs + moved, lost, new, unrun)
 
 
 def _by_place(records: list[Record]) -> dict[tuple[str, str, float | str | None, int], Record]:

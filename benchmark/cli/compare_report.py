@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from rich.table import Table
 
+from benchmark.analysis.agreement import agreement
 from benchmark.analysis.changes import DETERMINED, MEASURES, Change, Match, Pair, changes, rekeyed
 from benchmark.analysis.intervals import Interval
 from benchmark.cli.options import console
@@ -28,6 +29,7 @@ def show(before: list[Record], after: list[Record], found: Match) -> bool:
         console.print(_table(differing))
     console.print(_summary(differing, len(points)))
     console.print(_verdict(found, differing, regressions))
+    console.print(_agreement(found, before))
     return bool(regressions)
 
 
@@ -64,6 +66,9 @@ def _trials(found: Match) -> Iterator[str]:
     for reason in dict.fromkeys(map(rekeyed, moved)):
         labels = Counter(pair.before.label for pair in moved if rekeyed(pair) == reason)
         yield f"  another key ({reason}): " + some(f"{label}, {n}" for label, n in labels.items())
+    if found.unrun:
+        seeds = sorted({r.seed for r in found.unrun})
+        yield f"  not in B: {len(found.unrun)} trials of the seeds {some(map(str, seeds))}"
     for name, records in {"lost": found.lost, "new": found.new}.items():
         groups = Counter((r.label, r.task.name) for r in records)
         if groups:
@@ -141,6 +146,17 @@ def _verdict(found: Match, differing: list[Change], regressions: list[str]) -> s
     if again:
         return f"{verdict}, {len(again)} trials lost; next: deadweight run {study}"
     return f"{verdict}; next: deadweight plot {study}"
+
+
+def _agreement(found: Match, before: list[Record]) -> str:
+    """How many of the trials in both agree, and which do not."""
+    judged = agreement(found.pairs, before)
+    apart = [f"{p.after.label} at {p.after.knob_value}, seed {p.after.seed}" for p in judged.apart]
+    return (
+        f"agreement of {len(found.pairs)} trials: {len(judged.same)} the same in every number, "
+        f"{len(judged.within)} within the spread of A's seeds, {len(apart)} apart"
+        + (f" ({some(apart)})" if apart else "")
+    )
 
 
 def _inspect(pairs: list[Pair]) -> str:

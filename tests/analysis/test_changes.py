@@ -188,7 +188,7 @@ def test_equal_runs_have_no_regression(deadweight, trials, written):
     assert code == 0
     assert "30 trials with the same key: all with the same result" in out
     assert "0 of 5 knob points differ" in out
-    assert out.splitlines()[-1] == "verdict: no regression beyond noise; next: deadweight plot tiny"
+    assert out.splitlines()[-2] == "verdict: no regression beyond noise; next: deadweight plot tiny"
 
 
 def test_a_regression_is_shown_and_exits_with_1(deadweight, trials, written):
@@ -201,14 +201,14 @@ def test_a_regression_is_shown_and_exits_with_1(deadweight, trials, written):
     assert "p after Holm's correction for 2 tests" in out
     (row,) = [line for line in out.splitlines() if line.rstrip().endswith("regression")]
     assert row.split()[:4] == ["simulated-mlp-8", "implicit", "0.1", "6"]
-    assert out.splitlines()[-1].startswith(
+    assert out.splitlines()[-2].startswith(
         "verdict: regression: implicit at 0.1 on simulated-mlp-8: test_accuracy; next: "
     )
 
 
 def test_the_code_between_two_commits_is_where_to_look(deadweight, trials, written):
     written(run_of(trials), run_of(trials, worse(0.1), provenance={**PROVENANCE, "commit": "b" * 40}))
-    assert "next: git diff aaaaaaaaaa bbbbbbbbbb -- benchmark" in deadweight("compare", "a", "b")[1].splitlines()[-1]
+    assert "next: git diff aaaaaaaaaa bbbbbbbbbb -- benchmark" in deadweight("compare", "a", "b")[1].splitlines()[-2]
 
 
 def test_noise_is_shown_and_is_no_regression(deadweight, trials, written):
@@ -216,7 +216,7 @@ def test_noise_is_shown_and_is_no_regression(deadweight, trials, written):
     code, out, _ = deadweight("compare", "a", "b")
     assert code == 0
     assert "6 with another result" in out
-    assert "but the same keys gave other results; next: where the code was meant to change them" in out.splitlines()[-1]
+    assert "but the same keys gave other results; next: where the code was meant to change them" in out.splitlines()[-2]
 
 
 def test_a_lost_result_is_a_regression(deadweight, trials, written):
@@ -244,7 +244,7 @@ def test_lost_new_and_rekeyed_trials_are_told(deadweight, trials, written):
     assert "another key (version 1 → 2): implicit, 12" in out
     assert "lost: dense on simulated-mlp-8, 1" in out
     assert "new: magnitude_filter on simulated-mlp-8, 1" in out
-    assert out.splitlines()[-1] == "verdict: no regression beyond noise, 1 trials lost; next: deadweight run tiny"
+    assert out.splitlines()[-2] == "verdict: no regression beyond noise, 1 trials lost; next: deadweight run tiny"
 
 
 def test_two_schema_versions_are_one_line(deadweight, trials, written):
@@ -264,7 +264,7 @@ def test_one_seed_is_not_tested(deadweight, trials, written):
     assert code == 0
     assert "1 of 5 knob points differ" in out
     assert "1 have one seed and are not tested" in out
-    assert out.splitlines()[-1].startswith("verdict: no regression can be told from one seed a point")
+    assert out.splitlines()[-2].startswith("verdict: no regression can be told from one seed a point")
 
 
 def test_bad_input_is_one_line(deadweight, trials, written, tmp_path):
