@@ -87,6 +87,15 @@ def chosen(study: Study, records: list[Record]) -> dict[str, Score]:
     return {score.label: score for score in scores(study, records) if score.chosen}
 
 
+def tuning_records(study: Study, records: list[Record]) -> list[Record]:
+    """The records that the choice is made of: those of the candidates, in the stages that are known."""
+    if study.tuning is None:
+        return []
+    known = stages(study, records)
+    keys = {trial.key for name, stage in known.items() if name != EVALUATION for trial in stage.trials()}
+    return [record for record in records if record.key in keys]
+
+
 def _progress(study: Study, records: list[Record]) -> _Progress:
     """How far tuning is. Raises UsageError where a candidate is not valid."""
     sizes(study)

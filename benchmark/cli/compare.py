@@ -29,6 +29,14 @@ def compare_records(
     """
     before, after = _load(a), _load(b)
 
+    from benchmark.cli.options import console
+    from benchmark.experiment.tuning import is_candidate
+
+    tried = [[r for r in records if is_candidate(r.label)] for records in (before, after)]
+    before, after = ([r for r in records if not is_candidate(r.label)] for records in (before, after))
+    if any(tried):
+        console.print(f"left out: what tuning tried, {len(tried[0])} records of A and {len(tried[1])} of B")
+
     from benchmark.analysis.changes import match
     from benchmark.cli.compare_report import show
 

@@ -41,6 +41,9 @@ magnitude_filter = [{ learning_rate = 0.1 }, { learning_rate = 0.05 }]
 scratch = [{ learning_rate = 0.1 }, { learning_rate = 0.05 }]
 """
 
+_METHODS, _, _TUNING = TUNED.partition("[methods.scratch]")
+NOTHING_FOLLOWS = _METHODS + "[tuning]" + _TUNING.partition("[tuning]")[2].partition("scratch =")[0]
+
 
 class Shape(Choice):
     """Any text."""
