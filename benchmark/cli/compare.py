@@ -21,6 +21,8 @@ def compare_records(
 ) -> None:
     """Compare two runs of a study: trials lost and new, results that differ, and regressions beyond the seeds' noise.
 
+    What a study's tuning tried is left out: its choice may have been taken over from the other run.
+
     Exit code 0: no regression, whatever else differs. 1: a regression, that is a knob point with less test accuracy or
     fewer parameters removed (t test over seeds, Holm's correction, 0.05), or a trial that no longer has a result. 2: A
     or B cannot be compared.

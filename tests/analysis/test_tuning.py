@@ -76,6 +76,17 @@ def test_a_base_is_chosen_by_its_validation_accuracy(study):
     assert {t.base.hyperparameters["learning_rate"] for t in second.trials() if t.base} == {0.05}
 
 
+def test_a_label_without_a_knob_is_chosen_by_its_validation_accuracy(tmp_path):
+    text = TUNED.replace("[methods.implicit]", '[methods.again]\nmethod = "dense"\n\n[methods.implicit]')
+    study = tuned(tmp_path, text + "again = [{ strength = 0.1 }, { strength = 0.2 }]\n")
+
+    def outcome(trial):
+        return measured(trial, 0.5) if trial.label == "again ⟨1⟩" else plain(trial)
+
+    records = tune(study, stages, outcome)
+    assert [(s.score, s.chosen) for s in by_candidate(study, records, "again")] == [(0.5, False), (0.9, True)]
+
+
 def test_a_method_is_scored_by_the_area_above_the_floor(study):
     """Floor 0.88, so the rectangle is 0.12 high: 0.25 × (0.94 − 0.88) + 0.25 × (0.9 − 0.88) of it is dominated."""
 

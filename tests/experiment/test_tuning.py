@@ -4,7 +4,7 @@ import pytest
 
 from benchmark.errors import UsageError
 from benchmark.experiment.study import load_study
-from benchmark.experiment.tuning import bases, evaluation, is_candidate, others, sizes
+from benchmark.experiment.tuning import base_labels, bases, evaluation, is_candidate, others, sizes
 from tests.conftest import TINY
 from tests.support.tuned_study import TUNED
 
@@ -38,6 +38,15 @@ def test_bases_are_tuned_first_and_alone_on_the_tuning_seed(tmp_path):
     assert values(stage, "learning_rate") == {"dense ⟨1⟩": [0.1], "dense ⟨2⟩": [0.05]}
     assert {trial.seed for trial in stage.trials()} == {100}
     assert stage.name == "tuned"
+
+
+def test_a_base_is_what_another_labels_network_starts_from(tmp_path):
+    """Not what trains its own, and not the control's method under another name."""
+    more = '[methods.network_slimming]\n\n[methods.again]\nmethod = "dense"\n\n[tuning]'
+    text = TUNED.replace("[tuning]", more, 1)
+    text += "again = [{ strength = 0.1 }, { strength = 0.2 }]\n"
+    text += "network_slimming = [{ learning_rate = 0.1 }, { learning_rate = 0.05 }]\n"
+    assert base_labels(tuned(tmp_path, text)) == ["dense"]
 
 
 def test_others_start_from_the_base_that_was_chosen(tmp_path):
