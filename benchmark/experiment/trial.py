@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from benchmark.data.names import check_augmentation, check_dataset, slug
 from benchmark.errors import UsageError
+from benchmark.method.domains import Real
 from benchmark.method.registry import get_method
 from benchmark.networks.names import check as check_network
 
@@ -90,9 +91,15 @@ class MethodSetting(Strict):
 
 
 def shared_training(setting: MethodSetting) -> MethodSetting:
-    """The base of a method that is its own: its setting with the knob at the lowest, one for all points of the knob."""
+    """The base of a method that is its own: its setting with the knob at the lowest, one for all points of the knob.
+
+    Raises UsageError for a method whose knob is no number.
+    """
     method = get_method(setting.method)
-    lowest = {method.knob: float(method.space[method.knob].low)}
+    domain = method.space[method.knob] if method.knob else None
+    if not isinstance(domain, Real):
+        raise UsageError(f"{setting.method} is its own base, so its knob has to be a number")
+    lowest = {method.knob: float(domain.low)}
     return setting.model_copy(update={"hyperparameters": {**setting.hyperparameters, **lowest}})
 
 

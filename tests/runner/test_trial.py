@@ -283,3 +283,9 @@ def test_network_slimming_is_trained_once_for_all_ratios():
     assert trained.status == "ok"
     assert trained.channel_sparsity == 0.5  # 0.6 of 8 channels, rounded down
     assert all(torch.equal(base[0][name], alone[0][name]) for name in base[0])
+
+
+def test_a_method_whose_knob_is_no_number_cannot_be_its_own_base():
+    setting = MethodSetting(method="dense", version=1, hyperparameters={})
+    with pytest.raises(UsageError, match=r"^dense is its own base, so its knob has to be a number$"):
+        shared_training(setting)
