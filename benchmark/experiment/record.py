@@ -31,10 +31,11 @@ class Record(BaseModel):
     knob: str | None
     protocol: Protocol
     seed: int
+    fine_tune: bool | None = None  # as in the trial
     status: str
     error: str | None = None
 
-    val_accuracy: float | None = None  # of the final network: reduced, and fine-tuned where the method does
+    val_accuracy: float | None = None  # of the final network: reduced, and fine-tuned where the trial does
     test_accuracy: float | None = None
     stage_accuracy: dict[str, float] = {}  # on validation: trained, silenced, reduced, fine_tuned
     channels: int | None = None  # hidden channels before removal
@@ -84,7 +85,8 @@ class Record(BaseModel):
 
     def expected_key(self) -> str:
         """The key that the record's own fields give."""
-        return trial_key(self.schema_version, self.task, self.setting, self.base, self.protocol, self.seed)
+        parts = self.task, self.setting, self.base, self.protocol, self.seed, self.fine_tune
+        return trial_key(self.schema_version, *parts)
 
 
 def describe(trial: Trial) -> dict[str, Any]:
@@ -100,4 +102,5 @@ def describe(trial: Trial) -> dict[str, Any]:
         "knob": get_method(trial.setting.method).knob,
         "protocol": trial.protocol,
         "seed": trial.seed,
+        "fine_tune": trial.fine_tune,
     }

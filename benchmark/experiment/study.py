@@ -18,7 +18,8 @@ from benchmark.method.domains import Domain, Real
 from benchmark.method.registry import check_names, get_method
 
 STUDIES = Path(__file__).parents[1] / "studies"
-NOT_HYPERPARAMETERS = ("method", "title", "task", "protocol")
+NOT_HYPERPARAMETERS = ("method", "title", "task", "protocol", "fine_tune")
+FINE_TUNED = " + fine-tune"  # how the legend of every label ends whose trials do
 T = TypeVar("T", Task, Protocol)
 
 
@@ -67,6 +68,9 @@ class Study(Strict):
                 raise ValueError("conditions need the sampler grid")
             if len(self.tasks) > 1:
                 raise ValueError("conditions are of one task")
+        for label, table in self.tables.items():
+            if not isinstance(table.get("fine_tune", True), bool):
+                raise ValueError(f"[methods.{label}]: fine_tune = {table['fine_tune']!r} is neither true nor false")
         check_names(str(table.get("method", label)) for label, table in self.tables.items())
         return self
 
@@ -124,6 +128,7 @@ class Study(Strict):
             base=self.base(setting),
             protocol=self.changed(self.protocol, slot.label, "protocol"),
             seed=slot.seed,
+            fine_tune=self.fine_tune(slot.label),
         )
 
     def setting(self, label: str, values: dict[str, Any]) -> MethodSetting:
@@ -152,10 +157,19 @@ class Study(Strict):
         return free
 
     def legend(self, label: str) -> str:
-        """What a legend calls a label: what its table says, else its method's title."""
+        """What a legend calls a label: what its table says, else its method's title; and whether it fine-tunes."""
         name = self.method_name(label)
         default = get_method(name).title + ("" if label == name else f" ({label})")
-        return str(self.tables[label].get("title", default))
+        title = str(self.tables[label].get("title", default)).removesuffix(FINE_TUNED)
+        changed = self.fine_tune(label)
+        tunes = get_method(name).fine_tunes if changed is None else changed
+        return title + (FINE_TUNED if tunes and self.protocol.fine_tune_epochs else "")
+
+    def fine_tune(self, label: str) -> bool | None:
+        """Whether the label's trials fine-tune, where its table says other than its method; else None."""
+        usual = get_method(self.method_name(label)).fine_tunes
+        said = self.tables[label].get("fine_tune", usual)
+        return None if said == usual else said
 
     def method_name(self, label: str) -> str:
         """The name of a label's method."""

@@ -117,7 +117,7 @@ def _now() -> str:
 
 
 def train_base(trial: Trial, device: str = "cpu") -> Base:
-    """Trains the network that the trial starts from: the first epochs of its base's own trial.
+    """Trains the network that the trial starts from: its base's own trial, over fewer epochs.
 
     Raises DivergedError, and ValueError for a trial without a base.
     """

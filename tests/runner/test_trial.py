@@ -133,12 +133,34 @@ def test_a_trial_leaves_global_random_state_alone():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_base_training_is_the_first_part_of_the_dense_trial():
+def test_base_training_is_a_dense_trial_over_the_bases_epochs():
     trial = make("magnitude_filter", epochs=8)
-    _, dense_history = train_base(trial), result("dense", epochs=8).history
     record = run(trial, train_base(trial))
     assert trial.stages == (6, 6)
-    assert record.stage_accuracy["trained"] == dense_history["val_accuracy"][5]
+    assert record.stage_accuracy["trained"] == result("dense", epochs=6).stage_accuracy["trained"]
+
+
+def test_a_base_is_named_by_its_schedule_so_that_one_of_another_is_not_taken():
+    trial = make("magnitude_filter", epochs=8)
+    assert trial.base_key == f"{trial.base_trial.key}-over-6"
+
+
+def test_any_method_can_be_fine_tuned():
+    trial = make("implicit", epochs=8).model_copy(update={"fine_tune": True})
+    record, plain = run(trial, None), result("implicit", epochs=6)
+    assert trial.stages == (0, 6)
+    assert len(record.history["loss"]) == 8
+    assert record.history["loss"][:6] == plain.history["loss"]
+    assert list(record.stage_accuracy) == ["trained", "silenced", "reduced", "fine_tuned"]
+    assert record.trial == trial
+    assert record.key == record.expected_key() != plain.key
+
+
+def test_a_method_that_fine_tunes_can_be_left_as_it_is_removed():
+    trial = make("magnitude_filter", epochs=8).model_copy(update={"fine_tune": False})
+    record = run(trial, train_base(trial))
+    assert trial.stages == (8, 8)
+    assert list(record.stage_accuracy) == ["trained", "silenced", "reduced"]
 
 
 def test_a_base_that_is_trained_on_has_had_half_of_the_epochs():
