@@ -52,9 +52,13 @@ class Record(BaseModel):
     removal_tried: dict[str, int] = {}  # samples on which that was searched, by kind and size; empty: not searched
     kept_whole: dict[str, str] = {}  # groups that cannot be removed from, and why
     threshold_sweep: dict[str, float] = {}  # fraction of channels with ‖w_k‖₂ < ξ after training, by ξ
+    threshold_accuracy: dict[str, float] = {}  # on validation, silenced at each ξ of the sweep where the method has one
+    threshold: float | None = None  # the method's ξ, fixed or by the rule
     norm_histogram: dict[str, int] = {}  # channels by ‖w_k‖₂ after training, see `measure.norm_histogram`
     never_active: float | None = None  # share of channels that no training image activates, after training
-    latency: dict[str, float] = {}  # seconds for 64 images, dense and reduced, taken in turns beside other trials
+    latency: dict[
+        str, float
+    ] = {}  # seconds for 64 images, dense and reduced, taken beside other trials: old records only
     history: dict[str, list[float]] = {}
 
     train_seconds: float | None = None  # this trial's own training, fine-tuning included

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 from benchmark.errors import UsageError, unknown
 from benchmark.experiment.conditions import Conditions, expand
 from benchmark.experiment.trial import MethodSetting, Protocol, Strict, Task, Trial, shared_training
-from benchmark.method.domains import Domain, Real
+from benchmark.method.domains import Real, Sampled
 from benchmark.method.registry import check_names, get_method
 
 STUDIES = Path(__file__).parents[1] / "studies"
@@ -141,11 +141,12 @@ class Study(Strict):
             raise UsageError(f"study {self.name!r}: [methods.{label}]: {error}") from None
         return MethodSetting(method=name, version=method.version, hyperparameters=hyperparameters)
 
-    def space(self, label: str) -> dict[str, Domain]:
+    def space(self, label: str) -> dict[str, Sampled]:
         """What a sampler chooses for a label: the method's hyperparameters without those that its table fixes."""
         name, fixed, points = self.table(label)
         method = get_method(name)
-        knob, free = method.knob, {k: d for k, d in method.space.items() if k not in fixed and d.default is not None}
+        domains = {k: d for k, d in method.space.items() if isinstance(d, Sampled) and d.default is not None}
+        knob, free = method.knob, {k: d for k, d in domains.items() if k not in fixed}
         if knob is None or not points:
             self.setting(label, {})
             return free

@@ -15,7 +15,8 @@ from benchmark.data.dataset import Dataset
 from benchmark.data.load import load
 from benchmark.experiment.record import Record
 from benchmark.experiment.trial import MethodSetting, Protocol, Task, Trial, shared_training
-from benchmark.method.interface import Method, Real
+from benchmark.method.domains import Real, Text
+from benchmark.method.interface import Method
 from benchmark.method.registry import check_metadata, get_method
 from benchmark.networks.build import build
 from benchmark.removal.groups import Net, find_groups
@@ -133,6 +134,8 @@ def validated_hyperparameters(name: str) -> None:
     wrong: list[dict[str, Any]] = [{"no_such_hyperparameter": 1}]
     for key, domain in method.space.items():
         wrong.append({key: domain.high * 2 + 1 if isinstance(domain, Real) else "no such option"})
+        if isinstance(domain, Text):
+            wrong[-1] = {key: 1}  # its pattern may match any words
         wrong.append({key: None})
     for values in wrong:
         try:

@@ -27,6 +27,7 @@ from benchmark.removal.exact import remove_silent
 from benchmark.removal.groups import Net, check_removable, find_groups
 from benchmark.runner.environment import hardware, peak_memory
 from benchmark.runner.outcome import Outcome, measure_reduced, measure_trained
+from benchmark.runner.threshold import set_threshold, threshold_accuracy
 from benchmark.runner.train import Course, DivergedError, History, fine_tune, train
 
 EXAMPLES = 64  # validation images on which removal is proven
@@ -83,8 +84,11 @@ def _follow_protocol(trial: Trial, base: Base | None, device: torch.device, outc
     outcome.stage_accuracy["trained"] = accuracy(net.module, *validation)
     outcome.trained = measure_trained(net, data)
 
-    seen = data.train.part(SEEN)
-    method.silence(net, data.pixels(seen.pool), seen.labels)
+    part = data.train.part(SEEN)
+    seen = data.pixels(part.pool), part.labels
+    outcome.threshold_accuracy = threshold_accuracy(net, method, seen, validation)
+    outcome.threshold = set_threshold(method, outcome.threshold_accuracy, outcome.stage_accuracy["trained"])
+    method.silence(net, *seen)
     outcome.stage_accuracy["silenced"] = accuracy(net.module, *validation)
 
     removal = remove_silent(net.module, _examples(data))

@@ -28,7 +28,7 @@ def test_a_sound_method_is_accepted():
         ({"title": None}, "title"),
         ({"space": []}, "space"),
         ({"knob": "strength"}, "knob 'strength' is not a key of its space"),
-        ({"space": {"k": 1.0}}, "no Real and no Choice"),
+        ({"space": {"k": 1.0}}, "no Real, Choice or Text"),
         ({"space": {"k": Real(3.0, 0, 2)}}, "k = 3.0 is not a number from 0 to 2"),
         ({"space": {"k": Real(1.0, 0, 2, grid=(5.0,))}}, "5.0"),
         ({"space": {"k": Real(1, 0, 2), "silence": Choice("a", ("a",))}}, "part of the interface"),
