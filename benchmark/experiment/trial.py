@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from benchmark.data.names import check_augmentation, check_dataset, slug
 from benchmark.errors import UsageError
@@ -64,7 +64,14 @@ class Protocol(Strict):
     decays: Annotated[int, Field(ge=0)] = 3
     validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
     test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    split_seed: Annotated[int, Field(ge=0)] = 0
+    split_seed: int | Literal["seed"] = 0  # "seed": each seed has its own validation set
+
+    @field_validator("split_seed", mode="before")
+    @classmethod
+    def _is_a_seed(cls, value: Any) -> Any:
+        if value != "seed" and (type(value) is not int or value < 0):
+            raise ValueError('it has to be a number from 0, or "seed"')
+        return value
 
     @model_validator(mode="after")
     def _leaves_training_data(self) -> Protocol:
@@ -127,6 +134,12 @@ class Trial(Strict):
     def fine_tunes(self) -> bool:
         """Whether the protocol's fine-tuning epochs are spent on the reduced network."""
         return get_method(self.setting.method).fine_tunes if self.fine_tune is None else self.fine_tune
+
+    @property
+    def split_seeds(self) -> tuple[int, int]:
+        """The seeds that split off the validation and the test set; where each seed has its own split, one test set."""
+        given = self.protocol.split_seed
+        return (self.seed, 0) if given == "seed" else (given, given)
 
     @property
     def stages(self) -> tuple[int, int]:

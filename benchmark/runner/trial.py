@@ -156,8 +156,8 @@ def check_task(trial: Trial) -> None:
 def examples(trial: Trial, device: torch.device = CPU) -> Dataset:
     """The trial's data."""
     protocol = trial.protocol
-    shares = protocol.validation_share, protocol.test_share
-    data = load(trial.task.dataset, *shares, protocol.split_seed, data_root())
+    shares, (split_seed, test_seed) = (protocol.validation_share, protocol.test_share), trial.split_seeds
+    data = load(trial.task.dataset, *shares, split_seed, data_root(), test_seed)
     data = replace(data, augmentation=trial.task.augment)
     return data if device == CPU else data.to(device)
 

@@ -144,6 +144,17 @@ def test_every_label_that_fine_tunes_says_so_at_the_end_of_its_legend_and_no_oth
             assert study.legend(label).endswith(" + fine-tune") == tunes, (name, label)
 
 
+def test_each_seed_may_have_a_split_of_its_own_with_one_test_set_and_that_is_another_trial(tmp_path):
+    usual = load_study(write(tmp_path, TINY)).trials()
+    own = load_study(write(tmp_path, TINY.replace("epochs = 4", 'epochs = 4\nsplit_seed = "seed"'))).trials()
+    fixed = load_study(write(tmp_path, TINY.replace("epochs = 4", "epochs = 4\nsplit_seed = 3"))).trials()
+    assert {t.split_seeds for t in usual} == {(0, 0)}
+    assert {t.split_seeds for t in own} == {(0, 0), (1, 0)}
+    assert {t.split_seeds for t in fixed} == {(3, 3)}
+    assert len({t.key for t in (*usual, *own, *fixed)}) == 3 * len(usual)
+    assert all(t.base_trial.split_seeds == t.split_seeds for t in own if t.base)
+
+
 def test_a_title_can_neither_hide_fine_tuning_nor_claim_it(tmp_path):
     told = {
         'title = "A"\nfine_tune = true': "A + fine-tune",
@@ -243,6 +254,12 @@ def test_a_knob_without_points_is_sampled_from_the_span_of_its_grid(tmp_path):
         ("epochs = 4", "epoch = 4", ["epochs"]),
         ("epochs = 4", "epochs = 0", ["protocol.epochs", "greater than or equal to 1, not 0"]),
         ("epochs = 4", "epochs = 'four'", ["protocol.epochs", "valid integer"]),
+        (
+            "epochs = 4",
+            "epochs = 4\nsplit_seed = 'seeds'",
+            ["protocol.split_seed", "a number from 0, or", "not 'seeds'"],
+        ),
+        ("epochs = 4", "epochs = 4\nsplit_seed = -1", ["protocol.split_seed", "a number from 0", "not -1"]),
         ("epochs = 4", "epochs = 4\nlearning_rate = 1", ["unknown key 'learning_rate'"]),
         ("seeds = [0, 1]", "seeds = []", ["seeds"]),
         ("seeds = [0, 1]", "seeds = [0, 0]", ["seed 0 is there twice"]),

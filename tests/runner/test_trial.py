@@ -3,6 +3,7 @@ import itertools
 import pytest
 import torch
 
+from benchmark.data.load import load
 from benchmark.data.names import ENVIRONMENT
 from benchmark.errors import UsageError
 from benchmark.experiment.record import Record
@@ -138,6 +139,20 @@ def test_base_training_is_a_dense_trial_over_the_bases_epochs():
     record = run(trial, train_base(trial))
     assert trial.stages == (6, 6)
     assert record.stage_accuracy["trained"] == result("dense", epochs=6).stage_accuracy["trained"]
+
+
+def test_a_base_is_trained_on_the_split_of_its_trial(monkeypatch):
+    seen = []
+    monkeypatch.setattr(trial_module, "load", lambda *a: seen.append(a) or load(*a))
+    trial = make("magnitude_filter", seed=3)
+    own = trial.model_copy(update={"protocol": trial.protocol.model_copy(update={"split_seed": "seed"})})
+    record = run(own, train_base(own))
+    assert record.status == "ok"
+    assert {(a[3], a[5]) for a in seen} == {(3, 0)}
+    assert len(seen) == 2
+    assert record.stage_accuracy["trained"] == run(own, train_base(own)).stage_accuracy["trained"]
+    assert not torch.equal(examples(own).validation.images, examples(trial).validation.images)
+    assert torch.equal(examples(own).test.images, examples(trial).test.images)
 
 
 def test_a_base_is_named_by_its_schedule_so_that_one_of_another_is_not_taken():
