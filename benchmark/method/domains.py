@@ -67,7 +67,10 @@ class Threshold(Real):
 
     def validate(self, value: Any) -> Any:
         """The value as a float, or "rule". Raises ValueError if it is neither."""
-        return value if value == RULE else super().validate(value)
+        try:
+            return value if value == RULE else super().validate(value)
+        except ValueError as error:
+            raise ValueError(f'{error}, nor "{RULE}"') from None
 
 
 @dataclass(frozen=True)

@@ -168,6 +168,16 @@ def test_a_title_can_neither_hide_fine_tuning_nor_claim_it(tmp_path):
     assert load_study(write(tmp_path, nothing)).legend("magnitude_filter") == "Filter magnitude"
 
 
+@pytest.mark.parametrize("sampler", ["random", "optuna"])
+def test_no_sampler_chooses_a_text_or_the_rule(tmp_path, sampler):
+    plan = sampled(tmp_path, sampler, 3, TINY.replace("[methods.implicit]", "[methods.scratch]\n[methods.implicit]"))
+    assert "left" not in plan.space("scratch")
+    for trial in plan.trials():
+        values = trial.setting.hyperparameters
+        assert values.get("left", "") == ""
+        assert isinstance(values.get("threshold", 0.0), float)
+
+
 def test_every_committed_record_of_the_conditions_is_of_a_trial_that_the_study_still_has():
     records = Store(Path(__file__).parents[2] / "results" / "conditions_mnist").load()
     study = load_study("conditions_mnist")

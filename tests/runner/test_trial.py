@@ -326,3 +326,12 @@ def test_a_method_whose_knob_is_no_number_cannot_be_its_own_base():
     setting = MethodSetting(method="dense", version=1, hyperparameters={})
     with pytest.raises(UsageError, match=r"^dense is its own base, so its knob has to be a number$"):
         shared_training(setting)
+
+
+def test_a_shape_that_does_not_fit_the_network_is_a_failed_record_of_one_line():
+    record = result("scratch", left="4-4")
+    assert record.status == "failed"
+    assert record.error.startswith("ValueError: left = '4-4' does not fit groups of 8: ")
+    fitting = result("scratch", left="3", ratio=0.625)
+    assert (fitting.status, fitting.channels_left, fitting.channel_sparsity) == ("ok", {"1": 3}, 0.625)
+    assert len(fitting.history["loss"]) == 4
