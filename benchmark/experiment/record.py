@@ -56,9 +56,7 @@ class Record(BaseModel):
     threshold: float | None = None  # the method's ξ, fixed or by the rule
     norm_histogram: dict[str, int] = {}  # channels by ‖w_k‖₂ after training, see `measure.norm_histogram`
     never_active: float | None = None  # share of channels that no training image activates, after training
-    latency: dict[
-        str, float
-    ] = {}  # seconds for 64 images, dense and reduced, taken beside other trials: old records only
+    latency: dict[str, float] = {}  # old records only: seconds for 64 images, dense and reduced, beside other trials
     history: dict[str, list[float]] = {}
 
     train_seconds: float | None = None  # this trial's own training, fine-tuning included

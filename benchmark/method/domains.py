@@ -59,7 +59,10 @@ RULE = "rule"
 
 @dataclass(frozen=True)
 class Threshold(Real):
-    """ξ, under which a method silences: a number from 0 to 1, or "rule": by what it costs on validation."""
+    """ξ, below which a method silences: a number from 0 to 1, or "rule": by what it costs on validation.
+
+    A method calls it `threshold`; the benchmark, not the method, then tries other values and sets the rule's choice.
+    """
 
     low: float = 0.0
     high: float = 1.0
