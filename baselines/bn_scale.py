@@ -23,6 +23,7 @@ class BnScale(Method):
     }
     base = "dense"
     fine_tunes = True
+    version = 2
 
     def silence(self, net, images: Tensor, labels: Tensor):
         silence_lowest(net, [group.scales() for group in net.groups], self.ratio)

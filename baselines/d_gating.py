@@ -13,7 +13,7 @@ leaves batch-normalised weights so short that their direction never settles.
 import torch
 from torch import Tensor
 
-from benchmark.method import DESCENT, Choice, Method, Real, channel_sum, rows, training
+from benchmark.method import DESCENT, Choice, Method, Real, Threshold, channel_sum, rows, training
 
 
 class DGating(Method):
@@ -25,7 +25,7 @@ class DGating(Method):
     space = {
         "strength": Real(1e-1, 0, 100, log=True, grid=(1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0)),
         "depth": Choice("2", ("2", "3", "4")),  # D
-        "threshold": Real(1e-3, 0, 1, log=True),
+        "threshold": Threshold(1e-3),
         **training("momentum", 0.02, ("adam", *DESCENT)),
     }
 

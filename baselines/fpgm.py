@@ -24,6 +24,7 @@ class FPGM(Method):
     }
     base = "dense"
     fine_tunes = True
+    version = 2
 
     def silence(self, net, images: Tensor, labels: Tensor):
         for group in net.groups:

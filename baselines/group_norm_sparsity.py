@@ -31,6 +31,7 @@ class GroupNormSparsity(Method):
     base = "dense"
     trains_base = True
     fine_tunes = True
+    version = 2
 
     @torch.no_grad()
     def after_backward(self, net):

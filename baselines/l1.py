@@ -15,7 +15,7 @@ range is ours: a weight before batch norm is scale-invariant, so it must be larg
 import torch
 from torch import Tensor
 
-from benchmark.method import DESCENT, Choice, Method, Real, adam_metric, soft_threshold, training
+from benchmark.method import DESCENT, Choice, Method, Real, Threshold, adam_metric, soft_threshold, training
 
 
 class L1(Method):
@@ -27,7 +27,7 @@ class L1(Method):
     space = {
         "strength": Real(1e-4, 0, 10, log=True, grid=(1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3)),
         "form": Choice("proximal", ("proximal", "subgradient")),
-        "threshold": Real(1e-2, 0, 1, log=True),
+        "threshold": Threshold(1e-2),
         **training("momentum", 0.1, ("adam", *DESCENT)),
     }
     version = 2

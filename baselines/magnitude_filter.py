@@ -23,6 +23,7 @@ class MagnitudeFilter(Method):
     }
     base = "dense"
     fine_tunes = True
+    version = 2
 
     def silence(self, net, images: Tensor, labels: Tensor):
         for group in net.groups:

@@ -22,6 +22,7 @@ class RandomFilter(Method):
     }
     base = "dense"
     fine_tunes = True
+    version = 2
 
     def silence(self, net, images: Tensor, labels: Tensor):
         for group in net.groups:

@@ -1,16 +1,19 @@
 """The control for pruning as such: the reduced shape, trained from scratch.
 
-Objective: loss + (λ/2) ‖all parameters‖², as `dense`. Before training the `ratio` of every group's channels, drawn
-uniformly, is silenced wholly, and after every step again: what trains is the network of the reduced width, for all
-epochs of the protocol. Trained by momentum SGD unless a study says otherwise. Source: Liu et al. 2019, section 3,
-whose Scratch-E has the same number of epochs. Deviations: the same ratio in every layer; initial weights are drawn
-for the dense width, so a layer that reads a narrowed one starts smaller than it would by its own fan-in. The default
-grid of ratios, from nearly none to nearly all, is ours.
+Objective: loss + (λ/2) ‖all parameters‖², as `dense`. Before training channels of every group, drawn uniformly, are
+silenced wholly, and after every step again: what trains is the network of the reduced width, for all epochs of the
+protocol. `left` says how many channels of each group remain, in the network's order ("184", or "16-30-64" for three
+groups), as another method ended with them; the `ratio` beside it only names the point: the share of all hidden channels
+that is gone. Without `left` the `ratio` of every group's channels goes. A layer that reads a narrowed one starts with
+weights as large as its own fan-in asks for: those drawn for the dense width, times √(size / left). Trained by momentum
+SGD unless a study says otherwise. Source: Liu et al. 2019, section 3, whose Scratch-E has the same number of epochs.
+Deviations: without `left` the same ratio in every layer; biases start as at the dense width. The default grid of
+ratios, from nearly none to nearly all, is ours.
 """
 
 import torch
 
-from benchmark.method import Method, Real, lowest, training
+from benchmark.method import Method, Real, Text, columns, training
 
 
 class Scratch(Method):
@@ -21,16 +24,36 @@ class Scratch(Method):
     knob = "ratio"
     space = {
         "ratio": Real(0.5, 0, 1, grid=(0.02, 0.3, 0.5, 0.7, 0.85, 0.95)),
+        "left": Text("", r"(\d+(-\d+)*)?"),
         "strength": Real(5e-4, 0, 1, log=True),
         **training("momentum", 0.1),
     }
+    version = 2
 
+    @torch.no_grad()
     def prepare(self, net, steps):
         self.doomed = []
-        for group in net.groups:
-            doomed = lowest(torch.rand(group.size, generator=self.generator), self.ratio)
+        for group, left in zip(net.groups, self.shape([group.size for group in net.groups]), strict=True):
+            drawn = torch.rand(group.size, generator=self.generator).argsort(stable=True)
+            doomed = torch.zeros(group.size, dtype=torch.bool)
+            doomed[drawn[: group.size - left]] = True
             self.doomed.append(doomed.to(group.writers[0].layer.weight.device))
             group.silence(self.doomed[-1])
+            growth = torch.full_like(self.doomed[-1], (group.size / max(left, 1)) ** 0.5 - 1, dtype=torch.float)
+            for site in group.readers:
+                site.layer.weight.mul_(1 + columns(site, growth))
+
+    def shape(self, sizes: list[int]) -> list[int]:
+        """How many channels of each group are left. Raises ValueError where `left` does not fit the groups' sizes."""
+        if not self.left:
+            return [size - int(self.ratio * size) for size in sizes]
+        left = [int(count) for count in self.left.split("-")]
+        if len(left) != len(sizes) or not all(0 < count <= size for count, size in zip(left, sizes, strict=True)):
+            whole = "-".join(map(str, sizes))
+            raise ValueError(
+                f"left = {self.left!r} does not fit groups of {whole}: from 1 to all of each group's channels"
+            )
+        return left
 
     def configure_optimizer(self, net):
         return self.build_optimizer(net.module.parameters(), weight_decay=self.strength)

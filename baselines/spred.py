@@ -13,7 +13,7 @@ alike: they turn ever faster, and accuracy falls before a channel goes.
 import torch
 from torch import Tensor
 
-from benchmark.method import DESCENT, Method, Real, training
+from benchmark.method import DESCENT, Method, Real, Threshold, training
 
 
 class Spred(Method):
@@ -24,7 +24,7 @@ class Spred(Method):
     knob = "strength"
     space = {
         "strength": Real(3e-4, 0, 10, log=True, grid=(3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)),
-        "threshold": Real(1e-4, 0, 1, log=True),
+        "threshold": Threshold(1e-4),
         **training("adam", 0.01, ("adam", *DESCENT)),
     }
 

@@ -13,7 +13,7 @@ nothing would go.
 import torch
 from torch import Tensor
 
-from benchmark.method import DESCENT, Method, Real, shrink, training
+from benchmark.method import DESCENT, Method, Real, Threshold, shrink, training
 
 
 class SSL(Method):
@@ -24,7 +24,7 @@ class SSL(Method):
     knob = "strength"
     space = {
         "strength": Real(0.1, 0, 1000, log=True, grid=(0.01, 0.03, 0.1, 0.3, 1.0, 3.0)),
-        "threshold": Real(1e-4, 0, 1, log=True),
+        "threshold": Threshold(1e-4),
         **training("momentum", 0.1, DESCENT),
     }
     base = "dense"

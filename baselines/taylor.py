@@ -31,6 +31,7 @@ class Taylor(Method):
     }
     base = "dense"
     fine_tunes = True
+    version = 2
 
     def silence(self, net, images: Tensor, labels: Tensor):
         silence_lowest(net, self.scores(net, images, labels), self.ratio)

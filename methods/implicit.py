@@ -10,7 +10,7 @@ denominator, torch's own unless a study sets it; other adaptive optimisers have 
 
 from torch import Tensor
 
-from benchmark.method import Method, Real, training
+from benchmark.method import Method, Real, Threshold, training
 
 
 class Implicit(Method):
@@ -21,7 +21,7 @@ class Implicit(Method):
     knob = "strength"
     space = {
         "strength": Real(1e-3, 0, 10, log=True, grid=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)),
-        "threshold": Real(1e-15, 0, 1, log=True),
+        "threshold": Threshold(1e-15),
         "epsilon": Real(None, 1e-16, 1, log=True),
         **training("adam", 1e-3),
     }

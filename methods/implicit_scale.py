@@ -9,7 +9,7 @@ found by what it removes. Deviation: the network is any with batch norm, and one
 
 from torch import Tensor
 
-from benchmark.method import Method, Real, training
+from benchmark.method import Method, Real, Threshold, training
 
 
 class ImplicitScale(Method):
@@ -20,7 +20,7 @@ class ImplicitScale(Method):
     knob = "strength"
     space = {
         "strength": Real(1e-3, 0, 10, log=True, grid=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)),
-        "threshold": Real(1e-2, 0, 1, log=True),
+        "threshold": Threshold(1e-2),
         **training("adam", 1e-3),
     }
 

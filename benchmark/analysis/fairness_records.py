@@ -103,8 +103,6 @@ def reduced(study: Study, records: list[Record]) -> Judgement:
     if not records:
         return NO_RESULT
     counted = sum(r.params is not None and r.macs is not None for r in records)
-    timed = sum({"dense", "reduced"} <= set(r.latency) for r in records)
-    return counted == timed == len(records), (
-        f"parameters and multiply-accumulates counted on the reduced network in {counted} of {len(records)} results; "
-        f"its latency measured beside the dense one's in {timed}"
+    return counted == len(records), (
+        f"parameters and multiply-accumulates counted on the reduced network in {counted} of {len(records)} results"
     )

@@ -12,30 +12,48 @@ import torch
 from torch import Tensor
 
 from benchmark.data import stored
+from benchmark.data.cache import Decoded
 from benchmark.data.dataset import Dataset, Split
 from benchmark.data.names import check_dataset, data_root
 from benchmark.errors import UsageError
 
 
 @cache
-def load(name: str, validation_share: float, test_share: float, split_seed: int, root: Path | None = None) -> Dataset:
+def load(
+    name: str,
+    validation_share: float,
+    test_share: float,
+    split_seed: int,
+    root: Path | None = None,
+    test_seed: int | None = None,
+) -> Dataset:
     """A dataset by name, loaded once per process; classes keep their proportions in every split.
 
     Stored ones lie under `root`, by default `names.data_root()`. A dataset with a test set of its own keeps that,
-    and its validation set is a share of the rest. Raises UsageError where it is missing, bad or cannot be split.
+    and its validation set is a share of the rest; else the test set is split off by `test_seed`, by default
+    `split_seed`. Raises UsageError where it is missing, bad or cannot be split.
     """
+    shares, seeds = (validation_share, test_share), (split_seed, split_seed if test_seed is None else test_seed)
     if check_dataset(name) in LOADERS:
-        return LOADERS[name](validation_share, test_share, split_seed)
-    return _stored(name, root or data_root(), validation_share, test_share, split_seed)
+        return LOADERS[name](*shares, *seeds)
+    return _stored(name, root or data_root(), *shares, *seeds)
 
 
-def _stored(name: str, root: Path, validation_share: float, test_share: float, split_seed: int) -> Dataset:
+@cache
+def decode(name: str, root: Path) -> Decoded:
+    """The samples of a dataset that lies in files, read once per process: all its splits share them."""
+    return stored.read(name, root)
+
+
+def _stored(
+    name: str, root: Path, validation_share: float, test_share: float, split_seed: int, test_seed: int
+) -> Dataset:
     """A dataset that lies in files, over the mapped file of its cache; pixels 0 to 255."""
-    found = stored.read(name, root)
+    found = decode(name, root)
     indices = np.arange(len(found.labels))
     try:
         if found.own_test is None:
-            rest, test = _divide(indices, found.labels, test_share, split_seed)
+            rest, test = _divide(indices, found.labels, test_share, test_seed)
             validation_share /= 1 - test_share
         else:
             rest, test = indices[: found.own_test], indices[found.own_test :]
@@ -64,14 +82,14 @@ def _normal(moments: np.ndarray, pixels: int) -> tuple[Tensor, Tensor]:
     return tuple(torch.tensor(x / 255, dtype=torch.float32).view(-1, 1, 1) for x in (first, deviation))
 
 
-def _digits(validation_share: float, test_share: float, split_seed: int) -> Dataset:
+def _digits(validation_share: float, test_share: float, split_seed: int, test_seed: int) -> Dataset:
     """scikit-learn's 1,797 handwritten digits, 8 × 8, pixels 0 to 16."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
     images, labels = load_digits(return_X_y=True)
     indices = np.arange(len(labels))
-    rest, test = train_test_split(indices, test_size=test_share, random_state=split_seed, stratify=labels)
+    rest, test = train_test_split(indices, test_size=test_share, random_state=test_seed, stratify=labels)
     share = validation_share / (1 - test_share)
     train, validation = train_test_split(rest, test_size=share, random_state=split_seed, stratify=labels[rest])
     pixels = torch.from_numpy(images.astype(np.uint8)).view(-1, 1, 8, 8)
@@ -80,16 +98,23 @@ def _digits(validation_share: float, test_share: float, split_seed: int) -> Data
     return Dataset("digits", 10, 16.0, *splits)
 
 
-def _simulated(validation_share: float, test_share: float, split_seed: int) -> Dataset:
-    """Four Gaussian clouds around random 4 × 4 images, 100 samples each: a task that every method learns."""
-    generator = torch.Generator().manual_seed(split_seed)
+def _simulated(validation_share: float, test_share: float, split_seed: int, test_seed: int) -> Dataset:
+    """Four Gaussian clouds around random 4 × 4 images, 100 samples each: a task that every method learns.
+
+    `test_seed` draws the images; with another `split_seed` what is no test set is divided anew.
+    """
+    generator = torch.Generator().manual_seed(test_seed)
     centres = torch.rand(4, 16, generator=generator)
     labels = torch.arange(400) % 4
     noise = 0.15 * torch.randn(400, 16, generator=generator)
     images = ((centres[labels] + noise).clamp(0, 1) * 255).to(torch.uint8).view(-1, 1, 4, 4)
     bounds = [0, round(400 * (1 - validation_share - test_share)), round(400 * (1 - test_share)), 400]
-    splits = (Split(images[a:b], labels[a:b]) for a, b in itertools.pairwise(bounds))
+    parts = [np.arange(a, b) for a, b in itertools.pairwise(bounds)]
+    if split_seed != test_seed:
+        share = validation_share / (1 - test_share)
+        parts[:2] = _divide(np.arange(bounds[2]), labels.numpy(), share, split_seed)
+    splits = (Split(images[i], labels[i]) for i in map(torch.from_numpy, parts))
     return Dataset("simulated", 4, 255.0, *splits)
 
 
-LOADERS: dict[str, Callable[[float, float, int], Dataset]] = {"digits": _digits, "simulated": _simulated}
+LOADERS: dict[str, Callable[[float, float, int, int], Dataset]] = {"digits": _digits, "simulated": _simulated}

@@ -61,5 +61,6 @@ def _fits(study: Study, record: Record) -> bool:
         (setting.method, setting.version) == (name, method.version)
         and record.base == study.base(setting)
         and record.protocol == study.protocol
+        and record.fine_tune == study.fine_tune(record.label)
         and all(setting.hyperparameters.get(key) == value for key, value in fixed.items())
     )

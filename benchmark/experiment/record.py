@@ -31,10 +31,11 @@ class Record(BaseModel):
     knob: str | None
     protocol: Protocol
     seed: int
+    fine_tune: bool | None = None  # as in the trial
     status: str
     error: str | None = None
 
-    val_accuracy: float | None = None  # of the final network: reduced, and fine-tuned where the method does
+    val_accuracy: float | None = None  # of the final network: reduced, and fine-tuned where the trial does
     test_accuracy: float | None = None
     stage_accuracy: dict[str, float] = {}  # on validation: trained, silenced, reduced, fine_tuned
     channels: int | None = None  # hidden channels before removal
@@ -51,9 +52,11 @@ class Record(BaseModel):
     removal_tried: dict[str, int] = {}  # samples on which that was searched, by kind and size; empty: not searched
     kept_whole: dict[str, str] = {}  # groups that cannot be removed from, and why
     threshold_sweep: dict[str, float] = {}  # fraction of channels with ‖w_k‖₂ < ξ after training, by ξ
+    threshold_accuracy: dict[str, float] = {}  # on validation, silenced at each ξ of the sweep where the method has one
+    threshold: float | None = None  # the method's ξ, fixed or by the rule
     norm_histogram: dict[str, int] = {}  # channels by ‖w_k‖₂ after training, see `measure.norm_histogram`
     never_active: float | None = None  # share of channels that no training image activates, after training
-    latency: dict[str, float] = {}  # seconds for 64 images, dense and reduced, taken in turns beside other trials
+    latency: dict[str, float] = {}  # old records only: seconds for 64 images, dense and reduced, beside other trials
     history: dict[str, list[float]] = {}
 
     train_seconds: float | None = None  # this trial's own training, fine-tuning included
@@ -84,7 +87,8 @@ class Record(BaseModel):
 
     def expected_key(self) -> str:
         """The key that the record's own fields give."""
-        return trial_key(self.schema_version, self.task, self.setting, self.base, self.protocol, self.seed)
+        parts = self.task, self.setting, self.base, self.protocol, self.seed, self.fine_tune
+        return trial_key(self.schema_version, *parts)
 
 
 def describe(trial: Trial) -> dict[str, Any]:
@@ -100,4 +104,5 @@ def describe(trial: Trial) -> dict[str, Any]:
         "knob": get_method(trial.setting.method).knob,
         "protocol": trial.protocol,
         "seed": trial.seed,
+        "fine_tune": trial.fine_tune,
     }

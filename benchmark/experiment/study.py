@@ -15,11 +15,12 @@ from benchmark.experiment.conditions import Conditions, expand
 from benchmark.experiment.consistency import problems
 from benchmark.experiment.trial import MethodSetting, Protocol, Strict, Task, Trial, shared_training
 from benchmark.experiment.tuning import Tuning, following
-from benchmark.method.domains import Domain, Real
+from benchmark.method.domains import Real, Sampled
 from benchmark.method.registry import check_names, get_method
 
 STUDIES = Path(__file__).parents[1] / "studies"
-NOT_HYPERPARAMETERS = ("method", "title", "task", "protocol", "points", "follows")
+NOT_HYPERPARAMETERS = ("method", "title", "task", "protocol", "points", "follows", "fine_tune")
+FINE_TUNED = " + fine-tune"  # how the legend of every label ends whose trials do
 T = TypeVar("T", Task, Protocol)
 
 
@@ -124,6 +125,7 @@ class Study(Strict):
             base=self.base(setting),
             protocol=self.changed(self.protocol, slot.label, "protocol"),
             seed=slot.seed,
+            fine_tune=self.fine_tune(slot.label),
         )
 
     def setting(self, label: str, values: dict[str, Any]) -> MethodSetting:
@@ -136,11 +138,12 @@ class Study(Strict):
             raise UsageError(f"study {self.name!r}: [methods.{label}]: {error}") from None
         return MethodSetting(method=name, version=method.version, hyperparameters=hyperparameters)
 
-    def space(self, label: str) -> dict[str, Domain]:
+    def space(self, label: str) -> dict[str, Sampled]:
         """What a sampler chooses for a label: the method's hyperparameters without those that its table fixes."""
         name, fixed, points = self.table(label)
         method = get_method(name)
-        knob, free = method.knob, {k: d for k, d in method.space.items() if k not in fixed and d.default is not None}
+        domains = {k: d for k, d in method.space.items() if isinstance(d, Sampled) and d.default is not None}
+        knob, free = method.knob, {k: d for k, d in domains.items() if k not in fixed}
         if knob is None or not points:
             self.setting(label, {})
             return free
@@ -152,10 +155,19 @@ class Study(Strict):
         return free
 
     def legend(self, label: str) -> str:
-        """What a legend calls a label: what its table says, else its method's title."""
+        """What a legend calls a label: what its table says, else its method's title; and whether it fine-tunes."""
         name = self.method_name(label)
         default = get_method(name).title + ("" if label == name else f" ({label})")
-        return str(self.tables[label].get("title", default))
+        title = str(self.tables[label].get("title", default)).removesuffix(FINE_TUNED)
+        changed = self.fine_tune(label)
+        tunes = get_method(name).fine_tunes if changed is None else changed
+        return title + (FINE_TUNED if tunes and self.protocol.fine_tune_epochs else "")
+
+    def fine_tune(self, label: str) -> bool | None:
+        """Whether the label's trials fine-tune, where its table says other than its method; else None."""
+        usual = get_method(self.method_name(label)).fine_tunes
+        said = self.tables[label].get("fine_tune", usual)
+        return None if said == usual else said
 
     def method_name(self, label: str) -> str:
         """The name of a label's method."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from benchmark.data.names import check_augmentation, check_dataset, slug
 from benchmark.errors import UsageError
+from benchmark.method.domains import Real
 from benchmark.method.registry import get_method
 from benchmark.networks.names import check as check_network
 
@@ -63,7 +64,14 @@ class Protocol(Strict):
     decays: Annotated[int, Field(ge=0)] = 3
     validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
     test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    split_seed: Annotated[int, Field(ge=0)] = 0
+    split_seed: int | Literal["seed"] = 0  # "seed": each seed has its own validation set
+
+    @field_validator("split_seed", mode="before")
+    @classmethod
+    def _is_a_seed(cls, value: Any) -> Any:
+        if value != "seed" and (type(value) is not int or value < 0):
+            raise ValueError('it has to be a number from 0, or "seed"')
+        return value
 
     @model_validator(mode="after")
     def _leaves_training_data(self) -> Protocol:
@@ -73,12 +81,15 @@ class Protocol(Strict):
 
     @property
     def fine_tune_epochs(self) -> int:
-        """Epochs after removal, for methods that fine-tune; the others train through them."""
+        """Epochs after removal, for trials that fine-tune; the others train through them."""
         return round(self.epochs * self.fine_tune_share)
 
-    def learning_rate_factor(self, epoch: int) -> float:
-        """The schedule: × `decay` at `decays` evenly spaced epochs."""
-        return self.decay ** (epoch * (self.decays + 1) // self.epochs)
+    def learning_rate_factor(self, epoch: int, epochs: int) -> float:
+        """The schedule over a part of the training: × `decay` at `decays` evenly spaced of its epochs 0 … epochs − 1.
+
+        It runs through in each part: in a base, in what is trained on it, and again in fine-tuning.
+        """
+        return self.decay ** (epoch * (self.decays + 1) // epochs)
 
 
 class MethodSetting(Strict):
@@ -90,9 +101,15 @@ class MethodSetting(Strict):
 
 
 def shared_training(setting: MethodSetting) -> MethodSetting:
-    """The base of a method that is its own: its setting with the knob at the lowest, one for all points of the knob."""
+    """The base of a method that is its own: its setting with the knob at the lowest, one for all points of the knob.
+
+    Raises UsageError for a method whose knob is no number.
+    """
     method = get_method(setting.method)
-    lowest = {method.knob: float(method.space[method.knob].low)}
+    domain = method.space[method.knob] if method.knob else None
+    if not isinstance(domain, Real):
+        raise UsageError(f"{setting.method} is its own base, so its knob has to be a number")
+    lowest = {method.knob: float(domain.low)}
     return setting.model_copy(update={"hyperparameters": {**setting.hyperparameters, **lowest}})
 
 
@@ -106,11 +123,23 @@ class Trial(Strict):
     base: MethodSetting | None
     protocol: Protocol
     seed: int
+    fine_tune: bool | None = None  # whether the reduced network is; None, and so no part of the key: as its method does
 
     @property
     def key(self) -> str:
         """SHA-256 over exactly what determines the result."""
-        return trial_key(SCHEMA, self.task, self.setting, self.base, self.protocol, self.seed)
+        return trial_key(SCHEMA, self.task, self.setting, self.base, self.protocol, self.seed, self.fine_tune)
+
+    @property
+    def fine_tunes(self) -> bool:
+        """Whether the protocol's fine-tuning epochs are spent on the reduced network."""
+        return get_method(self.setting.method).fine_tunes if self.fine_tune is None else self.fine_tune
+
+    @property
+    def split_seeds(self) -> tuple[int, int]:
+        """The seeds that split off the validation and the test set; where each seed has its own split, one test set."""
+        given = self.protocol.split_seed
+        return (self.seed, 0) if given == "seed" else (given, given)
 
     @property
     def stages(self) -> tuple[int, int]:
@@ -119,23 +148,24 @@ class Trial(Strict):
         A base that is only pruned takes all epochs but the fine-tuning ones, a base that is trained on half of them.
         """
         method = get_method(self.setting.method)
-        tuned = self.protocol.epochs - (self.protocol.fine_tune_epochs if method.fine_tunes else 0)
+        tuned = self.protocol.epochs - (self.protocol.fine_tune_epochs if self.fine_tunes else 0)
         if self.base is None:
             return 0, tuned
         return (tuned // 2 if method.trains_base else tuned), tuned
 
     @property
     def base_trial(self) -> Trial | None:
-        """The trial whose first `stages[0]` epochs this one starts from."""
+        """The trial whose training, over `stages[0]` epochs, this one starts from."""
         if self.base is None:
             return None
-        return self.model_copy(update={"label": self.base.method, "setting": self.base, "base": None})
+        own = {"label": self.base.method, "setting": self.base, "base": None, "fine_tune": None}
+        return self.model_copy(update=own)
 
     @property
     def base_key(self) -> str | None:
-        """What identifies the base network: its trial's key and how long it was trained."""
+        """What identifies the base network: its trial's key and the epochs over which its schedule ran."""
         base = self.base_trial
-        return f"{base.key}-{self.stages[0]}" if base else None
+        return f"{base.key}-over-{self.stages[0]}" if base else None
 
 
 @cache
@@ -145,19 +175,26 @@ def _plain(part: Task | Protocol) -> dict[str, Any]:
 
 
 def trial_key(
-    schema: int, task: Task, setting: MethodSetting, base: MethodSetting | None, protocol: Protocol, seed: int
+    schema: int,
+    task: Task,
+    setting: MethodSetting,
+    base: MethodSetting | None,
+    protocol: Protocol,
+    seed: int,
+    fine_tune: bool | None = None,
 ) -> str:
     """SHA-256 over the canonical JSON of its arguments, as 64 hexadecimal digits.
 
-    Options of task and protocol that are None are left out, so a new option changes no key that was made before it.
+    Options that are None are left out, so a new option changes no key that was made before it.
     """
-    parts = {
+    parts: dict[str, Any] = {
         "schema": schema,
         "task": _plain(task),
         "setting": setting.model_dump(mode="json"),
         "base": base and base.model_dump(mode="json"),
         "protocol": _plain(protocol),
         "seed": seed,
+        **({} if fine_tune is None else {"fine_tune": fine_tune}),
     }
     canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -6,7 +6,7 @@ What needs torch is loaded when it is first asked for: a command that only names
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from benchmark.method.domains import Choice, Domain, Real
+from benchmark.method.domains import Choice, Domain, Real, Text, Threshold
 
 if TYPE_CHECKING:
     from benchmark.method.interface import DESCENT, OPTIMIZERS, Method, training
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from benchmark.removal.groups import Net
 
 __all__ = [
-    "DESCENT", "OPTIMIZERS", "Choice", "Domain", "Method", "Net", "Real", "adam_metric", "channel_sum", "columns",
-    "incoming_rows", "lowest", "rows", "shrink", "silence_lowest", "soft_threshold", "training",
+    "DESCENT", "OPTIMIZERS", "Choice", "Domain", "Method", "Net", "Real", "Text", "Threshold", "adam_metric",
+    "channel_sum", "columns", "incoming_rows", "lowest", "rows", "shrink", "silence_lowest", "soft_threshold",
+    "training",
 ]  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,28 @@ class Real:
         return float(generator.uniform(low, high))
 
 
+RULE = "rule"
+
+
+@dataclass(frozen=True)
+class Threshold(Real):
+    """ξ, below which a method silences: a number from 0 to 1, or "rule": by what it costs on validation.
+
+    A method calls it `threshold`; the benchmark, not the method, then tries other values and sets the rule's choice.
+    """
+
+    low: float = 0.0
+    high: float = 1.0
+    log: bool = True
+
+    def validate(self, value: Any) -> Any:
+        """The value as a float, or "rule". Raises ValueError if it is neither."""
+        try:
+            return value if value == RULE else super().validate(value)
+        except ValueError as error:
+            raise ValueError(f'{error}, nor "{RULE}"') from None
+
+
 @dataclass(frozen=True)
 class Choice:
     """A hyperparameter that takes one of a few named values."""
@@ -71,4 +94,19 @@ class Choice:
         return str(generator.choice(self.options))
 
 
-Domain = Real | Choice
+@dataclass(frozen=True)
+class Text:
+    """A hyperparameter that is written out, as the pattern has it from its first sign to its last; never sampled."""
+
+    default: str
+    pattern: str
+
+    def validate(self, value: Any) -> str:
+        """The value itself. Raises ValueError if the pattern does not match it."""
+        if not isinstance(value, str) or re.fullmatch(self.pattern, value) is None:
+            raise ValueError(f"{value!r} is not of the form {self.pattern}")
+        return value
+
+
+Sampled = Real | Choice
+Domain = Sampled | Text

@@ -110,7 +110,8 @@ class Method(ABC):
         point w = prox_{sλR}(w − ηg / (1 − μ)) minimises loss + λR if s = η / (1 − μ); s = η would give (1 − μ) λ.
         Source: Yun, Lozano and Yang 2021, NeurIPS, algorithm 1 (ProxGen), which states it by the average.
         """
-        return lr / (1 - OPTIMIZERS[self.optimizer][1].get("momentum", 0.0))
+        momentum: float = OPTIMIZERS[self.optimizer][1].get("momentum", 0.0)
+        return lr / (1 - momentum)
 
     def penalty(self, net: Net) -> Tensor | None:
         """A scalar added to the loss of every batch, or None."""

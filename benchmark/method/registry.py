@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from benchmark.errors import UsageError, unknown
-from benchmark.method.domains import Choice, Real
+from benchmark.method.domains import Choice, Real, Text
 
 if TYPE_CHECKING:  # it needs torch, and the names of methods do not
     from benchmark.method.interface import Method
@@ -54,8 +54,8 @@ def check_metadata(method: type[Method]) -> None:
     if method.knob is not None and method.knob not in method.space:
         raise ValueError(f"knob {method.knob!r} is not a key of its space ({', '.join(method.space)})")
     for key, domain in method.space.items():
-        if not isinstance(domain, Real | Choice):
-            raise ValueError(f"space[{key!r}] is no Real and no Choice")
+        if not isinstance(domain, Real | Choice | Text):
+            raise ValueError(f"space[{key!r}] is no Real, Choice or Text")
         if hasattr(Method, key):
             raise ValueError(f"space[{key!r}] has the name of a part of the interface")
     try:

@@ -22,7 +22,8 @@ def adam_metric(adam: torch.optim.Adam, weight: Tensor) -> Tensor:
     """D = √v̂ + ε, what Adam divides its step by, shaped like the weight: the metric of a proximal step beside it."""
     state, (_, beta2), eps = adam.state[weight], *(adam.defaults[key] for key in ("betas", "eps"))
     correction = 1 - beta2 ** state["step"].item()
-    return (state["exp_avg_sq"] / correction).sqrt_().add_(eps)
+    metric: Tensor = (state["exp_avg_sq"] / correction).sqrt_().add_(eps)
+    return metric
 
 
 @torch.no_grad()
@@ -76,7 +77,9 @@ def rows(site: Site, values: Tensor, otherwise: float) -> Tensor:
 
 def columns(site: Site, values: Tensor) -> Tensor:
     """A value for each of a reader's inputs, shaped to multiply its weight; 0 for other groups' channels."""
-    weight, blocks = site.layer.weight, getattr(site.layer, "groups", 1)
+    layer: Any = site.layer
+    weight: Tensor = layer.weight
+    blocks = getattr(layer, "groups", 1)
     spread = values.new_zeros(blocks * weight.shape[1])
     spread[site.positions] = values[site.channels]
     by_row = spread.view(blocks, -1).repeat_interleave(weight.shape[0] // blocks, dim=0)

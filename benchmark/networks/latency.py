@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
-import time
-from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -38,29 +35,6 @@ def latencies(module: nn.Module, shape: tuple[int, ...], seconds: float = 1.0) -
         for threads in sorted({1, torch.get_num_threads()}):
             found[f"batch {batch}, {threads} threads"] = latency(module, images, threads, seconds)
     return found
-
-
-def in_turns(modules: list[nn.Module], images: Tensor, seconds: float = 0.1) -> list[float]:
-    """Median seconds of each network's forward pass on the batch `images`, for at least `seconds` and five passes each.
-
-    The networks take turns, so what else the machine does slows all of them, and their ratio is fair even in a sweep.
-    """
-    taken: list[list[float]] = [[] for _ in modules]
-    with ExitStack() as stack, torch.inference_mode():
-        for module in modules:
-            stack.enter_context(evaluating(module))
-            module(images)
-        while len(taken[0]) < 5 or sum(map(sum, taken)) < seconds:
-            for module, times in zip(modules, taken, strict=True):
-                times.append(_seconds(module, images))
-    return [statistics.median(times) for times in taken]
-
-
-def _seconds(module: nn.Module, images: Tensor) -> float:
-    """Wall time of one forward pass; it ends when the device has finished."""
-    started = time.perf_counter()
-    module(images).sum().item()
-    return time.perf_counter() - started
 
 
 @torch.no_grad()

@@ -12,15 +12,15 @@ from typing import Any
 import torch
 
 from benchmark.data.dataset import Dataset
-from benchmark.data.load import load
 from benchmark.experiment.record import Record
 from benchmark.experiment.trial import MethodSetting, Protocol, Task, Trial, shared_training
-from benchmark.method.interface import Method, Real
+from benchmark.method.domains import Real, Text
+from benchmark.method.interface import Method
 from benchmark.method.registry import check_metadata, get_method
 from benchmark.networks.build import build
 from benchmark.removal.groups import Net, find_groups
 from benchmark.runner.train import Course, train
-from benchmark.runner.trial import Base, explain, make_method, run, train_base
+from benchmark.runner.trial import Base, examples, explain, make_method, run, train_base
 
 TASK = Task(dataset="simulated", network="mlp", widths=(32,))
 SHORT = Protocol(epochs=30, batch_size=8)
@@ -133,6 +133,8 @@ def validated_hyperparameters(name: str) -> None:
     wrong: list[dict[str, Any]] = [{"no_such_hyperparameter": 1}]
     for key, domain in method.space.items():
         wrong.append({key: domain.high * 2 + 1 if isinstance(domain, Real) else "no such option"})
+        if isinstance(domain, Text):
+            wrong[-1] = {key: 1}  # its pattern may match any words
         wrong.append({key: None})
     for values in wrong:
         try:
@@ -220,7 +222,7 @@ def survives_zero_strength(name: str) -> None:
 def _trained(name: str, protocol: Protocol) -> tuple[Method, Net, Dataset]:
     """The method with the strongest knob and its network, trained, before it silences anything."""
     trial = _trial(name, _ends(name)[1], protocol)
-    data = load(TASK.dataset, PROTOCOL.validation_share, PROTOCOL.test_share, PROTOCOL.split_seed)
+    data = examples(trial)
     module = build(TASK.network, data.shape, data.classes, seed=trial.seed, widths=TASK.widths)
     net, method = find_groups(module, data.pixels(data.validation.images[:8])), make_method(trial.setting, trial.seed)
     first, last = trial.stages

@@ -8,7 +8,6 @@ from typing import Any
 from torch import Tensor, nn
 
 from benchmark.data.dataset import Dataset
-from benchmark.networks.latency import in_turns
 from benchmark.networks.measure import (
     EVALUATION_BATCH,
     accuracy,
@@ -22,7 +21,7 @@ from benchmark.removal.exact import Removal
 from benchmark.removal.groups import Net
 from benchmark.runner.train import History
 
-THRESHOLDS = tuple(10.0**-power for power in range(16, -1, -1))
+SWEEP = tuple(f"{10.0**-power:.0e}" for power in range(16, -1, -1))  # the ξ that records have numbers for
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,6 @@ class Measurements:
     removal_error: float
     removal_tried: dict[str, int]
     kept_whole: dict[str, str]
-    latency: dict[str, float]
 
 
 @dataclass
@@ -64,6 +62,8 @@ class Outcome:
     history: History = field(default_factory=History)
     stage_accuracy: dict[str, float] = field(default_factory=dict)
     trained: Trained | None = None
+    threshold_accuracy: dict[str, float] = field(default_factory=dict)
+    threshold: float | None = None
     measurements: Measurements | None = None
 
     def fields(self) -> dict[str, Any]:
@@ -72,6 +72,8 @@ class Outcome:
             "history": self.history.finite_epochs(),
             "train_seconds": self.history.seconds,
             "stage_accuracy": self.stage_accuracy,
+            "threshold_accuracy": self.threshold_accuracy,
+            "threshold": self.threshold,
             **(vars(self.trained) if self.trained else {}),
             **(vars(self.measurements) if self.measurements else {}),
         }
@@ -81,20 +83,19 @@ def measure_trained(net: Net, data: Dataset) -> Trained:
     """The channels' norms, and which of them no training image activates."""
     norms = net.incoming_norms()
     return Trained(
-        threshold_sweep={f"{xi:.0e}": (norms < xi).sum().item() / net.hidden_channels for xi in THRESHOLDS},
+        threshold_sweep={xi: (norms < float(xi)).sum().item() / net.hidden_channels for xi in SWEEP},
         norm_histogram=norm_histogram(norms),
         never_active=never_active(net.module, data.inputs(data.train, EVALUATION_BATCH)),
     )
 
 
 def measure_reduced(silenced: nn.Module, removal: Removal, data: Dataset, example: Tensor) -> Measurements:
-    """Accuracy, size and speed of the reduced network; `example` is a batch to count and to time with."""
+    """Accuracy and size of the reduced network; `example` is a batch to count with."""
     module = removal.module
     channels, left = sum(removal.channels.values()), sum(removal.channels_left.values())
     params, params_dense = parameters(module), parameters(silenced)
     macs_left, macs_dense = macs(module, example), macs(silenced, example)
     zeros, weights = zero_weights(module)
-    seconds = in_turns([silenced, module], example)
     return Measurements(
         val_accuracy=accuracy(module, data.pixels(data.validation.images), data.validation.labels),
         test_accuracy=accuracy(module, data.pixels(data.test.images), data.test.labels),
@@ -111,5 +112,4 @@ def measure_reduced(silenced: nn.Module, removal: Removal, data: Dataset, exampl
         removal_error=removal.deviation,
         removal_tried=removal.tried,
         kept_whole=removal.kept_whole,
-        latency=dict(zip(("dense", "reduced"), seconds, strict=True)),
     )

@@ -54,7 +54,7 @@ class Course:
 
 
 def train(course: Course, method: Method, epochs: range) -> None:
-    """Trains with the method's hooks for the given epochs of the protocol's schedule; extends the history.
+    """Trains with the method's hooks for the given epochs, one part with a schedule of its own; extends the history.
 
     Raises DivergedError at the end of the first epoch whose loss or weights are not finite.
     """
@@ -63,7 +63,7 @@ def train(course: Course, method: Method, epochs: range) -> None:
 
 
 def fine_tune(course: Course, method: Method, epochs: range) -> None:
-    """Trains on the loss alone, with the method's optimiser, for the rest of the schedule; zero weights stay zero."""
+    """Trains on the loss alone, with the method's optimiser, the schedule from its start; zero weights stay zero."""
     optimizer = Method.configure_optimizer(method, course.net)
     masks = [(weight, weight.detach() != 0) for weight in course.net.weights]
     frozen = _Masked([(weight, mask) for weight, mask in masks if not mask.all()])
@@ -101,8 +101,8 @@ def _run_epochs(course: Course, method: Method, optimizer: torch.optim.Optimizer
     net, data, history = course.net, course.data, course.history
     validation = data.pixels(data.validation.images)
     initial = [group["lr"] for group in optimizer.param_groups]
-    for epoch in epochs:
-        factor = course.protocol.learning_rate_factor(epoch)
+    for place, epoch in enumerate(epochs):
+        factor = course.protocol.learning_rate_factor(place, len(epochs))
         for group, lr in zip(optimizer.param_groups, initial, strict=True):
             group["lr"] = lr * factor
         loss = _run_epoch(course, method, optimizer, epoch)

@@ -27,6 +27,7 @@ from benchmark.removal.exact import remove_silent
 from benchmark.removal.groups import Net, check_removable, find_groups
 from benchmark.runner.environment import hardware, peak_memory
 from benchmark.runner.outcome import Outcome, measure_reduced, measure_trained
+from benchmark.runner.threshold import set_threshold, threshold_accuracy
 from benchmark.runner.train import Course, DivergedError, History, fine_tune, train
 
 EXAMPLES = 64  # validation images on which removal is proven
@@ -83,8 +84,11 @@ def _follow_protocol(trial: Trial, base: Base | None, device: torch.device, outc
     outcome.stage_accuracy["trained"] = accuracy(net.module, *validation)
     outcome.trained = measure_trained(net, data)
 
-    seen = data.train.part(SEEN)
-    method.silence(net, data.pixels(seen.pool), seen.labels)
+    part = data.train.part(SEEN)
+    seen = data.pixels(part.pool), part.labels
+    outcome.threshold_accuracy = threshold_accuracy(net, method, seen, validation)
+    outcome.threshold = set_threshold(method, outcome.threshold_accuracy, outcome.stage_accuracy["trained"])
+    method.silence(net, *seen)
     outcome.stage_accuracy["silenced"] = accuracy(net.module, *validation)
 
     removal = remove_silent(net.module, _examples(data))
@@ -117,7 +121,7 @@ def _now() -> str:
 
 
 def train_base(trial: Trial, device: str = "cpu") -> Base:
-    """Trains the network that the trial starts from: the first epochs of its base's own trial.
+    """Trains the network that the trial starts from: its base's own trial, over fewer epochs.
 
     Raises DivergedError, and ValueError for a trial without a base.
     """
@@ -152,8 +156,8 @@ def check_task(trial: Trial) -> None:
 def examples(trial: Trial, device: torch.device = CPU) -> Dataset:
     """The trial's data."""
     protocol = trial.protocol
-    shares = protocol.validation_share, protocol.test_share
-    data = load(trial.task.dataset, *shares, protocol.split_seed, data_root())
+    shares, (split_seed, test_seed) = (protocol.validation_share, protocol.test_share), trial.split_seeds
+    data = load(trial.task.dataset, *shares, split_seed, data_root(), test_seed)
     data = replace(data, augmentation=trial.task.augment)
     return data if device == CPU else data.to(device)
 

@@ -9,8 +9,6 @@ from tests.conftest import TINY
 from tests.support.made_records import failure
 from tests.support.tuned_study import TUNED, measured, tune
 
-pytestmark = pytest.mark.usefixtures("shaped")
-
 
 @pytest.fixture
 def study(tmp_path):

@@ -252,6 +252,7 @@ def test_a_changed_dataset_does_not_mix_with_its_records(deadweight, tiny, tmp_p
     shutil.rmtree(tmp_path / "data")
     make_images(tmp_path / "data" / "own", mode="L")
     data.load.cache_clear()
+    data.decode.cache_clear()
     tiny.write_text(tiny.read_text().replace("[0.001, 0.1]", "[0.001, 0.1, 0.2]"))
     code, _, err = deadweight("run", tiny, "--in-process")
     assert (code, err.count("\n"), "imagefolder:own held other images or labels" in err) == (2, 1, True)

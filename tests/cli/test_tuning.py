@@ -12,8 +12,6 @@ from benchmark.experiment.tuning import is_candidate
 from benchmark.site.digest import read
 from tests.support.tuned_study import TUNED
 
-pytestmark = pytest.mark.usefixtures("shaped")
-
 TRIED = 2 + 3 * 2 * 2
 EVALUATED = 2 * (1 + 2 + 2)  # and what scratch is evaluated at
 

@@ -50,6 +50,26 @@ def test_split_depends_on_its_seed_alone():
     assert not torch.equal(digits().test.images, other.test.images)
 
 
+@pytest.mark.parametrize("name", ["digits", "simulated"])
+def test_with_a_test_seed_of_its_own_the_test_set_stays_and_the_rest_is_divided_anew(name):
+    usual, same, other = load(name, 0.2, 0.2, 0), load(name, 0.2, 0.2, 0, None, 0), load(name, 0.2, 0.2, 7, None, 0)
+
+    def held(split):
+        return {
+            (image.numpy().tobytes(), label) for image, label in zip(split.images, split.labels.tolist(), strict=True)
+        }
+
+    for part in ("train", "validation", "test"):
+        assert torch.equal(getattr(usual, part).images, getattr(same, part).images)
+        assert len(getattr(other, part).labels) == len(getattr(usual, part).labels)
+    assert torch.equal(usual.test.images, other.test.images)
+    assert torch.equal(usual.test.labels, other.test.labels)
+    assert held(usual.train) | held(usual.validation) == held(other.train) | held(other.validation)
+    assert held(other.validation) != held(usual.validation)
+    assert not held(other.validation) & held(other.train)
+    assert torch.bincount(other.validation.labels).max() - torch.bincount(other.validation.labels).min() <= 2
+
+
 def test_pixels_are_scaled_and_the_source_is_kept():
     data = digits()
     pixels = data.pixels(data.train.images)

@@ -17,6 +17,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from benchmark.data import names, stored
+from benchmark.data.load import load
 from benchmark.errors import UsageError
 from benchmark.experiment.trial import Task
 from tests.support.made_data import compress, idx, loaded, make_images, make_mnist, problem
@@ -41,6 +42,26 @@ def test_mnist_and_its_likes_keep_their_test_set_and_validate_on_a_share_of_the_
     assert torch.bincount(data.train.labels).max() <= 5
     assert rows(loaded(name, tmp_path, seed=1).validation) != rows(data.validation)
     assert rows(loaded(name, tmp_path, seed=1).test) == rows(data.test)
+
+
+def test_all_splits_of_a_stored_dataset_share_its_images_and_its_content(tmp_path):
+    make_mnist(tmp_path)
+    one, other = (load("mnist", 0.2, 0.2, seed, tmp_path, 0) for seed in (1, 2))
+    assert one.train.pool.data_ptr() == other.train.pool.data_ptr() == other.test.pool.data_ptr()
+    assert one.content == other.content
+    assert rows(one.validation) != rows(other.validation)
+    assert rows(one.test) == rows(other.test)
+
+
+def test_an_image_folder_keeps_one_test_set_while_each_seed_divides_the_rest(tmp_path):
+    make_images(tmp_path / "pictures", ["a", "b"], count=20)
+    first, other, apart = (
+        loaded("imagefolder:pictures", tmp_path, seed=seed, test_seed=test) for seed, test in ((0, 0), (5, 0), (5, 5))
+    )
+    assert rows(first.test) == rows(other.test) != rows(apart.test)
+    assert rows(first.validation) != rows(other.validation)
+    assert rows(first.train) | rows(first.validation) == rows(other.train) | rows(other.validation)
+    assert first.content == other.content
 
 
 def pickled(path, content):

@@ -39,7 +39,8 @@ def test_what_a_study_lacks_is_told_by_method(tiny):
     assert unfinished(plan, records) == ""
     lacking = [r for r in records if r.label == "dense" or r.seed == 0][1:]
     assert unfinished(plan, lacking) == (
-        " Unfinished: 5 of 10 trials have no record yet (Adam + L2 (implicit) 2; Filter magnitude 2; Dense 1)."
+        " Unfinished: 5 of 10 trials have no record yet (Adam + L2 (implicit) 2; "
+        "Filter magnitude + fine-tune 2; Dense 1)."
     )
 
 

@@ -1,9 +1,11 @@
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from benchmark.errors import UsageError
-from benchmark.experiment.coverage import remaining
+from benchmark.experiment.coverage import own_records, remaining
+from benchmark.experiment.store import Store
 from benchmark.experiment.study import load_study, study_names
 from benchmark.experiment.trial import MethodSetting, Protocol, Task, trial_key
 from benchmark.method.registry import get_method
@@ -39,6 +41,8 @@ def test_key_depends_on_all_that_determines_the_result(tiny):
         {"setting": trial.setting.model_copy(update={"version": 2})},
         {"setting": trial.setting.model_copy(update={"hyperparameters": {"strength": 0.5}})},
         {"base": trial.setting},
+        {"fine_tune": True},
+        {"fine_tune": False},
     ]
     keys = {trial.model_copy(update=change).key for change in changes}
     assert len(keys | {trial.key}) == len(changes) + 1
@@ -96,9 +100,91 @@ def test_legends_are_the_methods_unless_the_study_has_another(tmp_path):
     )
     plan = load_study(write(tmp_path, text))
     assert [plan.legend(label) for label in plan.methods] == [
-        "Dense", "Adam + L2 (implicit) (slow)", "SGD + L2", "Adam + L2 (implicit)", "Filter magnitude"
+        "Dense", "Adam + L2 (implicit) (slow)", "SGD + L2", "Adam + L2 (implicit)", "Filter magnitude + fine-tune"
     ]  # fmt: skip
     assert "title" not in plan.setting("sgd", {}).hyperparameters
+
+
+def test_fine_tuning_is_for_all_or_none_and_the_usual_one_is_no_part_of_the_key(tmp_path):
+    usual = load_study(write(tmp_path, TINY)).trials()
+    text = TINY.replace("strength = [", "fine_tune = false\nstrength = [").replace("ratio", "fine_tune = true\nratio")
+    assert [t.key for t in load_study(write(tmp_path, text)).trials()] == [t.key for t in usual]
+    turned = load_study(write(tmp_path, text.replace("true", "no").replace("false", "true").replace("no", "false")))
+    assert {t.label: t.stages for t in turned.trials()} == {
+        "dense": (0, 4), "implicit": (0, 3), "magnitude_filter": (4, 4)
+    }  # fmt: skip
+    assert {t.label: t.fine_tune for t in turned.trials()} == {
+        "dense": None, "implicit": True, "magnitude_filter": False
+    }  # fmt: skip
+    assert not {t.key for t in turned.trials() if t.label != "dense"} & {t.key for t in usual}
+    assert [turned.legend(label) for label in turned.tables] == [
+        "Dense", "Adam + L2 (implicit) + fine-tune", "Filter magnitude"
+    ]  # fmt: skip
+    with pytest.raises(UsageError, match=r"\[methods.implicit\]: fine_tune = 1 is neither true nor false"):
+        load_study(write(tmp_path, text.replace("false", "1")))
+
+
+def test_the_same_method_may_stand_beside_itself_fine_tuned_on_the_same_base(tmp_path):
+    text = TINY + '[methods.kept]\nmethod = "magnitude_filter"\nfine_tune = false\nratio = [0.25, 0.75]\n'
+    tuned, kept = (
+        [t for t in load_study(write(tmp_path, text)).trials() if t.label == x] for x in ("magnitude_filter", "kept")
+    )
+    assert {t.base_trial.key for t in tuned} == {t.base_trial.key for t in kept}
+    assert not {t.base_key for t in tuned} & {t.base_key for t in kept}  # of 3 and of 4 epochs
+
+
+def test_every_label_that_fine_tunes_says_so_at_the_end_of_its_legend_and_no_other_does():
+    for name in study_names():
+        study = load_study(name)
+        for label in study.tables:
+            slot = next(slot for slot in study.slots() if slot.label == label)
+            trial = study.trial(slot, study.setting(label, {}))
+            tunes = trial.stages[1] < trial.protocol.epochs
+            assert study.legend(label).count(" + fine-tune") == tunes, (name, label)
+            assert study.legend(label).endswith(" + fine-tune") == tunes, (name, label)
+
+
+def test_each_seed_may_have_a_split_of_its_own_with_one_test_set_and_that_is_another_trial(tmp_path):
+    usual = load_study(write(tmp_path, TINY)).trials()
+    own = load_study(write(tmp_path, TINY.replace("epochs = 4", 'epochs = 4\nsplit_seed = "seed"'))).trials()
+    fixed = load_study(write(tmp_path, TINY.replace("epochs = 4", "epochs = 4\nsplit_seed = 3"))).trials()
+    assert {t.split_seeds for t in usual} == {(0, 0)}
+    assert {t.split_seeds for t in own} == {(0, 0), (1, 0)}
+    assert {t.split_seeds for t in fixed} == {(3, 3)}
+    assert len({t.key for t in (*usual, *own, *fixed)}) == 3 * len(usual)
+    assert all(t.base_trial.split_seeds == t.split_seeds for t in own if t.base)
+
+
+def test_a_title_can_neither_hide_fine_tuning_nor_claim_it(tmp_path):
+    told = {
+        'title = "A"\nfine_tune = true': "A + fine-tune",
+        'title = "A + fine-tune"\nfine_tune = true': "A + fine-tune",
+        'title = "A + fine-tune"': "A",
+    }
+    for table, legend in told.items():
+        text = TINY.replace("[methods.implicit]", f"[methods.implicit]\n{table}")
+        assert load_study(write(tmp_path, text)).legend("implicit") == legend
+    nothing = TINY.replace("epochs = 4", "epochs = 4\nfine_tune_share = 0.0")
+    assert load_study(write(tmp_path, nothing)).legend("magnitude_filter") == "Filter magnitude"
+
+
+@pytest.mark.parametrize("sampler", ["random", "optuna"])
+def test_no_sampler_chooses_a_text_or_the_rule(tmp_path, sampler):
+    plan = sampled(tmp_path, sampler, 3, TINY.replace("[methods.implicit]", "[methods.scratch]\n[methods.implicit]"))
+    assert "left" not in plan.space("scratch")
+    for trial in plan.trials():
+        values = trial.setting.hyperparameters
+        assert values.get("left", "") == ""
+        assert isinstance(values.get("threshold", 0.0), float)
+
+
+def test_every_committed_record_of_the_conditions_is_of_a_trial_that_the_study_still_has():
+    records = Store(Path(__file__).parents[2] / "results" / "conditions_mnist").load()
+    study = load_study("conditions_mnist")
+    unchanged = [r for r in records if get_method(r.setting.method).version == r.setting.version]
+    assert all(r.expected_key() == r.key for r in records)
+    assert {r.setting.method for r in unchanged} >= {"dense", "implicit"}
+    assert {r.key for r in own_records(study, records)} == {r.key for r in unchanged}
 
 
 def test_a_base_that_the_study_does_not_list_has_its_defaults(tmp_path):
@@ -116,9 +202,10 @@ def test_a_label_that_has_a_bases_name_but_not_its_method_is_no_base(tmp_path):
     assert {base.method for base in bases} == {"dense"}
 
 
-def test_schedule_halves_every_quarter():
-    protocol = Protocol(epochs=8)
-    assert [protocol.learning_rate_factor(e) for e in range(8)] == [1, 1, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125]
+def test_schedule_halves_every_quarter_of_a_part_whatever_the_whole():
+    protocol = Protocol(epochs=60)
+    assert [protocol.learning_rate_factor(e, 8) for e in range(8)] == [1, 1, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125]
+    assert [protocol.learning_rate_factor(e, 3) for e in range(3)] == [1, 0.5, 0.25]
 
 
 def sampled(tmp_path, sampler, samples, text=TINY):
@@ -177,6 +264,12 @@ def test_a_knob_without_points_is_sampled_from_the_span_of_its_grid(tmp_path):
         ("epochs = 4", "epoch = 4", ["epochs"]),
         ("epochs = 4", "epochs = 0", ["protocol.epochs", "greater than or equal to 1, not 0"]),
         ("epochs = 4", "epochs = 'four'", ["protocol.epochs", "valid integer"]),
+        (
+            "epochs = 4",
+            "epochs = 4\nsplit_seed = 'seeds'",
+            ["protocol.split_seed", "a number from 0, or", "not 'seeds'"],
+        ),
+        ("epochs = 4", "epochs = 4\nsplit_seed = -1", ["protocol.split_seed", "a number from 0", "not -1"]),
         ("epochs = 4", "epochs = 4\nlearning_rate = 1", ["unknown key 'learning_rate'"]),
         ("seeds = [0, 1]", "seeds = []", ["seeds"]),
         ("seeds = [0, 1]", "seeds = [0, 0]", ["seed 0 is there twice"]),

@@ -16,8 +16,6 @@ CHOICE = {
 }
 SHAPES = {"scratch": [{"ratio": 0.25, "left": "6"}, {"ratio": 0.75, "left": "2"}]}
 
-pytestmark = pytest.mark.usefixtures("shaped")
-
 
 def tuned(tmp_path, text=TUNED):
     path = tmp_path / "tuned.toml"

@@ -34,14 +34,16 @@ def test_curves_are_the_mean_and_the_ends_over_seeds(study):
 def test_a_method_has_a_panel_if_it_brings_a_channel_near_zero_and_else_a_mention(study):
     [drawing] = draw_thresholds(study, make_records(study))
     assert list(panels(drawing.figure)) == ["Adam + L2 (implicit)"]
-    assert drawing.caption.endswith("Not shown, no channel below 0.01: Dense, Filter magnitude.")
+    assert drawing.caption.endswith("Not shown, no channel below 0.01: Dense, Filter magnitude + fine-tune.")
     assert "n = 2" in drawing.caption
 
 
 def test_of_a_method_without_a_record_nothing_is_said_but_that(study):
     records = [r for r in make_records(study) if r.label != "magnitude_filter"]
     [drawing] = draw_thresholds(study, records)
-    words = "no channel below 0.01: Dense. Unfinished: 4 of 10 trials have no record yet (Filter magnitude 4)."
+    words = (
+        "no channel below 0.01: Dense. Unfinished: 4 of 10 trials have no record yet (Filter magnitude + fine-tune 4)."
+    )
     assert words in drawing.caption
 
 

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from benchmark.errors import UsageError
-from benchmark.method import Choice, Method, Real
+from benchmark.method import Choice, Method, Real, Text, Threshold
 from benchmark.method.registry import Registry, check_metadata, get_method, registry
 
 
@@ -28,7 +28,7 @@ def test_a_sound_method_is_accepted():
         ({"title": None}, "title"),
         ({"space": []}, "space"),
         ({"knob": "strength"}, "knob 'strength' is not a key of its space"),
-        ({"space": {"k": 1.0}}, "no Real and no Choice"),
+        ({"space": {"k": 1.0}}, "no Real, Choice or Text"),
         ({"space": {"k": Real(3.0, 0, 2)}}, "k = 3.0 is not a number from 0 to 2"),
         ({"space": {"k": Real(1.0, 0, 2, grid=(5.0,))}}, "5.0"),
         ({"space": {"k": Real(1, 0, 2), "silence": Choice("a", ("a",))}}, "part of the interface"),
@@ -66,6 +66,26 @@ def test_duplicate_is_broken_not_replaced():
 def test_real_refuses(value):
     with pytest.raises(ValueError, match="is not a number from 0 to 2"):
         Real(1.0, 0, 2).validate(value)
+
+
+@pytest.mark.parametrize("value", ["", "184", "16-30-64"])
+def test_text_takes_what_its_pattern_describes(value):
+    assert Text("", r"(\d+(-\d+)*)?").validate(value) == value
+
+
+@pytest.mark.parametrize("value", ["16-", "-3", "a", "16, 30", "184\n", 184, None])
+def test_text_refuses_all_else(value):
+    with pytest.raises(ValueError, match="is not of the form"):
+        Text("", r"(\d+(-\d+)*)?").validate(value)
+
+
+def test_a_threshold_is_a_number_from_0_to_1_or_the_rule():
+    domain = Threshold(1e-3)
+    assert [domain.validate(value) for value in (0, 1e-15, 1, "rule")] == [0.0, 1e-15, 1.0, "rule"]
+    assert domain == Threshold(1e-3, 0.0, 1.0, log=True)
+    for wrong in (-0.1, 1.5, "rules", None, True):
+        with pytest.raises(ValueError, match="is not a number from 0 to 1"):
+            domain.validate(wrong)
 
 
 def test_broken_files_leave_the_others_and_say_where(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.networks import measure
 from benchmark.networks.build import build
-from benchmark.networks.latency import in_turns, latencies, peak_activation_memory
+from benchmark.networks.latency import latencies, peak_activation_memory
 
 
 @pytest.mark.parametrize(
@@ -85,10 +85,3 @@ def test_the_norm_histogram_has_a_bin_for_each_quarter_decade():
     assert measure.norm_histogram(norms) == {
         "-inf": 2, "-39.75": 1, "-14.75": 1, "-0.25": 1, "0.00": 2, "0.25": 1, "1.00": 1,
     }  # fmt: skip
-
-
-def test_latencies_taken_in_turns_tell_a_slow_network_from_a_fast_one():
-    images = torch.randn(64, 1, 8, 8)
-    wide, narrow = (build("mlp", (1, 8, 8), 10, seed=0, widths=(width,)) for width in (4096, 16))
-    slow, fast = in_turns([wide, narrow], images, seconds=0.02)
-    assert slow > fast > 0

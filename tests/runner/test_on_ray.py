@@ -18,7 +18,7 @@ from tests.support.tuned_study import NOTHING_FOLLOWS
 COMMAND = Path(sys.executable).with_name("deadweight")
 FEW = TINY.partition("[methods.magnitude_filter]")[0]
 FAILING = TINY.replace("[methods.dense]", "[methods.dies]\n[methods.raises]\n[methods.diverges]\n[methods.dense]")
-VOLATILE = {"created", "train_seconds", "base_seconds", "peak_memory", "provenance", "latency"}
+VOLATILE = {"created", "train_seconds", "base_seconds", "peak_memory", "provenance"}
 
 
 def start(*arguments, cwd):

@@ -44,8 +44,6 @@ def test_the_reduced_network_is_measured_beside_the_silenced_one(net, data):
     assert found.weight_sparsity == pytest.approx(1 - kept / (16 * 8 + 8 * 4))
     assert found.removal_error == removal.deviation <= 1e-9
     assert found.kept_whole == {}
-    assert list(found.latency) == ["dense", "reduced"]
-    assert min(found.latency.values()) > 0
     with torch.no_grad():
         for split, accuracy in ((data.validation, found.val_accuracy), (data.test, found.test_accuracy)):
             right = net.module(data.pixels(split.images)).argmax(1) == split.labels
@@ -58,4 +56,6 @@ def test_an_outcome_that_has_reached_nothing_gives_no_numbers():
         "history": {"loss": [], "val_accuracy": [], "silent": []},
         "train_seconds": 0.0,
         "stage_accuracy": {},
+        "threshold_accuracy": {},
+        "threshold": None,
     }

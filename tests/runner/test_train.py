@@ -5,13 +5,14 @@ import pytest
 import torch
 from torch import nn
 
+from benchmark.data.dataset import Dataset
 from benchmark.data.load import load
 from benchmark.experiment.trial import Protocol
 from benchmark.method.interface import Method, training
 from benchmark.networks.build import build
 from benchmark.networks.measure import accuracy
 from benchmark.removal.groups import find_groups
-from benchmark.runner.train import Course, DivergedError, History, fine_tune, train
+from benchmark.runner.train import Course, DivergedError, History, _Masked, fine_tune, train
 
 PROTOCOL = Protocol(epochs=4, batch_size=100)  # on 240 samples: two batches of 100 and one of 40
 STEPS = 3
@@ -74,12 +75,29 @@ def test_a_method_is_told_its_steps_and_called_at_each_of_them():
     assert method.calls == ["penalty", "after_backward", "after_step"] * 2 * STEPS
 
 
-def test_the_learning_rate_follows_the_protocols_schedule_wherever_training_begins():
+def test_the_learning_rates_schedule_runs_through_in_each_part():
     whole, rest = Watching(), Watching()
     train(course(), whole, range(4))
     train(course(), rest, range(2, 4))
     assert whole.rates == [rate for rate in (0.1, 0.05, 0.025, 0.0125) for _ in range(STEPS)]
-    assert rest.rates == whole.rates[2 * STEPS :]
+    assert rest.rates == [rate for rate in (0.1, 0.025) for _ in range(STEPS)]
+
+
+def test_fine_tuning_begins_with_the_learning_rate_that_training_began_with(monkeypatch):
+    rates = []
+    monkeypatch.setattr(_Masked, "after_step", lambda self, net, lr: rates.append(lr))
+    fine_tune(course(), Watching(), range(2, 4))
+    assert rates == [rate for rate in (0.1, 0.025) for _ in range(STEPS)]
+
+
+def test_fine_tuning_goes_on_with_the_order_of_batches_where_training_stopped(monkeypatch):
+    asked = []
+    batches = Dataset.batches
+    monkeypatch.setattr(Dataset, "batches", lambda self, *a: asked.append(a) or batches(self, *a))
+    taken = course()
+    train(taken, Watching(), range(3))
+    fine_tune(taken, Watching(), range(3, 4))
+    assert asked == [(100, 0, epoch) for epoch in range(4)]
 
 
 def test_a_penalty_is_added_to_the_loss_that_is_minimised_but_not_to_the_history():

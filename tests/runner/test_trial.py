@@ -3,6 +3,7 @@ import itertools
 import pytest
 import torch
 
+from benchmark.data.load import load
 from benchmark.data.names import ENVIRONMENT
 from benchmark.errors import UsageError
 from benchmark.experiment.record import Record
@@ -119,7 +120,7 @@ def test_unstructured_zeros_survive_fine_tuning(monkeypatch):
 
 def test_equal_seeds_give_equal_records_and_equal_initial_weights():
     first, again, other = (result("implicit", seed=seed) for seed in (0, 0, 1))
-    volatile = {"created", "train_seconds", "peak_memory", "latency"}
+    volatile = {"created", "train_seconds", "peak_memory"}
     assert first.model_dump(exclude=volatile) == again.model_dump(exclude=volatile)
     assert first.history != other.history
     nets = [trial_module._network(t, examples(t)).module.state_dict() for t in (make("implicit"), make("l1"))]
@@ -142,12 +143,48 @@ def test_numbers_below_float32s_normal_ones_make_no_difference_but_time(monkeypa
     assert flushed.model_dump(exclude=volatile) == digits(0.03).model_dump(exclude=volatile)
 
 
-def test_base_training_is_the_first_part_of_the_dense_trial():
+def test_base_training_is_a_dense_trial_over_the_bases_epochs():
     trial = make("magnitude_filter", epochs=8)
-    _, dense_history = train_base(trial), result("dense", epochs=8).history
     record = run(trial, train_base(trial))
     assert trial.stages == (6, 6)
-    assert record.stage_accuracy["trained"] == dense_history["val_accuracy"][5]
+    assert record.stage_accuracy["trained"] == result("dense", epochs=6).stage_accuracy["trained"]
+
+
+def test_a_base_is_trained_on_the_split_of_its_trial(monkeypatch):
+    seen = []
+    monkeypatch.setattr(trial_module, "load", lambda *a: seen.append(a) or load(*a))
+    trial = make("magnitude_filter", seed=3)
+    own = trial.model_copy(update={"protocol": trial.protocol.model_copy(update={"split_seed": "seed"})})
+    record = run(own, train_base(own))
+    assert record.status == "ok"
+    assert {(a[3], a[5]) for a in seen} == {(3, 0)}
+    assert len(seen) == 2
+    assert record.stage_accuracy["trained"] == run(own, train_base(own)).stage_accuracy["trained"]
+    assert not torch.equal(examples(own).validation.images, examples(trial).validation.images)
+    assert torch.equal(examples(own).test.images, examples(trial).test.images)
+
+
+def test_a_base_is_named_by_its_schedule_so_that_one_of_another_is_not_taken():
+    trial = make("magnitude_filter", epochs=8)
+    assert trial.base_key == f"{trial.base_trial.key}-over-6"
+
+
+def test_any_method_can_be_fine_tuned():
+    trial = make("implicit", epochs=8).model_copy(update={"fine_tune": True})
+    record, plain = run(trial, None), result("implicit", epochs=6)
+    assert trial.stages == (0, 6)
+    assert len(record.history["loss"]) == 8
+    assert record.history["loss"][:6] == plain.history["loss"]
+    assert list(record.stage_accuracy) == ["trained", "silenced", "reduced", "fine_tuned"]
+    assert record.trial == trial
+    assert record.key == record.expected_key() != plain.key
+
+
+def test_a_method_that_fine_tunes_can_be_left_as_it_is_removed():
+    trial = make("magnitude_filter", epochs=8).model_copy(update={"fine_tune": False})
+    record = run(trial, train_base(trial))
+    assert trial.stages == (8, 8)
+    assert list(record.stage_accuracy) == ["trained", "silenced", "reduced"]
 
 
 def test_a_base_that_is_trained_on_has_had_half_of_the_epochs():
@@ -292,3 +329,18 @@ def test_network_slimming_is_trained_once_for_all_ratios():
     assert trained.status == "ok"
     assert trained.channel_sparsity == 0.5  # 0.6 of 8 channels, rounded down
     assert all(torch.equal(base[0][name], alone[0][name]) for name in base[0])
+
+
+def test_a_method_whose_knob_is_no_number_cannot_be_its_own_base():
+    setting = MethodSetting(method="dense", version=1, hyperparameters={})
+    with pytest.raises(UsageError, match=r"^dense is its own base, so its knob has to be a number$"):
+        shared_training(setting)
+
+
+def test_a_shape_that_does_not_fit_the_network_is_a_failed_record_of_one_line():
+    record = result("scratch", left="4-4")
+    assert record.status == "failed"
+    assert record.error.startswith("ValueError: left = '4-4' does not fit groups of 8: ")
+    fitting = result("scratch", left="3", ratio=0.625)
+    assert (fitting.status, fitting.channels_left, fitting.channel_sparsity) == ("ok", {"1": 3}, 0.625)
+    assert len(fitting.history["loss"]) == 4

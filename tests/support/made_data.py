@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.data.load import load
+from benchmark.data.load import decode, load
 from benchmark.errors import UsageError
 
 
@@ -51,11 +51,12 @@ def make_images(folder: Path, classes=("cat", "dog"), count: int = 10, size=(9, 
     return folder
 
 
-def loaded(name, root, validation=0.2, test=0.2, seed=0):
+def loaded(name, root, validation=0.2, test=0.2, seed=0, test_seed=None):
     """The dataset, past what this process has loaded before."""
+    decode.cache_clear()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        return load.__wrapped__(name, validation, test, seed, root)
+        return load.__wrapped__(name, validation, test, seed, root, test_seed)
 
 
 def problem(name, root):

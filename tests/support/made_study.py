@@ -18,6 +18,7 @@ def made_study(folder: Path, tasks: int = 1, methods: int = 4, points: int = 4, 
     """The file of a study with the dense control and `methods` − 1 labels of one method."""
     ratios = [round(0.05 + 0.9 * i / points, 4) for i in range(points)]
     lines = ['title = "Made up"', f"seeds = {list(range(seeds))}", "[protocol]", "epochs = 60"]
+    lines += ["fine_tune_share = 0.0"]  # so that titles are as given
     for i in range(tasks):
         lines += ["[[tasks]]", 'dataset = "simulated"', 'network = "mlp"', f"widths = [{16 + i}, 8]"]
     lines += ["[methods.dense]"]

@@ -1,10 +1,6 @@
 """A study with tuning that runs in seconds, and records of it that nobody trained."""
 
-import pytest
-
 from benchmark.experiment.tuning import EVALUATION
-from benchmark.method.domains import Choice
-from benchmark.method.registry import get_method
 from tests.support.made_records import result
 
 TUNED = """
@@ -43,19 +39,6 @@ scratch = [{ learning_rate = 0.1 }, { learning_rate = 0.05 }]
 
 _METHODS, _, _TUNING = TUNED.partition("[methods.scratch]")
 NOTHING_FOLLOWS = _METHODS + "[tuning]" + _TUNING.partition("[tuning]")[2].partition("scratch =")[0]
-
-
-class Shape(Choice):
-    """Any text."""
-
-    def validate(self, value):
-        return str(value)
-
-
-@pytest.fixture
-def shaped(monkeypatch):
-    """Gives scratch its hyperparameter for shapes."""
-    monkeypatch.setitem(get_method("scratch").space, "left", Shape("", ()))
 
 
 def measured(trial, accuracy, sparsity=0.0, left=8, **fields):
