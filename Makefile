@@ -1,4 +1,4 @@
-# make bench   set up, run the default study, publish its figures and its page
+# make bench   set up, train the default study's first seeds anew, publish them, and compare with the published records
 # make test    set up, run all tests
 # make lint    set up, check style, imports and types
 # make mutants set up, change the heart's code in a thousand small ways and see which changes no test notices: hours
@@ -8,14 +8,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 STUDY ?= digits
-RESULTS ?= results
-SITE ?= site
+SEEDS ?= 1
+RESULTS ?= bench
+SITE ?= bench/site
 
 .PHONY: bench test lint mutants clean
 
 bench: $(READY)
-	$(BIN)/deadweight run $(STUDY) --results $(RESULTS)
+	$(BIN)/deadweight run $(STUDY) --first $(SEEDS) --tuning results/$(STUDY) --results $(RESULTS)
 	$(BIN)/deadweight publish $(STUDY) --results $(RESULTS) --out $(SITE)
+	$(BIN)/deadweight compare results/$(STUDY) $(RESULTS)/$(STUDY)
 
 test: $(READY)
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup
