@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from benchmark.analysis import conditions as conditions_table
+from benchmark.analysis import summary as summary_table
 from benchmark.analysis import tables
 from benchmark.analysis.frame import as_frame
-from benchmark.analysis.summary import NOTE, summarise
 from benchmark.experiment.coverage import unfinished
 from benchmark.experiment.record import Record
 from benchmark.experiment.study import Study
@@ -25,7 +25,7 @@ def draw(plan: Study, records: list[Record], folder: Path) -> tuple[pd.DataFrame
     if plan.conditions:
         summary, note = conditions_table.summarise(plan, records), conditions_table.NOTE + lacking
     else:
-        summary, note = summarise(frame), NOTE + lacking
+        summary, note = summary_table.summarise(frame), summary_table.note(frame) + lacking
     made = [path for drawing in _drawings(plan, records, frame) for path in drawing.write(folder / "figures")]
     return summary, note, made + tables.write(summary, folder, note)
 

@@ -10,14 +10,14 @@ from benchmark.analysis import fairness as checklist
 from benchmark.experiment.study import study_names
 from benchmark.method.registry import card, get_method
 from benchmark.paper.bundle import paper_files
-from benchmark.site import chart_data, charts
+from benchmark.site import chart_data
 from benchmark.site import origin as provenance
 from benchmark.site.comparisons import comparisons
 from benchmark.site.conditions import conditions
 from benchmark.site.digest import PRINTED
 from benchmark.site.front import pareto, results
 from benchmark.site.knobs import details, stability
-from benchmark.site.parts import Chart, Section, Source, Table, csv
+from benchmark.site.parts import Section, Source, Table, csv
 from benchmark.site.trajectories import trajectories
 
 ROWS = 200  # rows of a table that a page shows at most; its CSV has them all
@@ -27,7 +27,11 @@ def fairness(source: Source) -> Section:
     """Which rules of a fair comparison the study meets."""
     found = pd.DataFrame([vars(f) for f in checklist.check(source.digest.study, source.digest.records)])
     unmet = found[found.met == "no"].rule
-    text = f"Not met: {'; '.join(unmet)}." if len(unmet) else "Every rule that applies is met."
+    text = (
+        f"Rules of a fair comparison that this study does not meet: {'; '.join(unmet)}."
+        if len(unmet)
+        else "Every rule of a fair comparison that applies is met."
+    )
     table = Table(found, "Rules, judged from the records", "fairness", wide=("evidence",), head="rule")
     return Section("fairness", "Fairness checklist", (text,), tables=(table,), files={"data/fairness.csv": csv(found)})
 
@@ -44,17 +48,6 @@ def paper(source: Source) -> Section:
         "references of the methods, and figures.json, which names the records behind every mark."
     )
     return Section("paper", title, (note,), files={f"paper/{name}": made[name] for name in sorted(made)})
-
-
-def cost(source: Source) -> Section:
-    """What training took."""
-    tidy = chart_data.cost(source.frame)
-    chart = Chart("cost", "Median training seconds of a trial, a bar per method.", charts.cost_bars(tidy))
-    note = (
-        "Seconds of a trial's training, the base network's included, beside whatever else the machine ran: the median "
-        "over a method's trials, and from where to where the middle half of them lies."
-    )
-    return Section("cost", "Training cost", (note,), (chart,), files={"data/cost.csv": csv(tidy)})
 
 
 def failures(source: Source) -> Section:
@@ -121,7 +114,6 @@ SECTIONS: tuple[Callable[[Source], Section | None], ...] = (
     details,
     stability,
     trajectories,
-    cost,
     failures,
     methods,
     paper,

@@ -47,11 +47,11 @@ def test_failures_are_counted_in_the_legend():
 
 
 def test_failures_of_the_dense_control_are_in_the_caption():
-    assert "95 % t interval." in pareto.caption(frame(DENSE, METHOD))
+    assert "mean and range of seeds." in pareto.caption(frame(DENSE, METHOD))
     lost = rows("dense", [(0, NAN, NAN, NAN)], status="failed")
-    assert "95 % t interval (1 failed of 1)." in pareto.caption(frame(lost, METHOD))
+    assert "range of seeds (1 failed of 1)." in pareto.caption(frame(lost, METHOD))
     both = frame(DENSE, lost, METHOD)
-    assert f"95 % t interval (1 failed of {len(DENSE) + 1})." in pareto.caption(both)
+    assert f"range of seeds (1 failed of {len(DENSE) + 1})." in pareto.caption(both)
 
 
 def test_axes_have_labels_with_units():
