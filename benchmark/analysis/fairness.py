@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from benchmark.analysis import fairness_methods as methods
 from benchmark.analysis import fairness_records as rules
 from benchmark.analysis.fairness_records import NO_RESULT, Judgement, point, results
 from benchmark.analysis.frame import CONTROL
@@ -16,7 +17,7 @@ from benchmark.experiment.record import FINISHED, Record
 from benchmark.experiment.study import NOT_HYPERPARAMETERS, Study
 from benchmark.method.registry import get_method
 
-LEAST_SEEDS = 3
+LEAST_SEEDS = 10
 
 
 @dataclass(frozen=True)
@@ -29,21 +30,12 @@ class Finding:
 
 
 def check(study: Study, records: list[Record]) -> list[Finding]:
-    """Every rule, judged on the records that are shown: the study's own (`Study.own`), failed ones included."""
+    """Every rule, those that are not met first, judged on the records that are shown, failed ones included."""
     found = []
     for rule, judge in RULES.items():
         met, evidence = judge(study, records) if records else (None, "no records")
         found.append(Finding(rule, {True: "yes", False: "no", None: "n.a."}[met], evidence))
-    return found
-
-
-def _control(study: Study, records: list[Record]) -> Judgement:
-    dense = [r for r in results(records) if r.label == CONTROL and r.setting.method == CONTROL]
-    have = {(r.task.name, r.seed) for r in dense}
-    wanted = [(task.name, seed) for task in study.tasks for seed in study.seeds]
-    lacking = [f"{task}, seed {seed}" for task, seed in wanted if (task, seed) not in have]
-    evidence = f"{len(wanted) - len(lacking)} of {len(wanted)} pairs of task and seed have a dense network"
-    return not lacking, evidence + (f"; none for {some(lacking)}" if lacking else "")
+    return sorted(found, key=lambda finding: finding.met != "no")
 
 
 def _seeds(study: Study, records: list[Record]) -> Judgement:
@@ -158,12 +150,14 @@ def _complete(study: Study, records: list[Record]) -> Judgement:
 
 
 RULES: dict[str, Callable[[Study, list[Record]], Judgement]] = {
-    "A dense control for every task and seed": _control,
+    "Controls: dense, scratch, random channels": methods.controls,
+    "Fine-tuning is marked": methods.fine_tuning,
+    "ξ by one rule": methods.thresholds,
+    f"Seeds: {LEAST_SEEDS} where a claim is made": _enough_seeds,
     "The same seeds for every method": _seeds,
     "The same total epochs for every method": _epochs,
     "As many points for every method": _points,
     "λ, learning rate, ξ and epoch chosen on validation only": _validation,
-    "At least three seeds with a result": _enough_seeds,
     "Every trial has a record, failures are counted": _complete,
     "Every removal is proven exact": rules.proof,
     "No missing point is filled in": rules.no_filling,
