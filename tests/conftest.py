@@ -9,6 +9,7 @@ from matplotlib.text import Text
 
 from benchmark.cli import main
 from benchmark.method import registry as registry_module
+from tests.support.tuned_study import shaped as shaped
 
 FAULTY = Path(__file__).parent / "faulty"
 TINY = """

@@ -21,6 +21,8 @@ def compare_records(
 ) -> None:
     """Compare two runs of a study: trials lost and new, results that differ, and regressions beyond the seeds' noise.
 
+    What a study's tuning tried is left out: its choice may have been taken over from the other run.
+
     Exit code 0: no regression, whatever else differs. 1: a regression, that is a knob point with less test accuracy or
     fewer parameters removed (t test over seeds, Holm's correction, 0.05), or a trial that no longer has a result. 2: A
     or B cannot be compared.
@@ -28,6 +30,14 @@ def compare_records(
     Example: deadweight compare results/digits mine/digits
     """
     before, after = _load(a), _load(b)
+
+    from benchmark.cli.options import console
+    from benchmark.experiment.tuning import is_candidate
+
+    tried = [[r for r in records if is_candidate(r.label)] for records in (before, after)]
+    before, after = ([r for r in records if not is_candidate(r.label)] for records in (before, after))
+    if any(tried):
+        console.print(f"left out: what tuning tried, {len(tried[0])} records of A and {len(tried[1])} of B")
 
     from benchmark.analysis.changes import match
     from benchmark.cli.compare_report import show

@@ -49,11 +49,12 @@ def _list_methods(long: bool) -> None:
 def _list_studies() -> None:
     from benchmark.experiment.study import load_study, study_names
 
-    table = Table("study", "title", "tasks", "methods", "conditions", "seeds", box=None)
+    table = Table("study", "title", "tasks", "methods", "conditions", "seeds", "tuned", box=None)
     for name in study_names():
         study = load_study(name)
         counts = (study.tasks, study.methods, study.tables.keys() - study.methods.keys(), study.seeds)
-        table.add_row(name, study.title, *(str(len(counted) or "–") for counted in counts))
+        tuned = f"{len(study.tuning.candidates['dense'])} candidates" if study.tuning else "–"
+        table.add_row(name, study.title, *(str(len(counted) or "–") for counted in counts), tuned)
     console.print(table)
     console.print("`deadweight run STUDY --dry-run` shows the trials of one")
 

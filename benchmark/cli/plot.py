@@ -13,13 +13,16 @@ def plot_study(study: StudyName = "digits", results: Results = Path("results")) 
 
     Example: deadweight plot digits
     """
+    from benchmark.analysis.tuning import resolved
     from benchmark.experiment.coverage import own_records
     from benchmark.experiment.store import Store
     from benchmark.experiment.study import load_study
 
     plan = load_study(study)
     folder = results / plan.name
-    records = own_records(plan, Store(folder).load())
+    every = Store(folder).load()
+    plan = resolved(plan, every)
+    records = own_records(plan, every)
     if not records:
         raise UsageError(f"study {plan.name!r} has no records in {folder}; `deadweight run {study}` makes them")
     from benchmark.analysis import tables

@@ -96,6 +96,13 @@ class Store:
                 f"cannot write {self.path}: {reason}; all earlier records are safe, run the same command again"
             ) from None
 
+    def add(self, records: list[Record]) -> None:
+        """Appends those of the records whose key has none yet."""
+        known = {record.key for record in self.load()}
+        for record in records:
+            if record.key not in known:
+                self.append(record)
+
 
 def _is_json(line: bytes) -> bool:
     try:

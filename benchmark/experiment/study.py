@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -13,12 +12,14 @@ from pydantic import Field, ValidationError, model_validator
 
 from benchmark.errors import UsageError, unknown
 from benchmark.experiment.conditions import Conditions, expand
+from benchmark.experiment.consistency import problems
 from benchmark.experiment.trial import MethodSetting, Protocol, Strict, Task, Trial, shared_training
+from benchmark.experiment.tuning import Tuning, following
 from benchmark.method.domains import Domain, Real
 from benchmark.method.registry import check_names, get_method
 
 STUDIES = Path(__file__).parents[1] / "studies"
-NOT_HYPERPARAMETERS = ("method", "title", "task", "protocol")
+NOT_HYPERPARAMETERS = ("method", "title", "task", "protocol", "points", "follows")
 T = TypeVar("T", Task, Protocol)
 
 
@@ -36,6 +37,10 @@ class Study(Strict):
     With the sampler `grid` a method's knob takes the listed points. With `random` and `optuna` every method gets the
     same number of samples for each task and seed, of all hyperparameters that its table does not fix; a list for the
     knob is then its range.
+
+    A method's table may give `points` in place of a list for the knob: for each point the hyperparameters it sets. With
+    `tuning` the study's trials follow from its earlier records (see tuning.py); a label that `follows` another is then
+    evaluated at the shapes that the other one ended with on the tuning seed.
     """
 
     name: str
@@ -47,28 +52,20 @@ class Study(Strict):
     conditions: Conditions | None = None
     sampler: Literal["grid", "random", "optuna"] = "grid"
     samples: Annotated[int, Field(ge=1)] | None = None
+    tuning: Tuning | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Study:
-        unique: dict[str, Sequence[int | str]] = {"seed": self.seeds, "task": [t.name for t in self.tasks]}
-        for kind, items in unique.items():
-            twice = [item for item in items if items.count(item) > 1]
-            if twice:
-                raise ValueError(f"{kind} {twice[0]!r} is there twice")
-        if (self.sampler == "grid") != (self.samples is None):
-            raise ValueError("samplers random and optuna need the key 'samples', and grid has none")
-        for label, table in self.methods.items():
-            if table.keys() & {"task", "protocol"}:
-                raise ValueError(f"[methods.{label}] changes task or protocol, which all methods share; see conditions")
-        if self.conditions is not None:
-            if self.conditions.of not in self.methods:
-                raise ValueError(f"conditions are of {self.conditions.of!r}, which is none of its methods")
-            if self.sampler != "grid":
-                raise ValueError("conditions need the sampler grid")
-            if len(self.tasks) > 1:
-                raise ValueError("conditions are of one task")
+        for problem in problems(self, NOT_HYPERPARAMETERS):
+            raise UsageError(f"study {self.name!r}: {problem}")
         check_names(str(table.get("method", label)) for label, table in self.tables.items())
         return self
+
+    def plain(self, methods: dict[str, dict[str, Any]], seeds: list[int]) -> Study:
+        """The study of other method tables and seeds, without tuning."""
+        return Study(
+            name=self.name, title=self.title, protocol=self.protocol, seeds=seeds, tasks=self.tasks, methods=methods
+        )
 
     @cached_property
     def tables(self) -> dict[str, dict[str, Any]]:
@@ -92,10 +89,12 @@ class Study(Strict):
     def trials(self) -> list[Trial]:
         """Every trial that is known beforehand, in a fixed order; none with the sampler `optuna`.
 
-        Raises UsageError for what no method accepts.
+        Raises UsageError for what no method accepts, and for a study with tuning: its trials follow from records.
         """
+        if self.tuning is not None:
+            raise UsageError(f"study {self.name!r} is tuned first: its trials follow from its records")
         if self.sampler == "grid":
-            points = {label: self._grid(label) for label in self.tables}
+            points = {label: self.points(label) for label in self.tables}
             made = [self.trial(slot, setting) for slot in self.slots() for setting in points[slot.label]]
             self._refuse_duplicates(made[: sum(map(len, points.values()))])
             return made
@@ -110,8 +109,9 @@ class Study(Strict):
         return sum(self.planned().values())
 
     def planned(self) -> dict[str, int]:
-        """By label the number of its trials."""
-        points = {x: len(self._grid(x)) if self.samples is None else self.samples for x in self.tables}
+        """By label the number of its trials: at most, where it follows another and two shapes may be the same."""
+        swept = {label: following(self).get(label, label) for label in self.tables}
+        points = {x: len(self.points(y)) if self.samples is None else self.samples for x, y in swept.items()}
         return {label: count * len(self.tasks) * len(self.seeds) for label, count in points.items()}
 
     def trial(self, slot: Slot, setting: MethodSetting) -> Trial:
@@ -169,7 +169,10 @@ class Study(Strict):
         points = fixed.pop(knob) if knob is not None and isinstance(fixed.get(knob), list) else None
         return name, fixed, points
 
-    def _grid(self, label: str) -> list[MethodSetting]:
+    def points(self, label: str) -> list[MethodSetting]:
+        """A label's settings with the sampler `grid`, one for each of its points. Raises UsageError."""
+        if "points" in self.tables[label]:
+            return [self.setting(label, point) for point in self.tables[label]["points"]]
         name, fixed, points = self.table(label)
         knob = get_method(name).knob
         if knob is None or knob in fixed:
@@ -260,7 +263,7 @@ def _explained(name: str, error: ValidationError) -> UsageError:
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        parts: dict[str, type[Strict]] = {"protocol": Protocol, "tasks": Task}
+        parts: dict[str, type[Strict]] = {"protocol": Protocol, "tasks": Task, "tuning": Tuning}
         level = parts.get(str(first["loc"][0]), Study)
         return UsageError(f"study {name!r}: {unknown('key', str(first['loc'][-1]), level.model_fields)} (at {place})")
     if first["type"] == "missing":

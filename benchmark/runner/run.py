@@ -10,6 +10,7 @@ import filelock
 
 from benchmark.errors import UsageError
 from benchmark.experiment.coverage import remaining
+from benchmark.experiment.record import Record
 from benchmark.experiment.store import Store
 from benchmark.experiment.study import Slot, Study
 from benchmark.experiment.trial import Trial
@@ -17,16 +18,16 @@ from benchmark.runner.in_process import Destination, Resources, run_in_process
 from benchmark.runner.trial import check_task, examples
 
 
-def open_points(study: Study, store: Store, retry_failed: bool) -> list[Trial | Slot]:
-    """What the study still lacks. Raises UsageError where its records were made under another protocol."""
-    records = store.load()
+def open_points(study: Study, records: list[Record], path: Path, retry_failed: bool) -> list[Trial | Slot]:
+    """What the study still lacks, given the records of the file at `path`.
+
+    Raises UsageError where they were made under another protocol.
+    """
     other = next((r for r in records if r.protocol not in study.protocols), None)
     if other is not None:
         mine, theirs = study.protocol.model_dump(), other.protocol.model_dump()
         changed = ", ".join(f"{k} {theirs[k]} there, {mine[k]} here" for k in mine if mine[k] != theirs[k])
-        raise UsageError(
-            f"{store.path} was made under another protocol ({changed}); choose another --results or study name"
-        )
+        raise UsageError(f"{path} was made under another protocol ({changed}); choose another --results or study name")
     return remaining(study, records, retry_failed)
 
 

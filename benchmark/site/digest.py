@@ -13,12 +13,14 @@ import numpy as np
 import pandas as pd
 
 from benchmark.analysis.frame import as_frame
+from benchmark.analysis.tuning import Score, resolved, scores, tuning_records
 from benchmark.errors import UsageError
 from benchmark.experiment.coverage import own_records
 from benchmark.experiment.record import Record
 from benchmark.experiment.store import Store
 from benchmark.experiment.study import Study
 from benchmark.experiment.trial import SCHEMA, MethodSetting
+from benchmark.experiment.tuning import Tuning
 
 PRINTED = 10_000  # trials of a study beyond which nothing is drawn for print: there would be too many marks
 T = TypeVar("T")
@@ -26,7 +28,10 @@ T = TypeVar("T")
 
 @dataclass
 class Digest:
-    """A study with its own records, whose histories are arrays and whose histograms are in `norms`, by key."""
+    """A study with its own records, whose histories are arrays and whose histograms are in `norms`, by key.
+
+    A study that is tuned is here as it is evaluated, with what it was tuned by and the scores of its candidates.
+    """
 
     study: Study
     records: list[Record]
@@ -34,6 +39,8 @@ class Digest:
     norms: dict[str, np.ndarray]  # lower edge (base-10 logarithm) and share of channels × bins
     strays: dict[str, int]  # records in the file that are not the study's, by why
     missing: int  # trials without a record
+    tuning: Tuning | None
+    scores: list[Score]
 
 
 @dataclass
@@ -66,17 +73,22 @@ def _hashable(setting: MethodSetting | None) -> Hashable:
     return setting and (setting.method, setting.version, *setting.hyperparameters.items())
 
 
-def read(study: Study, store: Store) -> Digest:
-    """The digest of a study's records. Raises UsageError where there are none or a line is not a record."""
-    keeper = _Keeper(whole=study.conditions is not None)
+def read(plan: Study, store: Store) -> Digest:
+    """The digest of a study's records.
+
+    Raises UsageError where there are none, where a line is not a record, or where the study's tuning is unfinished.
+    """
+    keeper = _Keeper(whole=plan.conditions is not None)
     gc.disable()  # nothing that is read is garbage, and looking for some takes a quarter of the time, now and later
     try:
         every = store.collect(keeper.keep)
     finally:
         gc.freeze()
         gc.enable()
-    records = own_records(study, [r for r in every if r.schema_version == SCHEMA])
-    own = {r.key for r in records}
+    current = [r for r in every if r.schema_version == SCHEMA]
+    study = resolved(plan, current)
+    records = own_records(study, current)
+    own = {r.key for r in (*records, *tuning_records(plan, current))}
     strays = Counter(
         f"of schema {r.schema_version}, not {SCHEMA}" if r.schema_version != SCHEMA else "of trials not in the study"
         for r in every
@@ -91,7 +103,8 @@ def read(study: Study, store: Store) -> Digest:
     place = {key: i for i, key in enumerate(frame.key)}  # as the frame, whatever order they came in
     records.sort(key=lambda record: place[record.key])
     missing = study.size - len(records)
-    return Digest(study, records, frame, keeper.norms, dict(sorted(strays.items())), missing)
+    tuned = plan.tuning, scores(plan, current)
+    return Digest(study, records, frame, keeper.norms, dict(sorted(strays.items())), missing, *tuned)
 
 
 def norm_shares(record: Record) -> np.ndarray:

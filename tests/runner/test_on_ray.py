@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from tests.conftest import FAULTY, TINY
+from tests.support.tuned_study import NOTHING_FOLLOWS
 
 COMMAND = Path(sys.executable).with_name("deadweight")
 FEW = TINY.partition("[methods.magnitude_filter]")[0]
@@ -150,6 +151,23 @@ def test_a_search_is_equal_for_all_and_resumes(deadweight, tmp_path):
     code, _, err = deadweight("run", "tiny.toml", "--in-process")
     assert code == 2
     assert "leave out --in-process" in err
+
+
+def test_a_tuned_study_killed_in_its_second_stage_goes_on_as_if_it_had_not_been(deadweight, tmp_path):
+    (tmp_path / "tuned.toml").write_text(NOTHING_FOLLOWS)
+    path = tmp_path / "results" / "tuned" / "records.jsonl"
+    process = start("run", "tuned.toml", cwd=tmp_path)
+    wait_for_records(path, 3, process)  # two of the bases
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = path.read_bytes()
+    code, output = finish("run", "tuned.toml", cwd=tmp_path)
+    assert code == 0, output
+    assert "bases: ran 0 trials; 2 of 2 have a record" in output
+    assert "tuned.toml: ran 10 trials; 10 of 10 have a record" in output
+    assert path.read_bytes().startswith(kept[: kept.rfind(b"\n") + 1])
+    assert deadweight("run", "tuned.toml", "--in-process", "--results", "undisturbed")[0] == 0
+    assert results(path.parent) == results(tmp_path / "undisturbed" / "tuned")
 
 
 def test_an_address_that_does_not_answer_is_one_line(tmp_path):

@@ -1,0 +1,72 @@
+"""What keeps the parts of a study from fitting together."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from benchmark.errors import unknown
+from benchmark.experiment.tuning import CONTROL, Tuning, following
+
+if TYPE_CHECKING:
+    from benchmark.experiment.study import Study
+
+
+def problems(study: Study, reserved: Collection[str]) -> Iterator[str]:
+    """Each problem in one line; `reserved` are the keys of a method's table that are no hyperparameters."""
+    unique: dict[str, Sequence[int | str]] = {"seed": study.seeds, "task": [t.name for t in study.tasks]}
+    for kind, items in unique.items():
+        yield from (f"{kind} {item!r} is there twice" for item in items if items.count(item) > 1)
+    if (study.sampler == "grid") != (study.samples is None):
+        yield "samplers random and optuna need the key 'samples', and grid has none"
+    for label, table in study.methods.items():
+        if table.keys() & {"task", "protocol"}:
+            yield f"[methods.{label}] changes task or protocol, which all methods share; see conditions"
+        if "points" in table and study.sampler != "grid":
+            yield f"[methods.{label}]: points need the sampler grid"
+        points = table.get("points", [{}])
+        if not (isinstance(points, list) and points and all(isinstance(point, dict) for point in points)):
+            yield f"[methods.{label}]: points is no list of tables"
+    if study.conditions is not None:
+        if study.conditions.of not in study.methods:
+            yield f"conditions are of {study.conditions.of!r}, which is none of its methods"
+        if study.sampler != "grid":
+            yield "conditions need the sampler grid"
+        if len(study.tasks) > 1:
+            yield "conditions are of one task"
+    yield from _of_following(study)
+    if study.tuning is not None:
+        yield from _of_tuning(study, study.tuning, reserved)
+
+
+def _of_following(study: Study) -> Iterator[str]:
+    for label, other in following(study).items():
+        place = f"[methods.{label}] follows {other!r}"
+        if study.tuning is None:
+            yield f"{place}, which needs [tuning]"
+        if other not in study.methods or other in following(study):
+            yield f"{place}, which is no label with shapes of its own"
+        if len(study.tasks) > 1:
+            yield f"{place}, which needs a study of one task"
+
+
+def _of_tuning(study: Study, tuning: Tuning, reserved: Collection[str]) -> Iterator[str]:
+    candidates, methods = tuning.candidates, study.methods
+    if study.conditions is not None or study.sampler != "grid":
+        yield "[tuning] needs the sampler grid, and no conditions"
+    if tuning.seed in study.seeds:
+        yield f"[tuning] seed {tuning.seed} is one of the seeds; tuning needs one that no result uses"
+    if CONTROL not in methods:
+        yield f"[tuning] needs the label {CONTROL!r}, against which every score is measured"
+    yield from (
+        f"[tuning.candidates]: {unknown('label', label, methods)}" for label in candidates if label not in methods
+    )
+    yield from (f"[tuning.candidates] has none for {label!r}" for label in methods if label not in candidates)
+    fewest = min(candidates, key=lambda label: len(candidates[label]), default="")
+    for label, tables in candidates.items():
+        if len(tables) > len(candidates[fewest]):
+            yield f"[tuning.candidates] has {len(tables)} for {label!r} and {len(candidates[fewest])} for {fewest!r}"
+        if any(table in tables[:place] for place, table in enumerate(tables)):
+            yield f"[tuning.candidates] has a candidate of {label!r} twice"
+        for key in [key for table in tables for key in table if key in reserved]:
+            yield f"[tuning.candidates]: {key!r} of {label!r} is no hyperparameter"
