@@ -9,6 +9,7 @@ from benchmark.analysis.frame import CONTROL, CONTROLS
 from benchmark.errors import some
 from benchmark.experiment.record import Record
 from benchmark.experiment.study import Study
+from benchmark.experiment.tuning import Tuning
 
 MARKED = "+ fine-tune"  # how the legend of a method that fine-tunes ends
 RULE = "rule"  # what stands in a method's threshold where the protocol chooses it
@@ -34,6 +35,23 @@ def controls(study: Study, records: list[Record]) -> Judgement:
             else f"{label}: {counted}" + (f", none for {none}" if none else "")
         )
     return not any(lacking.values()), "; ".join(texts)
+
+
+def tuned(study: Study, records: list[Record], tuning: Tuning | None) -> Judgement:
+    """What a study of conditions changes is what it is about: nothing there is tuned."""
+    if study.conditions:
+        return None, "a study of conditions compares settings, not methods"
+    if tuning is None:
+        return False, "no [tuning] in the study's file: what is set beside the knob was not tried by a rule"
+    counts = {label: len(candidates) for label, candidates in tuning.candidates.items()}
+    numbers = " or ".join(map(str, sorted(set(counts.values()))))
+    seeds = ", ".join(map(str, study.seeds))
+    evidence = (
+        f"{numbers} candidates for each of {len(counts)} methods, with tuning seed {tuning.seed}, chosen by "
+        f"validation; evaluation seeds {seeds}"
+    )
+    fair = len(set(counts.values())) == 1 and counts.keys() == study.tables.keys() and tuning.seed not in study.seeds
+    return fair, evidence
 
 
 def fine_tuning(study: Study, records: list[Record]) -> Judgement:

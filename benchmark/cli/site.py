@@ -52,7 +52,9 @@ def publish_site(
     with console.status("drawing"):
         for source in sources:
             if len(source.frame) <= PRINTED:
-                drawn += len(draw(source.digest.study, source.digest.records, results / source.digest.study.name)[2])
+                digest = source.digest
+                folder = results / digest.study.name
+                drawn += len(draw(digest.study, digest.records, folder, digest.scores)[2])
     console.print(f"wrote {drawn} files under {results} and {made} under {out}; `deadweight verify {out}` checks them")
     console.print(f"open {out / 'index.html'}")
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pandas as pd
 
 from benchmark.analysis import fairness as checklist
+from benchmark.analysis.tuning_table import NOTE as TUNING_NOTE
+from benchmark.analysis.tuning_table import tuning_table
 from benchmark.experiment.study import study_names
 from benchmark.method.registry import card, get_method
 from benchmark.paper.bundle import paper_files
@@ -25,7 +27,8 @@ ROWS = 200  # rows of a table that a page shows at most; its CSV has them all
 
 def fairness(source: Source) -> Section:
     """Which rules of a fair comparison the study meets."""
-    found = pd.DataFrame([vars(f) for f in checklist.check(source.digest.study, source.digest.records)])
+    digest = source.digest
+    found = pd.DataFrame([vars(f) for f in checklist.check(digest.study, digest.records, digest.tuning)])
     unmet = found[found.met == "no"].rule
     text = (
         f"Rules of a fair comparison that this study does not meet: {'; '.join(unmet)}."
@@ -34,6 +37,22 @@ def fairness(source: Source) -> Section:
     )
     table = Table(found, "Rules, judged from the records", "fairness", wide=("evidence",), head="rule")
     return Section("fairness", "Fairness checklist", (text,), tables=(table,), files={"data/fairness.csv": csv(found)})
+
+
+def tuning(source: Source) -> Section | None:
+    """What was tried for each method before anything was evaluated, and what was chosen."""
+    digest = source.digest
+    if digest.tuning is None:
+        return None
+    found = tuning_table(digest.study, digest.scores)
+    cells = found.drop(columns="label").assign(
+        score=found.score.map("{:.3f}".format),
+        chosen=found.chosen.map({True: "chosen", False: ""}),
+        **{"best validation accuracy": (100 * found["best validation accuracy"]).map("{:.2f} %".format)},
+    )
+    text = f"{TUNING_NOTE} Tuning seed: {digest.tuning.seed}."
+    table = Table(cells, "Candidates, scores and choice", "tuning", wide=("settings",), head="method")
+    return Section("tuning", "Tuning", (text,), tables=(table,), files={"data/tuning.csv": csv(found)})
 
 
 def paper(source: Source) -> Section:
@@ -110,6 +129,7 @@ SECTIONS: tuple[Callable[[Source], Section | None], ...] = (
     pareto,
     results,
     fairness,
+    tuning,
     comparisons,
     details,
     stability,

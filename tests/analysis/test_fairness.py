@@ -6,6 +6,7 @@ from benchmark.analysis import fairness
 from benchmark.experiment.coverage import own_records
 from benchmark.experiment.store import Store
 from benchmark.experiment.study import load_study
+from benchmark.experiment.tuning import Tuning
 from tests.conftest import TINY
 from tests.support.made_records import PROVENANCE, failure, result
 
@@ -25,7 +26,8 @@ DATA = "One content of each dataset"
 MACHINE = "One kind of hardware"
 KEYS = "Every record is of the trial that its key names"
 REDUCED = "Every reduced network is measured"
-LACKS = {CONTROL, TEN}  # what the study of these tests does not have: scratch, random channels, ten seeds
+TUNED = "Tuned by one rule"
+LACKS = {CONTROL, TUNED, TEN}  # what the study of these tests does not have: scratch, tuning, ten seeds
 
 
 def made(folder: Path, text: str = TINY.replace("[0, 1]", "[0, 1, 2]")):
@@ -74,6 +76,7 @@ def test_the_evidence_of_a_study_that_meets_every_rule_says_what_was_counted(stu
     found = findings(study, [result(trial) for trial in study.trials()])
     assert {rule: f.evidence for rule, f in found.items()} == {
         CONTROL: "dense: 3 of 3 pairs of task and seed; scratch: not in the study; random_filter: not in the study",
+        TUNED: "no [tuning] in the study's file: what is set beside the knob was not tried by a rule",
         MARKED: "fine-tune: none; do not: implicit, magnitude_filter",
         XI: "by the rule: none; fixed: implicit 1e-15 (the paper's own: implicit)",
         SEEDS: "3 of 3 pairs of task and method have seeds 0, 1, 2; initial weights and data order are drawn from the "
@@ -338,7 +341,8 @@ def test_a_study_of_conditions_needs_the_dense_control_alone(tmp_path):
     )
     text = TINY.partition("[methods.magnitude_filter]")[0].replace("[0.001, 0.1]", "[0.1]") + conditions
     study = made(tmp_path, text)
-    assert met(study, [result(t) for t in study.trials()])[CONTROL] == "yes"
+    found = met(study, [result(t) for t in study.trials()])
+    assert (found[CONTROL], found[TUNED]) == ("yes", "n.a.")
 
 
 def test_a_fine_tuning_method_is_marked_in_its_legend(study, tmp_path):
@@ -374,9 +378,34 @@ def test_a_threshold_is_by_the_rule_or_the_papers_own(tmp_path):
     assert findings(study, ruled)[XI] == fairness.Finding(XI, "yes", "by the rule: implicit; fixed: none")
 
 
+def judged(study, **changes):
+    """The rules of the tiny study's records, had it been tuned."""
+    candidates = {label: [{}, {"learning_rate": 0.02}] for label in study.methods}
+    tuning = Tuning(**{"seed": 100, "candidates": candidates, **changes})
+    return {f.rule: f for f in fairness.check(study, [result(t) for t in study.trials()], tuning)}
+
+
+def test_tuning_is_by_one_rule_where_candidates_are_as_many_on_a_seed_of_their_own(study):
+    found = judged(study)[TUNED]
+    assert (found.met, found.evidence) == (
+        "yes",
+        "2 candidates for each of 3 methods, with tuning seed 100, chosen by validation; evaluation seeds 0, 1, 2",
+    )
+    assert judged(study, seed=2)[TUNED].met == "no"
+    more = {label: [{}] * (3 if label == "implicit" else 2) for label in study.methods}
+    assert judged(study, candidates=more)[TUNED].evidence.startswith("2 or 3 candidates")
+    assert judged(study, candidates=more)[TUNED].met == "no"
+    assert judged(study, candidates={"implicit": [{}]})[TUNED].met == "no"
+
+
+def test_what_was_tuned_is_not_set_by_hand(tmp_path):
+    study = made(tmp_path, TINY.replace("[0.001, 0.1]", "[0.001, 0.1]\nlearning_rate = 0.1\nthreshold = 1e-3"))
+    assert judged(study)[VALIDATION].evidence.endswith("shows: implicit: threshold")
+
+
 def test_what_is_not_met_comes_first(study):
     mets = [f.met for f in fairness.check(study, [result(t) for t in study.trials()])]
-    assert mets == ["no"] * 2 + ["yes"] * (len(mets) - 2)
+    assert mets == ["no"] * 3 + ["yes"] * (len(mets) - 3)
 
 
 def test_a_lacking_control_is_flagged_and_so_is_a_false_one(study):
