@@ -145,6 +145,16 @@ def _row(group: pd.DataFrame, dense: pd.DataFrame, ends: tuple[float, float], is
     return row
 
 
+def drops(records: pd.DataFrame) -> pd.DataFrame:
+    """The largest drop of one task's methods within the range that they share, as label, seed and drop."""
+    ends, found = shared_range(records), []
+    for label, group in records[records.label != CONTROL].groupby("label", sort=False):
+        for seed in _inside(group, [own for _, own in group.groupby("seed")], ends):
+            if len(seed):
+                found.append((label, int(seed.seed.iloc[0]), largest_drop(seed.knob, seed.test_accuracy)))
+    return pd.DataFrame(found, columns=["label", "seed", "drop"])
+
+
 def _best(seed: pd.DataFrame) -> float:
     """The test accuracy of the point that validates best."""
     return float(by_merit(seed).test_accuracy.iloc[0])
