@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 
+import numpy as np
 import pandas as pd
 
 from benchmark.experiment.record import MEASURED, Record
@@ -71,10 +72,16 @@ def controls_first(labels: Iterable[str]) -> list[str]:
     return [label for label in CONTROLS if label in every] + [label for label in every if label not in CONTROLS]
 
 
-def by_merit(records: pd.DataFrame) -> pd.DataFrame:
-    """The records, the one that validates best first; of equal ones the smaller network, then the smaller knob."""
+def ranked(records: pd.DataFrame) -> pd.DataFrame:
+    """The records with `rank`, 0 for the one that validates best; of equal ones the smaller network, then knob."""
     order = ["val_accuracy", SPARSITY, "knob", "hyperparameters"]
-    return records.sort_values(order, ascending=[False, False, True, True], kind="stable")
+    ordered = records.reset_index(drop=True).sort_values(order, ascending=[False, False, True, True], kind="stable")
+    return records.assign(rank=np.argsort(ordered.index.to_numpy()))
+
+
+def best(records: pd.DataFrame) -> pd.Series:
+    """The record of the smallest `rank`."""
+    return records.iloc[int(records["rank"].to_numpy().argmin())]
 
 
 def _knob(record: Record) -> float:

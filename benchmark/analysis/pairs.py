@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from benchmark.analysis.frame import CONTROL, SCRATCH, SPARSITY, by_merit
+from benchmark.analysis.frame import CONTROL, SCRATCH, SPARSITY, best, ranked
 from benchmark.analysis.intervals import DRAWN, LEAST, SEED, bootstrap, spread
 from benchmark.analysis.summary import floor, seed_hypervolume
 from benchmark.experiment.record import MEASURED
@@ -65,14 +65,15 @@ def at_sparsity(records: pd.DataFrame) -> pd.DataFrame:
     is that sparse.
     """
     rows = []
-    methods = records[records.label != CONTROL]
+    methods = ranked(records[records.label != CONTROL])
     for place, group in methods.groupby(["task", "label", "title", "seed"], sort=False):
-        best = by_merit(group[group.status.isin(MEASURED)])
+        measured = group[group.status.isin(MEASURED)]
         for least in SPARSITIES:
-            reached = best[best[SPARSITY] >= least - 10.0**-DIGITS]
+            reached = measured[measured[SPARSITY] >= least - 10.0**-DIGITS]
             point = (np.nan, np.nan, "")
             if len(reached):
-                point = tuple(reached[["test_accuracy", SPARSITY, "key"]].iloc[0])
+                chosen = best(reached)
+                point = (chosen.test_accuracy, chosen[SPARSITY], chosen.key)
             rows.append((*place, least, *point))
     names = ["task", "label", "method", "seed", "sparsity", "test_accuracy", "param_sparsity", "key"]
     return pd.DataFrame(rows, columns=names)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from benchmark.analysis.frame import CONTROL, CONTROLS, SPARSITY, by_merit, controls
+from benchmark.analysis.frame import CONTROL, CONTROLS, SPARSITY, best, controls, ranked
 from benchmark.analysis.intervals import RULE, Interval, spread
 from benchmark.analysis.pareto import hypervolume, largest_drop, on_front, slope
 from benchmark.experiment.record import MEASURED
@@ -53,7 +53,7 @@ def summarise(records: pd.DataFrame) -> pd.DataFrame:
     Each seed is a whole replicate: its points are chosen by its own validation accuracy, and shown at test.
     """
     rows = []
-    for task, tried in marked(records[[*NEEDED]]).groupby("task", sort=False):
+    for task, tried in ranked(marked(records[[*NEEDED]])).groupby("task", sort=False):
         dense, ends = controls(tried), shared_range(tried)
         for label, group in tried.groupby("label", sort=False):
             names = {"task": task, "method": group.title.iloc[0], "seeds": tried.seed.nunique()}
@@ -157,17 +157,19 @@ def drops(records: pd.DataFrame) -> pd.DataFrame:
 
 def _best(seed: pd.DataFrame) -> float:
     """The test accuracy of the point that validates best."""
-    return float(by_merit(seed).test_accuracy.iloc[0])
+    return float(best(seed).test_accuracy)
 
 
 def _within(seeds: list[pd.DataFrame], dense: pd.DataFrame, points: float) -> tuple[Interval, Interval]:
     """The largest share removed by a point that validates at most so far below dense, and its test minus dense's."""
-    shares, tests = [], []
-    for seed in seeds:
-        near = seed[seed.val_accuracy >= dense.val_accuracy.mean() - points - 1e-12]
-        largest = by_merit(near[near[SPARSITY] == near[SPARSITY].max()])
-        shares.append(largest[SPARSITY].iloc[0] if len(largest) else 0.0)
-        tests.append(largest.test_accuracy.iloc[0] - dense.test_accuracy.mean() if len(largest) else np.nan)
+    least, reference = dense.val_accuracy.mean() - points - 1e-12, dense.test_accuracy.mean()
+    shares, tests = np.zeros(len(seeds)), np.full(len(seeds), np.nan)
+    for place, seed in enumerate(seeds):
+        sparsity, accuracy, rank = (seed[name].to_numpy() for name in (SPARSITY, "test_accuracy", "rank"))
+        near = np.flatnonzero(seed.val_accuracy.to_numpy() >= least)
+        if len(near):
+            largest = near[np.lexsort((rank[near], -sparsity[near]))[0]]
+            shares[place], tests[place] = sparsity[largest], accuracy[largest] - reference
     return spread(shares), spread(tests, least=-1.0)
 
 

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmark.analysis.frame import as_frame, by_merit, controls, controls_first
+from benchmark.analysis.frame import as_frame, best, controls, controls_first, ranked
 from benchmark.experiment.study import load_study
 from tests.support.frames import DENSE, NAN, frame, rows
 from tests.support.made_records import failure, result
@@ -82,9 +82,11 @@ def test_rows_stand_in_the_order_of_titles_seeds_and_knobs_controls_first(trials
 def test_the_best_point_validates_best_then_is_smaller_then_has_the_smaller_knob():
     tied = rows("m", [(3, 0.9, 0.1, 0.5), (2, 0.9, 0.2, 0.5), (1, 0.9, 0.3, 0.4), (4, 0.8, 0.4, 0.9)])
     for records in (frame(tied), frame(tied[::-1])):
-        assert list(by_merit(records).knob) == [2, 3, 1, 4]
+        assert list(ranked(records).sort_values("rank").knob) == [2, 3, 1, 4]
+        assert best(ranked(records)).knob == 2
+        assert best(ranked(records)[lambda own: own.knob != 2]).knob == 3
     keyed = [{**row, "key": key} for row, key in zip(tied, "abcd", strict=True)]
-    assert list(by_merit(frame(keyed)).key) == ["b", "a", "c", "d"]
+    assert list(ranked(frame(keyed))["rank"]) == [1, 0, 2, 3]
 
 
 def test_a_control_is_of_its_task_and_seed_and_has_a_result():
