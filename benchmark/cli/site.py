@@ -48,6 +48,8 @@ def publish_site(
         except UsageError as error:  # it names the copy that the site is made from
             raise UsageError(str(error).replace(f"{folder}/", f"{results}/")) from None
         made = manifest.replace(Path(folder), list(texts), out)
+    for source in sources:
+        console.print(f"{source.digest.study.name}: {source.unmet}")
     drawn = 0
     with console.status("drawing"):
         for source in sources:

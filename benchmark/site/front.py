@@ -50,7 +50,7 @@ def pareto(source: Source) -> Section:
 def alt(name: str, summary: pd.DataFrame) -> str:
     """What a Pareto figure shows, in words."""
     best = [(row.hypervolume.mean, row.method) for row in summary.itertuples() if row.hypervolume.n]
-    first = f" The largest area under a front is {max(best)[0]:.3f}, of {max(best)[1]}." if best else ""
+    first = f" The largest hypervolume above the floor is {max(best)[0]:.3f}, of {max(best)[1]}." if best else ""
     methods = ", ".join(dict.fromkeys(summary.method))
     return f"{name}: parameters removed against test accuracy of {methods}; {summary.trials.sum()} trials.{first}"
 

@@ -25,11 +25,10 @@ def write_page(source: Source) -> dict[str, bytes]:
     front = next((section.content for section in sections if section.name == "pareto"), None)
     charts = {chart.name: {"by_method": chart.by_method, "plots": chart.plots} for s in sections for chart in s.charts}
     shown = front and {key: front[key] for key in ("axes", "tasks", "below")}
-    rules = next(section.texts for section in sections if section.name == "fairness")
     page = environment().get_template("study.html")
     html = page.render(
         title=source.digest.study.title,
-        summary=[*rules, *origin.summary(source.digest)],
+        summary=[source.unmet, *origin.summary(source.digest)],
         sections=sections,
         tasks=list(front["tasks"]) if front else [],
         data=front and embedded({"methods": front["methods"], "pareto": shown, "charts": charts}),

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from benchmark.analysis import fairness as checklist
 from benchmark.analysis.tuning_table import NOTE as TUNING_NOTE
 from benchmark.analysis.tuning_table import tuning_table
 from benchmark.experiment.study import study_names
@@ -27,16 +26,11 @@ ROWS = 200  # rows of a table that a page shows at most; its CSV has them all
 
 def fairness(source: Source) -> Section:
     """Which rules of a fair comparison the study meets."""
-    digest = source.digest
-    found = pd.DataFrame([vars(f) for f in checklist.check(digest.study, digest.records, digest.tuning)])
-    unmet = found[found.met == "no"].rule
-    text = (
-        f"Rules of a fair comparison that this study does not meet: {'; '.join(unmet)}."
-        if len(unmet)
-        else "Every rule of a fair comparison that applies is met."
-    )
+    found = pd.DataFrame([vars(finding) for finding in source.findings])
     table = Table(found, "Rules, judged from the records", "fairness", wide=("evidence",), head="rule")
-    return Section("fairness", "Fairness checklist", (text,), tables=(table,), files={"data/fairness.csv": csv(found)})
+    return Section(
+        "fairness", "Fairness checklist", (source.unmet,), tables=(table,), files={"data/fairness.csv": csv(found)}
+    )
 
 
 def tuning(source: Source) -> Section | None:
