@@ -19,7 +19,9 @@ from benchmark.experiment.store import Store
 from benchmark.experiment.study import load_study
 from benchmark.figures import pareto
 from benchmark.site import chart_data, digest, parts, sections
+from benchmark.site.looks import method_looks
 from benchmark.site.page import write_page
+from tests.support.frames import DENSE, frame, rows
 from tests.support.made_study import made_records, made_results, write_records
 
 
@@ -180,6 +182,12 @@ def test_stability_shows_each_points_mean_and_interval(tmp_path):
             (expected.mean, expected.low, expected.high, expected.n)
         )
     assert list(tidy.place[:4]) == [1, 2, 3, 4]
+
+
+def test_the_line_to_beat_has_the_texts_colour_and_dashes():
+    made = {look["label"]: look for look in method_looks(frame(DENSE, rows("scratch", [(1, 0.9, 0.9, 0.5)])))}
+    assert (made["scratch"]["color"], made["scratch"]["dash"]) == ("currentColor", "dash")
+    assert (made["dense"]["color"], made["dense"]["dash"]) == ("#808080", "solid")
 
 
 def test_a_page_begins_with_the_rules_that_are_not_met(tmp_path):
