@@ -12,6 +12,8 @@ from rich.table import Table
 from benchmark.analysis.intervals import Interval, shown
 from benchmark.files import write_whole
 
+NAME = 24  # characters of a row's name that a narrow terminal does not break
+
 
 def flatten(summary: pd.DataFrame) -> pd.DataFrame:
     """The summary with a column each for an interval's mean, ends, n, and what the ends are."""
@@ -56,7 +58,8 @@ def show(summary: pd.DataFrame, console: Console, note: str) -> None:
         cells = texts(rows).drop(columns=summary.columns[0])
         table = Table(title=str(title), box=None)
         for place, name in enumerate(cells):
-            table.add_column(str(name), justify="right" if place else "left", overflow="fold")
+            widest = min(NAME, cells[name].str.len().max()) if place == 0 else None
+            table.add_column(str(name), justify="right" if place else "left", overflow="fold", min_width=widest)
         for row in cells.itertuples(index=False):
             table.add_row(*row)
         console.print(table)

@@ -133,7 +133,9 @@ def _tables(study: Study, frame: pd.DataFrame, lacking: str) -> dict[str, str]:
         own = note(frame[frame.task == task])
         caption = f"{study.title}, {task}, n = {summary.seeds.iloc[0]} seeds. {own}{lacking}"
         shown = summary.drop(columns="task")
-        made[f"table-{task}.tex"] = latex.to_latex(tables.texts(shown), caption, f"tab:{study.name}-{task}")
+        made[f"table-{task}.tex"] = latex.to_latex(
+            tables.texts(shown).drop(columns=["seeds", "trials"]), caption, f"tab:{study.name}-{task}"
+        )
         made[f"table-{task}.md"] = f"{tables.to_markdown(shown)}\n{caption}\n"
     return made
 
