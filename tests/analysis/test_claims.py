@@ -6,7 +6,7 @@ import pytest
 from benchmark.analysis import claims
 from benchmark.analysis.claims_of_conditions import CLAIMS
 from benchmark.analysis.intervals import spread
-from benchmark.experiment.study import load_study
+from benchmark.experiment.study import Study, load_study
 from tests.conftest import TINY
 from tests.support.made_records import failure, result
 from tests.support.made_study import write_records
@@ -79,16 +79,17 @@ def test_who_does_not_get_as_far_is_not_better_and_what_nobody_reaches_is_no_cla
     assert (claim.verdict, claim.evidence) == ("does not hold", "no seed gets there, of the other 8 of 8")
 
 
-def test_a_rival_that_fine_tunes_meets_the_subject_that_does(tmp_path):
+def test_a_rival_that_fine_tunes_meets_the_subject_that_does(tmp_path, monkeypatch):
     path = tmp_path / "tiny.toml"
-    marked = '\n[methods.tuned]\nmethod = "implicit"\ntitle = "Ours + fine-tune"\nstrength = [0.002, 0.2]\n'
-    text = TINY.replace("ratio =", 'title = "Rival + fine-tune"\nratio =') + marked
-    path.write_text(text + "\n[methods.l1]\nstrength = [0.001, 0.1]\n")
+    more = '\n[methods.ours]\nmethod = "implicit"\nstrength = [0.002, 0.2]\n\n[methods.l1]\nstrength = [0.001, 0.1]\n'
+    path.write_text(TINY + more)
+    tuned = ("ours", "magnitude_filter")
+    monkeypatch.setattr(Study, "legend", lambda study, label: label + " + fine-tune" * (label in tuned))
     study = load_study(str(path))
     found = [c.sentence for c in claims.judge([(study, [result(t, param_sparsity=0.8) for t in study.trials()])])]
-    assert "`tiny`: Ours + fine-tune is more accurate than Rival + fine-tune at 75 % removed" in found
-    assert "`tiny`: Adam + L2 (implicit) is more accurate than L1 at 75 % removed" in found
-    assert not any("(implicit) is more accurate than Rival" in sentence for sentence in found)
+    assert "`tiny`: ours + fine-tune is more accurate than magnitude_filter + fine-tune at 75 % removed" in found
+    assert "`tiny`: implicit is more accurate than l1 at 75 % removed" in found
+    assert not any("implicit is more accurate than magnitude" in sentence for sentence in found)
 
 
 def dead(study, **shares):

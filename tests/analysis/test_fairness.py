@@ -5,7 +5,7 @@ import pytest
 from benchmark.analysis import fairness
 from benchmark.experiment.coverage import own_records
 from benchmark.experiment.store import Store
-from benchmark.experiment.study import load_study
+from benchmark.experiment.study import Study, load_study
 from benchmark.experiment.tuning import Tuning
 from tests.conftest import TINY
 from tests.support.made_records import PROVENANCE, failure, result
@@ -345,17 +345,15 @@ def test_a_study_of_conditions_needs_the_dense_control_alone(tmp_path):
     assert (found[CONTROL], found[TUNED]) == ("yes", "n.a.")
 
 
-def test_a_fine_tuning_method_is_marked_in_its_legend(study, tmp_path):
+def test_a_fine_tuning_method_is_marked_in_its_legend(study, monkeypatch):
     stages = {"trained": 0.9, "reduced": 0.9, "fine_tuned": 0.9}
-
-    def judged(study):
-        records = [result(t, **{"stage_accuracy": stages} if t.label == "implicit" else {}) for t in study.trials()]
-        return findings(study, records)[MARKED]
-
-    marked = made(tmp_path, TINY.replace("strength", 'title = "Ours + fine-tune"\nstrength'))
-    assert judged(marked) == fairness.Finding(MARKED, "yes", "fine-tune: implicit; do not: magnitude_filter")
-    assert judged(study).met == "no"
-    assert judged(study).evidence.endswith("not marked in the legend: implicit")
+    records = [result(t, **{"stage_accuracy": stages} if t.label == "implicit" else {}) for t in study.trials()]
+    monkeypatch.setattr(Study, "legend", lambda study, label: label)
+    found = findings(study, records)[MARKED]
+    assert (found.met, found.evidence.endswith("not marked in the legend: implicit")) == ("no", True)
+    monkeypatch.setattr(Study, "legend", lambda study, label: f"{label} + fine-tune")
+    found = findings(study, records)[MARKED]
+    assert (found.met, found.evidence) == ("yes", "fine-tune: implicit; do not: magnitude_filter")
 
 
 def test_a_threshold_is_by_the_rule_or_the_papers_own(tmp_path):
