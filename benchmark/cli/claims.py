@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.options import Results
+from benchmark.errors import UsageError
 
 
 def judge_claims(
@@ -29,5 +30,9 @@ def judge_claims(
         plan = load_study(name)
         every = Store(results / plan.name).load()
         study = resolved(plan, every)
-        found.append((study, own_records(study, every)))
+        records = own_records(study, every)
+        if not records:
+            where = f"study {plan.name!r} has no records in {results / plan.name}"
+            raise UsageError(f"{where}; `deadweight run {name}` makes them")
+        found.append((study, records))
     print(to_markdown(judge(found)), end="")

@@ -130,3 +130,8 @@ def test_the_command_prints_a_sentence_for_each_claim_and_the_rule(study, deadwe
     assert code == 0
     assert f"- `tiny`: {BETTER}: **holds** (" in out
     assert out.rstrip().endswith(claims.RULE)
+
+
+def test_a_study_without_records_makes_no_claim(study, deadweight, tmp_path):
+    code, out, err = deadweight("claims", tmp_path / "tiny.toml")
+    assert (code, out, err.count("\n"), "has no records in results" in err) == (2, "", 1, True)
