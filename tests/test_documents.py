@@ -6,6 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.analysis.claims import judge, to_markdown
+from benchmark.analysis.tuning import resolved
+from benchmark.experiment.coverage import own_records
+from benchmark.experiment.store import Store
+from benchmark.experiment.study import load_study
 from benchmark.method.registry import PACKAGES, card, registry
 
 ROOT = Path(__file__).parent.parent
@@ -28,6 +33,20 @@ def test_tables_are_the_results():
     assert tables
     for path, text in tables:
         assert text.strip() == (ROOT / "results" / path).read_text(encoding="utf-8").strip()
+
+
+def test_claims_are_what_the_records_say():
+    blocks = re.findall(r"<!-- claims: ([\w ]+) -->\n(.*?)\n<!-- end -->", DOCUMENTS["results/README.md"], re.DOTALL)
+    assert blocks
+    for names, text in blocks:
+        assert text.strip() == to_markdown(judge(list(map(published, names.split())))).strip()
+
+
+def published(name):
+    """A study as it is evaluated, with its own records."""
+    plan, every = load_study(name), Store(ROOT / "results" / name).load()
+    study = resolved(plan, every)
+    return study, own_records(study, every)
 
 
 def test_every_study_with_records_is_listed_with_its_results():

@@ -6,11 +6,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import stats
 
 from benchmark.analysis.intervals import LEVEL, Interval, mean_interval
-from benchmark.analysis.pairs import DIGITS, holm
+from benchmark.analysis.pairs import DIGITS, holm, paired_t, resolution
 from benchmark.experiment.record import Record
 
 MEASURES = ("test_accuracy", "param_sparsity")
@@ -147,7 +145,9 @@ def changes(pairs: list[Pair]) -> list[Change]:
         for point, group in points.items()
         for name in MEASURES
     }
-    p = [_p(found, steps[point[0], name]) if differs[point] else np.nan for (point, name), found in values.items()]
+    p = [
+        paired_t(found, steps[point[0], name]) if differs[point] else np.nan for (point, name), found in values.items()
+    ]
     p_holm = dict(zip(values, holm(p), strict=True))
     return [
         Change(
@@ -158,21 +158,6 @@ def changes(pairs: list[Pair]) -> list[Change]:
         )
         for point in points
     ]
-
-
-def _p(differences: NDArray[np.float64], step: float) -> float:
-    """The two-sided p of the t test; NaN where n < 2.
-
-    Differences move in steps: they cannot be known to spread less than their rounding does, √(1/6) of a step, so a
-    few equal ones by chance are no proof.
-    """
-    n = len(differences)
-    if n < 2:
-        return np.nan
-    if not differences.any():
-        return 1.0
-    spread = max(differences.std(ddof=1), step / np.sqrt(6))
-    return float(2 * stats.t.sf(abs(differences.mean()) / (spread / np.sqrt(n)), n - 1))
 
 
 def _steps(pairs: list[Pair]) -> dict[tuple[str, str], float]:
@@ -188,4 +173,4 @@ def _step(measure: str, records: list[Record]) -> float:
     """The step in which a measure moves: a channel's share, or the smallest gap between two accuracies seen."""
     if measure == "param_sparsity":
         return max((1 / r.channels for r in records if r.channels), default=0.0)
-    return min(np.diff(np.unique([round(getattr(r, measure), DIGITS) for r in records])), default=0.0)
+    return resolution([getattr(r, measure) for r in records])

@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import pandas as pd
 
-from benchmark.analysis.intervals import Interval, mean_interval
+from benchmark.analysis.intervals import RULE, Interval, spread
 from benchmark.experiment.record import Record
 from benchmark.experiment.study import Study
 
@@ -15,10 +15,11 @@ Levels = dict[tuple[str, str], list[Record]]  # by factor and level
 THRESHOLDS = ("1e-15", "1e-08", "1e-04", "1e-02", "1e-01")  # ξ, as records write it
 NEAR_ZERO = THRESHOLDS[0]
 NOTE = (
-    "All in %. test accuracy: of the network after removal. removed: share of the hidden channels that are gone, by "
-    "the method's own ξ. ‖w‖ < ξ: share whose incoming weights have a norm below ξ after training. never active: share "
-    "whose activation function no training image gives a positive input, whatever their weights; only a rectifier "
-    "passes no gradient there. ± is the 95 % t interval over n seeds. failed: trials without a result."
+    "All in %. test accuracy: of the network after removal. never active: share of the hidden channels whose "
+    "activation function no training image gives a positive input, whatever their weights; only a rectifier passes no "
+    "gradient there. It is the finding; how far below ξ the weights of such a channel then fall is arithmetic of the "
+    "optimiser's steps. removed: share that is gone, by the method's own ξ. ‖w‖ < ξ: share whose "
+    f"incoming weights have a norm below ξ after training. {RULE} failed: trials without a result."
 )
 
 
@@ -63,10 +64,9 @@ def _row(factor: str, level: str, records: list[Record]) -> dict[str, str | int 
     own = measured(records)
     row: dict[str, str | int | Interval] = {"factor": factor, "level": level}
     row |= {"n": len(own), "failed": len(records) - len(own)}
-    row["test accuracy"] = mean_interval([r.test_accuracy for r in own])
-    row["removed"] = mean_interval([r.channel_sparsity for r in own])
+    row["test accuracy"] = spread([r.test_accuracy for r in own])
+    row["never active"] = spread([r.never_active for r in own])
+    row["removed"] = spread([r.channel_sparsity for r in own])
     for threshold in THRESHOLDS:
-        row[f"‖w‖ < {threshold.replace('e-0', 'e-')}"] = mean_interval([r.threshold_sweep[threshold] for r in own])
-    known = [r.never_active for r in own if r.never_active is not None]
-    row["never active"] = mean_interval(known)
+        row[f"‖w‖ < {threshold.replace('e-0', 'e-')}"] = spread([r.threshold_sweep[threshold] for r in own])
     return row

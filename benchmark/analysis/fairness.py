@@ -6,7 +6,9 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+from benchmark.analysis import fairness_methods as methods
 from benchmark.analysis import fairness_records as rules
 from benchmark.analysis.fairness_records import NO_RESULT, Judgement, point, results
 from benchmark.analysis.frame import CONTROL
@@ -14,9 +16,11 @@ from benchmark.errors import some
 from benchmark.experiment.coverage import unfinished
 from benchmark.experiment.record import FINISHED, Record
 from benchmark.experiment.study import NOT_HYPERPARAMETERS, Study
+from benchmark.experiment.tuning import Tuning
 from benchmark.method.registry import get_method
 
-LEAST_SEEDS = 3
+LEAST_SEEDS = 10
+Judge = Callable[[Study, list[Record]], Judgement]
 
 
 @dataclass(frozen=True)
@@ -28,22 +32,22 @@ class Finding:
     evidence: str
 
 
-def check(study: Study, records: list[Record]) -> list[Finding]:
-    """Every rule, judged on the records that are shown: the study's own (`Study.own`), failed ones included."""
+def check(study: Study, records: list[Record], tuning: Tuning | None = None) -> list[Finding]:
+    """Every rule, those that are not met first, judged on the records that are shown, failed ones included.
+
+    Of a tuned study, `study` is the one that is evaluated, and `tuning` what it was tuned by.
+    """
+    rules: dict[str, Judge] = {
+        "Controls: dense, scratch, random channels": methods.controls,
+        "Tuned by one rule": partial(methods.tuned, tuning=tuning),
+        "λ, learning rate, ξ and epoch chosen on validation only": partial(_validation, tuning=tuning),
+        **RULES,
+    }
     found = []
-    for rule, judge in RULES.items():
+    for rule, judge in rules.items():
         met, evidence = judge(study, records) if records else (None, "no records")
         found.append(Finding(rule, {True: "yes", False: "no", None: "n.a."}[met], evidence))
-    return found
-
-
-def _control(study: Study, records: list[Record]) -> Judgement:
-    dense = [r for r in results(records) if r.label == CONTROL and r.setting.method == CONTROL]
-    have = {(r.task.name, r.seed) for r in dense}
-    wanted = [(task.name, seed) for task in study.tasks for seed in study.seeds]
-    lacking = [f"{task}, seed {seed}" for task, seed in wanted if (task, seed) not in have]
-    evidence = f"{len(wanted) - len(lacking)} of {len(wanted)} pairs of task and seed have a dense network"
-    return not lacking, evidence + (f"; none for {some(lacking)}" if lacking else "")
+    return sorted(found, key=lambda finding: finding.met != "no")
 
 
 def _seeds(study: Study, records: list[Record]) -> Judgement:
@@ -100,7 +104,7 @@ def _points(study: Study, records: list[Record]) -> Judgement:
     return False, f"{usual} {kind} for {counts[usual]} of {len(slots)} method, task and seed; {some(others)}"
 
 
-def _validation(study: Study, records: list[Record]) -> Judgement:
+def _validation(study: Study, records: list[Record], tuning: Tuning | None) -> Judgement:
     records = results(records)
     if not records:
         return NO_RESULT
@@ -114,7 +118,7 @@ def _validation(study: Study, records: list[Record]) -> Judgement:
         for r in records
         if not r.stage_accuracy or r.val_accuracy != list(r.stage_accuracy.values())[-1] or not _at_last_epoch(r)
     ]
-    fixed = {label: _fixed(study, label) for label in study.tables if label != CONTROL}
+    fixed = {label: _fixed(study, label, tuning) for label in study.tables if label != CONTROL}
     by_hand = [f"{label}: {', '.join(names)}" for label, names in fixed.items() if names]
     evidence = (
         f"{len(records) - len(picked)} of {len(records)} results are of the last epoch's network: no epoch was picked; "
@@ -132,11 +136,12 @@ def _at_last_epoch(r: Record) -> bool:
     return not len(curve) or math.isclose(curve[-1], trained, abs_tol=1e-6)  # histories may be in single precision
 
 
-def _fixed(study: Study, label: str) -> list[str]:
-    """The hyperparameters that a study's file sets for a method, its knob's points aside."""
+def _fixed(study: Study, label: str, tuning: Tuning | None) -> list[str]:
+    """The hyperparameters that a study's file sets for a method, its knob's points and what is tuned aside."""
     table = study.tables[label]
     knob = get_method(table.get("method", label)).knob
-    return [key for key in table if key not in (*NOT_HYPERPARAMETERS, knob)]
+    tuned = {key for candidate in (tuning.candidates.get(label, ()) if tuning else ()) for key in candidate}
+    return [key for key in table if key not in {*NOT_HYPERPARAMETERS, knob, *tuned}]
 
 
 def _enough_seeds(study: Study, records: list[Record]) -> Judgement:
@@ -157,13 +162,13 @@ def _complete(study: Study, records: list[Record]) -> Judgement:
     return have == study.size, evidence + (f" ({some(broken)})" if broken else "")
 
 
-RULES: dict[str, Callable[[Study, list[Record]], Judgement]] = {
-    "A dense control for every task and seed": _control,
+RULES: dict[str, Judge] = {
+    "Fine-tuning is marked": methods.fine_tuning,
+    "ξ by one rule": methods.thresholds,
+    f"Seeds: {LEAST_SEEDS} where a claim is made": _enough_seeds,
     "The same seeds for every method": _seeds,
     "The same total epochs for every method": _epochs,
     "As many points for every method": _points,
-    "λ, learning rate, ξ and epoch chosen on validation only": _validation,
-    "At least three seeds with a result": _enough_seeds,
     "Every trial has a record, failures are counted": _complete,
     "Every removal is proven exact": rules.proof,
     "No missing point is filled in": rules.no_filling,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+import numpy as np
 import pandas as pd
 
 from benchmark.experiment.record import MEASURED, Record
 
 CONTROL = "dense"
+SCRATCH = "scratch"  # the line to beat
+CONTROLS = (CONTROL, SCRATCH, "random_filter")
 SPARSITY = "param_sparsity"
 TEXTS = (
     "key",
@@ -28,12 +31,11 @@ TEXTS = (
 def as_frame(records: list[Record], titles: Mapping[str, str]) -> pd.DataFrame:
     """One row per record; what a failed trial did not reach is NaN. `titles` says what to call each label, in order.
 
-    Rows are sorted, so that what is made of them does not depend on the order in which trials ended.
+    Rows are sorted, controls first, so that what is made of them does not depend on the order in which trials ended.
     """
-    order = {label: place for place, label in enumerate(titles)}
+    order = {label: place for place, label in enumerate(controls_first(titles))}
     rows = []
-    for r in sorted(records, key=lambda r: (r.task.name, order[r.label], r.seed, _knob(r), r.key)):
-        hyperparameters = r.setting.hyperparameters
+    for r in sorted(records, key=lambda r: (r.task.name, order[r.label], r.seed, _knob(r), _hyperparameters(r), r.key)):
         rows.append(
             {
                 "key": r.key,
@@ -44,14 +46,13 @@ def as_frame(records: list[Record], titles: Mapping[str, str]) -> pd.DataFrame:
                 "seed": r.seed,
                 "knob_name": r.knob or "",
                 "knob": r.knob_value,
-                "hyperparameters": json.dumps(hyperparameters, sort_keys=True),
+                "hyperparameters": _hyperparameters(r),
                 "val_accuracy": r.val_accuracy,
                 "test_accuracy": r.test_accuracy,
                 "param_sparsity": r.param_sparsity,
                 "mac_sparsity": r.mac_sparsity,
                 "channel_sparsity": r.channel_sparsity,
                 "weight_sparsity": r.weight_sparsity,
-                "latency_saved": 1 - r.latency["reduced"] / r.latency["dense"] if r.latency else None,
                 "params": r.params,
                 "macs": r.macs,
                 "channels_left": json.dumps(r.channels_left),
@@ -65,8 +66,30 @@ def as_frame(records: list[Record], titles: Mapping[str, str]) -> pd.DataFrame:
     return made.astype({column: float for column in made if column not in TEXTS})
 
 
+def controls_first(labels: Iterable[str]) -> list[str]:
+    """The labels in the order of figures and tables: the controls, then the others as they come."""
+    every = list(labels)
+    return [label for label in CONTROLS if label in every] + [label for label in every if label not in CONTROLS]
+
+
+def ranked(records: pd.DataFrame) -> pd.DataFrame:
+    """The records with `rank`, 0 for the one that validates best; of equal ones the smaller network, then knob."""
+    order = ["val_accuracy", SPARSITY, "knob", "hyperparameters"]
+    ordered = records.reset_index(drop=True).sort_values(order, ascending=[False, False, True, True], kind="stable")
+    return records.assign(rank=np.argsort(ordered.index.to_numpy()))
+
+
+def best(records: pd.DataFrame) -> pd.Series:
+    """The record of the smallest `rank`."""
+    return records.iloc[int(records["rank"].to_numpy().argmin())]
+
+
 def _knob(record: Record) -> float:
     return float(record.knob_value or 0.0)
+
+
+def _hyperparameters(record: Record) -> str:
+    return json.dumps(record.setting.hyperparameters, sort_keys=True)
 
 
 def _seconds(record: Record) -> float | None:

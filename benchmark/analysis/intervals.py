@@ -1,4 +1,4 @@
-"""Intervals of means over seeds."""
+"""Intervals of means over seeds, and how they are shown."""
 
 from __future__ import annotations
 
@@ -15,16 +15,32 @@ SEED = 0  # of the generator that draws resamples where there are too many to ta
 ALL = 6  # seeds up to which all n^n resamples are taken
 DRAWN = 9999
 LEVEL = 0.05
+LEAST = 5  # values from which on a t interval is shown
+DISTINCT = 4  # different ones among them
+RULE = (
+    f"± is half of the 95 % t interval over seeds. It is shown for {LEAST} values or more of which at least {DISTINCT} "
+    "differ, where it stays within what is possible; else brackets hold the smallest and the largest value. (k of n): "
+    "k of n seeds have a value, the same one where nothing else is said."
+)
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over n values with the ends of its 95 % confidence interval, NaN where n < 2."""
+    """A mean over n values with the ends of its 95 % confidence interval, NaN where n < 2.
+
+    Where it is not `student`, the ends are the smallest and the largest value.
+    """
 
     mean: float
     low: float
     high: float
     n: int
+    student: bool = True
+
+    @property
+    def ends(self) -> str:
+        """What its ends are, in words."""
+        return "95 % t interval" if self.student else "range of seeds"
 
 
 def mean_interval(values: ArrayLike | Sequence[float | None]) -> Interval:
@@ -37,8 +53,40 @@ def mean_interval(values: ArrayLike | Sequence[float | None]) -> Interval:
     return Interval(known.mean(), known.mean() - half, known.mean() + half, len(known))
 
 
-def intervals(values: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    """Means over axis 0 with 95 % t intervals, NaN-aware, as columns mean, low, high, n; cf. `mean_interval`."""
+def spread(values: ArrayLike | Sequence[float | None], least: float = 0.0, most: float = 1.0) -> Interval:
+    """The mean of values that lie between `least` and `most`, with the ends that RULE lets one show."""
+    known = np.asarray(values, dtype=float)
+    known = known[~np.isnan(known)]
+    found = mean_interval(known)
+    enough = found.n >= LEAST and len(np.unique(known)) >= DISTINCT
+    if enough and least <= found.low and found.high <= most:
+        return found
+    low, high = (known.min(), known.max()) if found.n > 1 else (np.nan, np.nan)
+    return Interval(found.mean, low, high, found.n, student=False)
+
+
+def shown(interval: Interval, seeds: int = 0, factor: float = 100.0, digits: int = 1, sign: str = "") -> str:
+    """An interval as text, times `factor`: `97.7 ± 0.4`, `25.8 (0.0 to 57.1)`, `85.0 (3 of 3)`, `–` for none.
+
+    One over fewer than all `seeds` says over how many; `sign` is + where a plus is shown.
+    """
+    if np.isnan(interval.mean):
+        return "–"
+    mean, low, high = (
+        f"{round(factor * value, digits) + 0.0:{sign}.{digits}f}"  # no −0.0
+        for value in (interval.mean, interval.low, interval.high)
+    )
+    count = f"{interval.n} of {max(seeds, interval.n)}"
+    if interval.n < 2 or (low == high and not interval.student):
+        return f"{mean} ({count})"
+    if interval.student:
+        half = f"{factor * (interval.high - interval.mean):.{digits}f}"
+        return f"{mean} ± {half}" + (f" ({count})" if interval.n < seeds else "")
+    return f"{mean} ({low} to {high}" + (f"; {count})" if interval.n < seeds else ")")
+
+
+def intervals(values: NDArray[Any], most: float = 1.0) -> dict[str, NDArray[Any]]:
+    """Means over axis 0 of values from 0 to `most`, NaN-aware, as columns mean, low, high, n; cf. `spread`."""
     values = values.astype(float)
     n = (~np.isnan(values)).sum(0)
     total = np.nansum(values, axis=0)
@@ -46,7 +94,12 @@ def intervals(values: NDArray[Any]) -> dict[str, NDArray[Any]]:
         mean = total / n
         deviation = np.sqrt(np.nansum((values - mean) ** 2, axis=0) / (n - 1))
         half = np.where(n > 1, stats.t.ppf(0.975, np.maximum(n - 1, 1)) * deviation / np.sqrt(n), np.nan)
-    return {"mean": mean, "low": mean - half, "high": mean + half, "n": n}
+    ordered = np.sort(values, axis=0)  # NaN last
+    distinct = (n > 0) + (np.diff(ordered, axis=0) > 0).sum(0)
+    student = (n >= LEAST) & (distinct >= DISTINCT) & (mean - half >= 0) & (mean + half <= most)
+    low = np.where(student, mean - half, np.where(n > 1, np.fmin.reduce(values, axis=0, initial=np.inf), np.nan))
+    high = np.where(student, mean + half, np.where(n > 1, np.fmax.reduce(values, axis=0, initial=-np.inf), np.nan))
+    return {"mean": mean, "low": low, "high": high, "n": n}
 
 
 def bootstrap(values: ArrayLike, generator: np.random.Generator) -> Interval:

@@ -5,103 +5,141 @@ Pure functions of the frame that `as_frame` makes. Every choice of a point is ma
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from benchmark.analysis.frame import CONTROL, SPARSITY
-from benchmark.analysis.intervals import DRAWN, LEVEL, SEED, bootstrap, mean_interval
-from benchmark.analysis.summary import seed_hypervolume
-from benchmark.errors import unknown
+from benchmark.analysis.frame import CONTROL, SCRATCH, SPARSITY, best, ranked
+from benchmark.analysis.intervals import DRAWN, LEAST, SEED, bootstrap, spread
+from benchmark.analysis.summary import floor, seed_hypervolume
 from benchmark.experiment.record import MEASURED
 
-SPARSITIES = (0.5, 0.75, 0.9)
-REFERENCE = "implicit"
+SPARSITIES = (0.5, 0.75, 0.9, 0.95)
+REFERENCES = (SCRATCH, "implicit")  # the line to beat, and the suite's subject
 DIGITS = 12  # accuracies are ratios of counts: what a subtraction leaves beyond this digit is rounding
+PAIRED = [
+    "sparsity",
+    "label",
+    "method",
+    "against",
+    "reference",
+    "n",
+    "slots",
+    "difference",
+    "low",
+    "high",
+    "ends",
+    "effect",
+    "p",
+    "p_flip",
+]
 
 
 def hypervolumes(records: pd.DataFrame) -> pd.DataFrame:
     """The mean hypervolume over seeds of every task and method, with its 95 % percentile bootstrap interval.
 
-    A seed in which all trials of a method failed counts as 0.
+    It counts from the task's floor, and a seed in which all trials of a method failed counts as 0. A task without a
+    dense control has none.
 
-    Columns: task, label, method, n (seeds), hypervolume (share of the square), low, high (NaN where n < 2).
+    Columns: task, label, method, floor (test accuracy), n (seeds), hypervolume (share of the rectangle above the
+    floor), low, high (NaN where n < 2).
     """
+    floors = {str(task): floor(group) for task, group in records.groupby("task", sort=False)}
     rows = []
-    for (task, label, title), group in records[records.label != CONTROL].groupby(
-        ["task", "label", "title"], sort=False
-    ):
-        areas = [seed_hypervolume(seed[seed.status.isin(MEASURED)]) for _, seed in group.groupby("seed")]
-        found = bootstrap(areas, np.random.default_rng(SEED))
-        rows.append((task, label, title, found.n, found.mean, found.low, found.high))
-    return pd.DataFrame(rows, columns=["task", "label", "method", "n", "hypervolume", "low", "high"])
+    methods = records[records.label != CONTROL].groupby(["task", "label", "title"], sort=False)
+    for (task, label, title), group in methods:
+        least = floors[str(task)]
+        if not np.isnan(least):
+            areas = [seed_hypervolume(seed[seed.status.isin(MEASURED)], least) for _, seed in group.groupby("seed")]
+            found = bootstrap(areas, np.random.default_rng(SEED))
+            rows.append((task, label, title, least, found.n, found.mean, found.low, found.high))
+    return pd.DataFrame(rows, columns=["task", "label", "method", "floor", "n", "hypervolume", "low", "high"])
 
 
 def at_sparsity(records: pd.DataFrame) -> pd.DataFrame:
     """For every task, method, seed and sparsity asked for: the point with at least that, the one validating best.
 
-    Of points that validate alike the smaller network is taken. Columns: task, label, method, seed, sparsity (asked
-    for), test_accuracy, param_sparsity and key of the point; NaN and an empty key where no point is that sparse.
+    Of points that validate alike the smaller network is taken, then the smaller knob. Columns: task, label, method,
+    seed, sparsity (asked for), test_accuracy, param_sparsity and key of the point; NaN and an empty key where no point
+    is that sparse.
     """
     rows = []
-    methods = records[records.label != CONTROL]
+    methods = ranked(records[records.label != CONTROL])
     for place, group in methods.groupby(["task", "label", "title", "seed"], sort=False):
         measured = group[group.status.isin(MEASURED)]
-        best = measured.sort_values(["val_accuracy", SPARSITY, "key"], ascending=[False, False, True])
         for least in SPARSITIES:
-            reached = best[best[SPARSITY] >= least - 10.0**-DIGITS]
+            reached = measured[measured[SPARSITY] >= least - 10.0**-DIGITS]
             point = (np.nan, np.nan, "")
             if len(reached):
-                point = tuple(reached[["test_accuracy", SPARSITY, "key"]].iloc[0])
+                chosen = best(reached)
+                point = (chosen.test_accuracy, chosen[SPARSITY], chosen.key)
             rows.append((*place, least, *point))
     names = ["task", "label", "method", "seed", "sparsity", "test_accuracy", "param_sparsity", "key"]
     return pd.DataFrame(rows, columns=names)
 
 
-def compare_methods(chosen: pd.DataFrame, reference: str = REFERENCE) -> pd.DataFrame:
-    """Every method against the reference at each sparsity, over the pairs (task, seed) in which both reach it.
+def compare_methods(chosen: pd.DataFrame) -> pd.DataFrame:
+    """Every method against each of REFERENCES that is there, at each sparsity, over the pairs in which both reach it.
 
-    `chosen` is what `at_sparsity` gives. Columns: sparsity, label, method, reference (its title), n (pairs), slots
-    (pairs there could be), difference (mean of method − reference, test accuracy), low, high (95 % t interval), effect
-    (Cohen's d_z, difference over its standard deviation; NaN where that is 0), p (exact sign-flip test), p_holm,
-    smallest_p (no p of n pairs can be below). Where n < 2 nothing is tested. The pairs are taken as independent: with
-    several tasks, these speak about the tasks at hand. Raises UsageError for an unknown reference.
+    `chosen` is what `at_sparsity` gives; a pair is of one task and seed. Columns: sparsity, label, method, against (the
+    reference's label), reference (its title), n (pairs), slots (pairs there could be), difference (mean of method −
+    reference, test accuracy), low, high and ends (an interval by `intervals.RULE`), effect (Cohen's d_z, difference
+    over its standard deviation; NaN where that is 0), p (paired t test, NaN below 5 pairs), p_flip (exact sign-flip
+    test, NaN below 2) and p_holm (of p, corrected for all tests of the table). The pairs are taken as independent: with
+    several tasks, these speak about the tasks at hand.
     """
     titles = dict(zip(chosen.label, chosen.method, strict=True))
-    if reference not in titles:
-        raise unknown("reference method", reference, titles)
     wide = chosen.pivot(index=["sparsity", "task", "seed"], columns="label", values="test_accuracy")
+    step = resolution(chosen.test_accuracy)
     rows = []
-    for sparsity, block in wide.groupby(level="sparsity"):
-        for label in [label for label in titles if label != reference]:
-            differences = (block[label] - block[reference]).dropna().round(DIGITS).to_numpy()
-            names = {"sparsity": sparsity, "label": label, "method": titles[label], "reference": titles[reference]}
-            rows.append({**names, "slots": len(block), **_paired(differences)})
-    columns = ["sparsity", "label", "method", "reference", "n", "slots", "difference", "low", "high", "effect", "p"]
-    made = pd.DataFrame(rows, columns=[*columns, "smallest_p"])
+    for reference in [label for label in REFERENCES if label in titles]:
+        done = REFERENCES[: REFERENCES.index(reference) + 1]  # two references are compared once
+        for label in [label for label in titles if label not in done]:
+            for sparsity, block in wide.groupby(level="sparsity"):
+                differences = (block[label] - block[reference]).dropna().round(DIGITS).to_numpy()
+                names = {"sparsity": sparsity, "label": label, "method": titles[label]}
+                names |= {"against": reference, "reference": titles[reference], "slots": len(block)}
+                rows.append(names | paired(differences, step))
+    made = pd.DataFrame(rows, columns=PAIRED)
     return made.assign(p_holm=holm(made.p))
 
 
-def _paired(differences: NDArray[np.float64]) -> dict[str, float]:
-    interval, n = mean_interval(differences), len(differences)
-    spread = differences.std(ddof=1) if n > 1 else 0.0
+def paired(differences: NDArray[np.float64], step: float) -> dict[str, float | str]:
+    """What is told of paired differences that move in steps: their interval, its ends, n, effect and p values."""
+    interval, n = spread(differences, least=-1.0), len(differences)
+    deviation = differences.std(ddof=1) if n > 1 else 0.0
     return {
         "n": n,
         "difference": interval.mean,
         "low": interval.low,
         "high": interval.high,
-        "effect": interval.mean / spread if spread > 0 else np.nan,
-        "p": sign_flip(differences, np.random.default_rng(SEED)),
-        "smallest_p": smallest_p(n),
+        "ends": interval.ends,
+        "effect": interval.mean / deviation if deviation > 0 else np.nan,
+        "p": paired_t(differences, step) if n >= LEAST else np.nan,
+        "p_flip": sign_flip(differences, np.random.default_rng(SEED)),
     }
 
 
-def smallest_p(n: int) -> float:
-    """The least p that `sign_flip` can give for n pairs; NaN for none."""
-    return max(2 / 2**n, 2 / (DRAWN + 1) if 2**n > DRAWN else 0.0) if n else np.nan
+def paired_t(differences: NDArray[np.float64], step: float) -> float:
+    """The two-sided p of the paired t test; NaN where n < 2.
+
+    Differences move in steps: they cannot be known to spread less than their rounding does, √(1/6) of a step, so a
+    few equal ones by chance are no proof.
+    """
+    n = len(differences)
+    if n < 2:
+        return np.nan
+    if not differences.any():
+        return 1.0
+    deviation = max(differences.std(ddof=1), step / np.sqrt(6))
+    return float(2 * stats.t.sf(abs(differences.mean()) / (deviation / np.sqrt(n)), n - 1))
+
+
+def resolution(accuracies: ArrayLike) -> float:
+    """The step in which accuracies move: the smallest gap between two that were seen, 0 if there is none."""
+    known = np.unique(np.round(np.asarray(accuracies, dtype=float), DIGITS))
+    return float(min(np.diff(known[~np.isnan(known)]), default=0.0))
 
 
 def sign_flip(differences: ArrayLike, generator: np.random.Generator) -> float:
@@ -136,8 +174,3 @@ def holm(p: ArrayLike) -> NDArray[np.float64]:
     corrected = np.full(len(p), np.nan)
     corrected[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)))
     return corrected
-
-
-def pairs_needed(tests: int) -> int:
-    """The least number of pairs with which one of so many tests can stay below 0.05 after Holm's correction."""
-    return math.ceil(math.log2(2 * max(tests, 1) / LEVEL))

@@ -62,3 +62,14 @@ def largest_drop(knob: ArrayLike, accuracy: ArrayLike) -> float:
     if len(ordered) < 2 or np.isnan(ordered).any():
         return np.nan
     return float(max(0.0, (ordered[:-1] - ordered[1:]).max()))
+
+
+def slope(sparsity: ArrayLike, accuracy: ArrayLike) -> float:
+    """The accuracy lost per sparsity gained, by least squares.
+
+    NaN with fewer than two different sparsities, or where the accuracy of a point is not known.
+    """
+    x, y = np.asarray(sparsity, dtype=float), np.asarray(accuracy, dtype=float)
+    if np.isnan(y).any() or len(np.unique(x)) < 2:
+        return np.nan
+    return float(-np.polyfit(x, y, 1)[0])

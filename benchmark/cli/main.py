@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from benchmark.cli.claims import judge_claims
 from benchmark.cli.compare import compare_records
 from benchmark.cli.data import get_data
 from benchmark.cli.dynamics import follow_channels, simulate_dynamics
@@ -37,6 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("check")(check)
+app.command("claims")(judge_claims)
 app.command("compare")(compare_records)
 app.command("data")(get_data)
 app.command("dynamics")(simulate_dynamics)

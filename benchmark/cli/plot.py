@@ -13,7 +13,7 @@ def plot_study(study: StudyName = "digits", results: Results = Path("results")) 
 
     Example: deadweight plot digits
     """
-    from benchmark.analysis.tuning import resolved
+    from benchmark.analysis.tuning import resolved, scores
     from benchmark.experiment.coverage import own_records
     from benchmark.experiment.store import Store
     from benchmark.experiment.study import load_study
@@ -21,6 +21,7 @@ def plot_study(study: StudyName = "digits", results: Results = Path("results")) 
     plan = load_study(study)
     folder = results / plan.name
     every = Store(folder).load()
+    tried = scores(plan, every)
     plan = resolved(plan, every)
     records = own_records(plan, every)
     if not records:
@@ -29,7 +30,7 @@ def plot_study(study: StudyName = "digits", results: Results = Path("results")) 
     from benchmark.figures.draw import draw
 
     with console.status("drawing"):
-        summary, note, made = draw(plan, records, folder)
+        summary, note, made = draw(plan, records, folder, tried)
     tables.show(summary, console, note)
     missing = plan.size - len(records)
     note = f" ({missing} of {plan.size} trials have no record yet)" if missing else ""

@@ -48,11 +48,15 @@ def publish_site(
         except UsageError as error:  # it names the copy that the site is made from
             raise UsageError(str(error).replace(f"{folder}/", f"{results}/")) from None
         made = manifest.replace(Path(folder), list(texts), out)
+    for source in sources:
+        console.print(f"{source.digest.study.name}: {source.unmet}")
     drawn = 0
     with console.status("drawing"):
         for source in sources:
             if len(source.frame) <= PRINTED:
-                drawn += len(draw(source.digest.study, source.digest.records, results / source.digest.study.name)[2])
+                digest = source.digest
+                folder = results / digest.study.name
+                drawn += len(draw(digest.study, digest.records, folder, digest.scores)[2])
     console.print(f"wrote {drawn} files under {results} and {made} under {out}; `deadweight verify {out}` checks them")
     console.print(f"open {out / 'index.html'}")
 

@@ -16,12 +16,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from benchmark.analysis.frame import CONTROL, controls
-from benchmark.analysis.intervals import Interval, mean_interval
+from benchmark.analysis.frame import CONTROL, SCRATCH, controls
+from benchmark.analysis.intervals import Interval, spread
 from benchmark.analysis.pareto import attained
+from benchmark.analysis.summary import HANDICAPPED, handicapped, marked
 from benchmark.figures.drawing import Drawing, add_texts
 from benchmark.figures.marks import collect_marks
-from benchmark.figures.style import COLORS, SCREEN, TIGHT, Page, style
+from benchmark.figures.style import COLORS, SCREEN, TIGHT, Page, dashes, style
 
 AXES = {
     "param_sparsity": "parameters removed (%)",
@@ -43,7 +44,8 @@ def draw_all(records: pd.DataFrame, title: str, lacking: str = "") -> Iterator[D
 
 def draw_pareto(records: pd.DataFrame, kind: str, title: str, page: Page = SCREEN, lacking: str = "") -> Drawing:
     """The Pareto figure of one task, whose points are all its marks: all methods in one panel, or many in one each."""
-    marks, text = collect_marks(records, kind), caption(records, lacking)
+    records, text = marked(records), caption(records, lacking)
+    marks = collect_marks(records, kind)
     with mpl.rc_context(page.settings):
         figure = _draw(records, marks, kind, page)
         if not page.print:
@@ -69,7 +71,7 @@ def _draw(records: pd.DataFrame, marks: pd.DataFrame, kind: str, page: Page) -> 
 
 def dense_band(records: pd.DataFrame) -> Interval:
     """The test accuracy of one task's dense control in %, with its interval over seeds."""
-    return mean_interval(controls(records).test_accuracy * 100)
+    return spread(100 * controls(records).test_accuracy, most=100)
 
 
 def _draw_one(records: pd.DataFrame, marks: pd.DataFrame, band: Interval, floor: float, page: Page) -> Figure:
@@ -84,7 +86,7 @@ def _draw_one(records: pd.DataFrame, marks: pd.DataFrame, band: Interval, floor:
     for panel in panels:
         _draw_band(panel, band, _legend(records, CONTROL, page) if band.n else None)
         for label in _methods(records):
-            _draw_method(panel, marks[marks.label == label], style(label), _legend(records, label, page), page, size)
+            _draw_method(panel, marks[marks.label == label], label, _legend(records, label, page), page, size)
     panels[0].set_ylim(top=_top(records))
     if broken:
         panels[0].set_ylim(bottom=floor)
@@ -100,7 +102,7 @@ def _draw_one(records: pd.DataFrame, marks: pd.DataFrame, band: Interval, floor:
 def _key(records: pd.DataFrame) -> str:
     return (
         f"points: trials; lines: what at least half of {records.seed.nunique()} seeds\n"
-        "attain; bands: all to one; grey: dense, 95 % t interval"
+        f"attain; bands: all to one; grey: dense, {dense_band(records).ends}"
     )
 
 
@@ -110,12 +112,14 @@ def _draw_many(records: pd.DataFrame, marks: pd.DataFrame, band: Interval, floor
     rows = math.ceil(len(labels) / page.columns)
     figure = Figure(figsize=(page.many, page.row * rows), layout="constrained")
     panels = figure.subplots(rows, page.columns, sharex=True, sharey=True).flat
-    others = _all_staircases(marks[marks.mark == "attained by half"])
+    lines = marks[marks.mark == "attained by half"]
+    others, beat = _all_staircases(lines), _all_staircases(lines[lines.label == SCRATCH])
     for label, panel in zip(labels, panels, strict=False):
         _draw_band(panel, band, None)
         panel.step(*others, where="pre", color="0.8", lw=0.6)
+        panel.step(*beat, where="pre", color=style(SCRATCH)[0], ls=dashes(SCRATCH), lw=0.8)
         mine = marks[marks.label == label]
-        _draw_method(panel, mine, style(label), None, page, size=9)
+        _draw_method(panel, mine, label, None, page, size=9)
         below = mine[(mine.mark == "trial") & (mine.y < floor)]
         panel.scatter(below.x, [floor + 0.4] * len(below), marker="v", s=12, color=style(label)[0])
         panel.set_title(_legend(records, label, page), fontsize=page.small, pad=2)
@@ -124,20 +128,23 @@ def _draw_many(records: pd.DataFrame, marks: pd.DataFrame, band: Interval, floor
     for panel in list(panels):
         panel.set_axis_off()
     if page.print:
-        _draw_key(figure, records.seed.nunique(), page)
+        _draw_key(figure, records, page)
     return figure
 
 
-def _draw_key(figure: Figure, seeds: int, page: Page) -> None:
+def _draw_key(figure: Figure, records: pd.DataFrame, page: Page) -> None:
     """What the marks of small panels mean, over all of them."""
+    band = Patch(color="0.5", alpha=0.25, lw=0), Line2D([], [], color="0.3", ls="--")
     marks = {
-        f"attained by at least half of {seeds} seeds": Line2D([], [], color=COLORS[0], lw=page.line),
+        f"attained by at least half of {records.seed.nunique()} seeds": Line2D([], [], color=COLORS[0], lw=page.line),
         "from all to one of them": Patch(color=COLORS[0], alpha=0.25, lw=0),
-        "dense, 95 % t interval": (Patch(color="0.5", alpha=0.25, lw=0), Line2D([], [], color="0.3", ls="--")),
+        f"dense, {dense_band(records).ends}": band,
         "other methods": Line2D([], [], color="0.8", lw=0.8),
         "trials": Line2D([], [], color=COLORS[0], ls="none", marker="o", markersize=3, alpha=0.35),
         "trials below the axis": Line2D([], [], color=COLORS[0], ls="none", marker="v", markersize=4),
     }
+    if SCRATCH in set(records.label):
+        marks["from scratch, the line to beat"] = Line2D([], [], color=style(SCRATCH)[0], ls=dashes(SCRATCH), lw=0.8)
     figure.legend(marks.values(), marks, loc="outside upper left", ncols=3, frameon=False, **TIGHT)
 
 
@@ -155,10 +162,12 @@ def caption(records: pd.DataFrame, lacking: str = "") -> str:
     bad = _failures(records[records.label == CONTROL])
     return (
         f"Points: trials, n = {seeds} seeds. Lines: attained by at least half of the seeds, bands from all to one of "
-        "them; fronts chosen on validation, drawn on test.\nGrey band: dense control, mean and 95 % t interval"
+        "them; fronts chosen on validation, drawn on test.\nGrey band: dense control, mean and "
+        + dense_band(records).ends
         + (f" ({bad})." if bad else ".")
+        + (" Black dashed line: from scratch, the line to beat." if SCRATCH in set(records.label) else "")
         + (" Grey lines: the other methods. ▼: trials below the axis." if records.label.nunique() > MANY else "")
-        + "\n".join(["", *textwrap.wrap(lacking.strip(), 140)])
+        + "\n".join(["", *textwrap.wrap(((HANDICAPPED if handicapped(records) else "") + lacking).strip(), 140)])
     )
 
 
@@ -169,9 +178,9 @@ def _draw_band(panel: Axes, band: Interval, name: str | None) -> None:
         panel.axhline(band.mean, color="0.3", lw=1, ls="--", label=name)
 
 
-def _draw_method(panel: Axes, marks: pd.DataFrame, look: tuple, name: str | None, page: Page, size: float) -> None:
+def _draw_method(panel: Axes, marks: pd.DataFrame, label: str, name: str | None, page: Page, size: float) -> None:
     """A method's trials as faint points, and what half of its seeds attain as a line within a band."""
-    color, marker = look
+    color, marker = style(label)
     trials = marks[marks.mark == "trial"]
     looks = {"color": color, "marker": marker, "s": size, "alpha": 0.35, "lw": 0, "rasterized": len(trials) > VECTORS}
     sns.scatterplot(x=trials.x, y=trials.y, ax=panel, legend=False, **looks)
@@ -182,7 +191,8 @@ def _draw_method(panel: Axes, marks: pd.DataFrame, look: tuple, name: str | None
     grid = np.unique(np.concatenate([[0.0], one[:, 0], everyone[:, 0]]))
     panel.fill_between(grid, attained(everyone, grid), attained(one, grid), step="pre", color=color, alpha=0.12, lw=0)
     corners = {"marker": marker, "markersize": size**0.5 - 0.7, "markevery": slice(1, None)}
-    panel.step(*_staircase(half), where="pre", color=color, lw=page.line, label=name, **corners)
+    looks = {"color": color, "ls": dashes(label), "lw": page.line, "zorder": 3 if label == SCRATCH else 2, **corners}
+    panel.step(*_staircase(half), where="pre", label=name, **looks)
 
 
 def _staircase(surface: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

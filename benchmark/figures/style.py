@@ -8,8 +8,11 @@ from typing import Any
 
 import seaborn as sns
 
+from benchmark.analysis.frame import SCRATCH
+
 MARKERS = "osD^vP*X<>p"
 COLORS = sns.color_palette("colorblind")
+CONTROL_COLORS = {SCRATCH: (0.0, 0.0, 0.0), "random_filter": COLORS[7]}  # the line to beat in black, chance in grey
 # The place of a name in this list is its colour and marker in every figure; other names get theirs from a hash.
 ORDER = (
     "implicit",
@@ -90,4 +93,9 @@ def style(label: str) -> tuple[tuple[float, float, float], str]:
     free = len(COLORS) * len(MARKERS) - len(ORDER)
     slot = ORDER.index(label) if label in ORDER else len(ORDER) + digest % free
     row, column = divmod(slot, len(COLORS))
-    return COLORS[column], MARKERS[(row + column) % len(MARKERS)]
+    return CONTROL_COLORS.get(label, COLORS[column]), MARKERS[(row + column) % len(MARKERS)]
+
+
+def dashes(label: str) -> str:
+    """How a label's line is drawn: dashed where it is the one to beat."""
+    return "--" if label == SCRATCH else "-"

@@ -11,7 +11,7 @@ import pandas as pd
 from benchmark.analysis import conditions as conditions_table
 from benchmark.analysis import tables
 from benchmark.analysis.frame import SPARSITY, controls
-from benchmark.analysis.summary import NOTE, summarise
+from benchmark.analysis.summary import note, summarise
 from benchmark.experiment.coverage import unfinished
 from benchmark.experiment.record import Record
 from benchmark.experiment.study import Study
@@ -130,9 +130,12 @@ def _tables(study: Study, frame: pd.DataFrame, lacking: str) -> dict[str, str]:
     """The summary of every task, as LaTeX and as Markdown, by file name."""
     made = {}
     for task, summary in summarise(frame).groupby("task", sort=False):
-        caption = f"{study.title}, {task}, n = {summary.seeds.iloc[0]} seeds. {NOTE}{lacking}"
+        own = note(frame[frame.task == task])
+        caption = f"{study.title}, {task}, n = {summary.seeds.iloc[0]} seeds. {own}{lacking}"
         shown = summary.drop(columns="task")
-        made[f"table-{task}.tex"] = latex.to_latex(tables.texts(shown), caption, f"tab:{study.name}-{task}")
+        made[f"table-{task}.tex"] = latex.to_latex(
+            tables.texts(shown).drop(columns=["seeds", "trials"]), caption, f"tab:{study.name}-{task}"
+        )
         made[f"table-{task}.md"] = f"{tables.to_markdown(shown)}\n{caption}\n"
     return made
 

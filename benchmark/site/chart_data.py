@@ -1,4 +1,4 @@
-"""What a page shows besides the front, as tidy data frames: means over seeds with 95 % t intervals.
+"""What a page shows besides the front, as tidy data frames: means over seeds with intervals by `intervals.RULE`.
 
 A method's trials with the same hyperparameters are one knob point. Where a method has more than `SHOWN` points, as
 under a sampler, evenly spaced ones of them are shown, in order of what they remove.
@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from benchmark.analysis.frame import CONTROL, SPARSITY, controls
+from benchmark.analysis.frame import CONTROL, SPARSITY
 from benchmark.analysis.intervals import intervals
 from benchmark.experiment.record import MEASURED
 from benchmark.site.digest import Digest
@@ -85,7 +84,7 @@ def layers(points: pd.DataFrame) -> pd.DataFrame:
     for names, group in points.groupby(POINT, sort=False):
         left = pd.DataFrame(group.channels_left.map(json.loads).tolist())
         if len(left.columns):
-            parts.append((names, {"layer": left.columns.to_numpy(object), **intervals(left.to_numpy())}))
+            parts.append((names, {"layer": left.columns.to_numpy(object), **intervals(left.to_numpy(), most=np.inf)}))
     made = _joined(parts, ["layer"])
     dense = made[made.label == CONTROL].groupby(["task", "layer"])["mean"].max()
     most = made.groupby(["task", "layer"]).high.max().combine_first(made.groupby(["task", "layer"])["mean"].max())
@@ -123,28 +122,11 @@ def _filled(edges: np.ndarray, width: float) -> np.ndarray:
 
 def stability(points: pd.DataFrame) -> pd.DataFrame:
     """Test accuracy and share of parameters removed at every knob point of a grid."""
-    parts = []
+    own, parts = points[points.label != CONTROL], []
     for measure in ("test_accuracy", SPARSITY):
-        found = points[points.label != CONTROL].groupby(POINT, sort=False)[measure].agg(["mean", "std", "count"])
-        half = stats.t.ppf(0.975, (found["count"] - 1).clip(lower=1)) * found["std"] / np.sqrt(found["count"])
-        made = found.assign(measure=measure, low=found["mean"] - half, high=found["mean"] + half, n=found["count"])
-        parts.append(made.reset_index()[[*POINT, "measure", "mean", "low", "high", "n"]])
+        wide = own.pivot_table(index=POINT, columns="seed", values=measure, sort=False)
+        parts.append(wide.index.to_frame(index=False).assign(measure=measure, **intervals(wide.to_numpy().T)))
     return pd.concat(parts, ignore_index=True)
-
-
-def cost(records: pd.DataFrame) -> pd.DataFrame:
-    """Training seconds of a trial, base included: median, quartiles, and the median over dense's.
-
-    Other work on the machine makes some trials long, so neither a mean nor an interval of one would speak of a method.
-    """
-    measured = records[records.status.isin(MEASURED)]
-    dense = controls(measured).groupby("task").seconds.median()
-    rows = []
-    for names, group in measured.groupby(METHOD, sort=False):
-        low, median, high = group.seconds.quantile([0.25, 0.5, 0.75])
-        ratio = median / dense.get(names[0], np.nan)
-        rows.append((*names, len(group), median, low, high, ratio))
-    return pd.DataFrame(rows, columns=[*METHOD, "trials", "median", "low", "high", "over dense"])
 
 
 def failures(records: pd.DataFrame) -> pd.DataFrame:

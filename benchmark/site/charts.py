@@ -10,7 +10,7 @@ import pandas as pd
 import seaborn as sns
 
 from benchmark.figures.style import style
-from benchmark.site.looks import SYMBOLS, color, number, values
+from benchmark.site.looks import SYMBOLS, color, dash, number, values
 
 LEGEND_ROW = 20  # height in pixels
 
@@ -37,7 +37,7 @@ def point_lines(tidy: pd.DataFrame, x: str, panels: dict[str, str], x_axis: dict
                         "showlegend": panel == 1,
                         "x": values(line[x]),
                         "y": values(100 * line["mean"]),
-                        "customdata": _spread(line),
+                        "customdata": _ends(line),
                         "line": {"color": shades[places.index(place)], "width": 2},
                         "yaxis": "y" if panel == 1 else f"y{panel}",
                         "hovertemplate": f"{_plain(point)}<br>%{{x}}: {_shown(line)}<extra></extra>",
@@ -100,42 +100,19 @@ def _stability_line(label: str, title: str, line: pd.DataFrame, panel: int) -> d
         "showlegend": panel == 1,
         "x": line.place.tolist(),
         "y": values(100 * line["mean"]),
-        "customdata": _spread(line),
+        "customdata": _ends(line),
         "text": line.point.tolist(),
         "marker": {"symbol": SYMBOLS[style(label)[1]], "size": 7},
-        "line": {"color": color(label), "width": 1.5},
+        "line": {"color": color(label), "dash": dash(label), "width": 1.5},
         "yaxis": "y" if panel == 1 else f"y{panel}",
-        "error_y": {"array": values(100 * (line.high - line["mean"])), "thickness": 0.8, "width": 2},
+        "error_y": {
+            "symmetric": False,
+            "array": values(100 * (line.high - line["mean"])),
+            "arrayminus": values(100 * (line["mean"] - line.low)),
+            "thickness": 0.8,
+            "width": 2,
+        },
         "hovertemplate": f"{_plain(title)}<br>%{{text}}: {_shown(line)}<extra></extra>",
-    }
-
-
-def cost_bars(tidy: pd.DataFrame) -> dict[str, Any]:
-    """One plot per task: a bar of median training seconds per method, with its quartiles."""
-    plots = {}
-    for task, group in tidy.iloc[::-1].groupby("task", sort=False):
-        layout = {
-            "xaxis": {"title": {"text": "training seconds of a trial"}, "rangemode": "tozero"},
-            "yaxis": {"automargin": True, "type": "category"},
-            "height": 120 + 24 * len(group),
-        }
-        plots[task] = {"data": [_cost_bar(row) for row in group.itertuples()], "layout": layout}
-    return plots
-
-
-def _cost_bar(row: tuple) -> dict[str, Any]:
-    ends = {"array": [number(row.high - row.median)], "arrayminus": [number(row.median - row.low)]}
-    return {
-        "type": "bar",
-        "orientation": "h",
-        "name": row.title,
-        "meta": row.label,
-        "showlegend": False,
-        "y": [row.title],
-        "x": [number(row.median)],
-        "marker": {"color": color(row.label)},
-        "error_x": {"symmetric": False, **ends, "thickness": 1, "width": 3, "color": "#808080"},
-        "hovertemplate": f"{_plain(row.title)}: %{{x:.3g}} s a trial<extra></extra>",
     }
 
 
@@ -150,15 +127,16 @@ def _panels(titles: dict[str, str], x_axis: dict[str, Any]) -> dict[str, Any]:
     return {**layout, "xaxis": {**x_axis, "anchor": bottom}, "height": 240 + 180 * len(titles)}
 
 
-def _spread(tidy: pd.DataFrame) -> list[float | None]:
-    """Half the intervals' widths, in %."""
-    return [number(half) for half in (100 * (tidy.high - tidy["mean"])).round(2).tolist()]
+def _ends(tidy: pd.DataFrame) -> list[list[float | None]]:
+    """The intervals' ends, in %."""
+    return [[number(end) for end in row] for row in (100 * tidy[["low", "high"]]).round(2).to_numpy().tolist()]
 
 
 def _shown(tidy: pd.DataFrame) -> str:
-    """A value with half its interval and n, as plotly fills it in."""
+    """A value with its interval and n, as plotly fills it in."""
     low, high = tidy.n.min(), tidy.n.max()
-    return f"%{{y:.2f}} ± %{{customdata}}, n = {low}" + (f" to {high}" if high > low else "")
+    ends = ", %{customdata[0]} to %{customdata[1]}" if low > 1 else ""
+    return f"%{{y:.2f}}{ends}, n = {low}" + (f" to {high}" if high > low else "")
 
 
 def _plain(text: str) -> str:

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 
 from benchmark.analysis.frame import CONTROL, SPARSITY
-from benchmark.analysis.intervals import ALL, DRAWN, LEVEL, mean_interval
-from benchmark.analysis.pairs import REFERENCE, at_sparsity, compare_methods, hypervolumes, pairs_needed
+from benchmark.analysis.intervals import ALL, DRAWN, LEAST, RULE, Interval, shown, spread
+from benchmark.analysis.pairs import at_sparsity, compare_methods, hypervolumes
 from benchmark.experiment.record import MEASURED
 from benchmark.site.parts import Section, Source, Table, csv
 
 METHOD = ("task", "label", "title")
-CHOICE = (SPARSITY, "val_accuracy", "test_accuracy")  # what a point is chosen by and shown at
+CHOICE = (SPARSITY, "val_accuracy", "test_accuracy", "knob", "hyperparameters")  # a point is chosen by and shown at
 
 NOT_REACHED = "not reached"
 
@@ -28,12 +28,13 @@ def hypervolume_texts(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
         "95 % bootstrap interval": interval,
     }
     few = [f"{n}: {100 * (1 - 2 / 2**n):.0f} %" for n in sorted(set(table.n)) if n > 1]
+    floors = [f"{task}: {100 * least:.1f} %" for task, least in table.groupby("task", sort=False).floor.first().items()]
     note = (
-        "hypervolume: share of the sparsity × test accuracy square under the front, which each seed chooses on "
-        "validation; mean over seeds. Interval: percentiles of the mean over seeds resampled whole, "
-        f"all nⁿ resamples up to {ALL} seeds, {DRAWN} drawn ones beyond. It cannot leave the range of the seeds, and "
-        "that range holds the true median with probability 1 − 2/2ⁿ only"
-        + (f" (by seeds: {', '.join(few)})." if few else ".")
+        "hypervolume: share of the rectangle from sparsity 0 to 1 and from a floor, dense's test accuracy − 2 points "
+        f"({'; '.join(floors)}), to 1 that lies under the front, which each seed chooses on validation; mean over "
+        f"seeds. Interval: percentiles of the mean over seeds resampled whole, all nⁿ resamples up to {ALL} seeds, "
+        f"{DRAWN} drawn ones beyond. It cannot leave the range of the seeds, and that range holds the true median with "
+        "probability 1 − 2/2ⁿ only" + (f" (by seeds: {', '.join(few)})." if few else ".")
     )
     return pd.DataFrame(cells, dtype=str), note
 
@@ -44,65 +45,46 @@ def sparsity_texts(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     for (task, _, method), group in table.groupby(["task", "label", "method"], sort=False):
         row = {"task": task, "method": method}
         for least, block in group.groupby("sparsity"):
-            row[f"≥ {100 * least:g} % removed"] = _accuracy(block.test_accuracy)
+            found = spread(block.test_accuracy)
+            row[f"≥ {100 * least:g} % removed"] = shown(found, len(block)) if found.n else NOT_REACHED
         rows.append(row)
     note = (
         "Test accuracy (%) of the point that validates best among those of a seed with at least so many parameters "
-        "removed; nothing is interpolated. Mean ± half of the 95 % t interval over the seeds that reach it (their "
-        f"number of all); {NOT_REACHED}: by no seed."
+        f"removed; nothing is interpolated. {NOT_REACHED}: by no seed. {RULE}"
     )
     return pd.DataFrame(rows, dtype=str), note
 
 
-def _accuracy(values: pd.Series) -> str:
-    found = mean_interval(100 * values)
-    if not found.n:
-        return NOT_REACHED
-    spread = f" ± {found.high - found.mean:.1f}" if found.n > 1 else ""
-    return f"{found.mean:.1f}{spread} ({found.n} of {len(values)})"
-
-
 def comparison_texts(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """The cells of `pairs.compare_methods`, and the note, which says what so few pairs cannot show."""
+    parts = zip(table.difference, table.low, table.high, table.n, table.ends == Interval(0, 0, 0, 0).ends, strict=True)
+    differences = [Interval(*part) for part in parts]
     cells = {
         "removed": table.sparsity.map(lambda s: f"≥ {100 * s:g} %"),
         "method": table.method,
+        "against": table.reference,
         "pairs": [f"{n} of {slots}" for n, slots in zip(table.n, table.slots, strict=True)],
-        "difference": table.difference.map(lambda d: NOT_REACHED if np.isnan(d) else f"{100 * d:+.1f}"),
-        "95 % t interval": [_range(100 * a, 100 * b, 1, "+") for a, b in zip(table.low, table.high, strict=True)],
+        "difference": [shown(d, sign="+", digits=2) if d.n else NOT_REACHED for d in differences],
         "d_z": table.effect.map(lambda d: "–" if np.isnan(d) else f"{d:+.2f}"),
         "p": table.p.map(_p),
         "p (Holm)": table.p_holm.map(_p),
-        "smallest p possible": table.smallest_p.map(_p),
+        "p (sign flip)": table.p_flip.map(_p),
     }
     return pd.DataFrame(cells, dtype=str), _comparison_note(table)
 
 
 def _comparison_note(table: pd.DataFrame) -> str:
     tests = int(table.p.notna().sum())
-    reference = f" minus {table.reference.iloc[0]}" if len(table) else ""
     note = (
-        f"difference: test accuracy{reference}, in points, mean over the pairs (task, seed) in which both methods "
-        "reach the sparsity. d_z: Cohen's, the mean of the differences over their standard deviation. p: two-sided "
-        f"sign-flip test, exact up to 13 pairs, not tested below 2; Holm's correction is over the {tests} tests of "
-        "this table. "
+        "difference: test accuracy of the method minus that of the one it is set against, in points, mean over the "
+        "pairs (task, seed) in which both reach the sparsity. d_z: Cohen's, the mean of the differences over their "
+        f"standard deviation. p: two-sided paired t test, not tested below {LEAST} pairs. p (sign flip): exact up to "
+        "13 pairs and of no assumption about how differences are distributed, but not below 2/2ⁿ for n pairs, and not "
+        "corrected. "
     )
     if not tests:
-        return note + "No comparison has two pairs: nothing is tested."
-    best = table.smallest_p.min()
-    note += f"n pairs cannot give a p below 2/2ⁿ, the best case here being {_p(best)}"
-    if best > LEVEL:
-        return note + (
-            f": no comparison in this table can be significant at {LEVEL}, whatever the methods do; that takes "
-            f"{pairs_needed(1)} pairs for one test, {pairs_needed(tests)} for {tests}. The t interval may exclude 0 "
-            "all the same: it takes the differences to be normal, which so few cannot show."
-        )
-    if best * tests > LEVEL:
-        return note + (
-            f", and after the correction for {tests} tests {_p(min(1.0, best * tests))}: no comparison in this table "
-            f"can be significant at {LEVEL} after it; {pairs_needed(tests)} pairs would do."
-        )
-    return note + "."
+        return note + f"No comparison has {LEAST} pairs: nothing is tested."
+    return note + f"Holm's correction of p is over the {tests} tests of this table."
 
 
 def _p(value: float) -> str:
@@ -111,27 +93,30 @@ def _p(value: float) -> str:
     return f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"
 
 
-def _range(low: float, high: float, digits: int, sign: str = "") -> str:
-    return "–" if np.isnan(low) else f"{low:{sign}.{digits}f} to {high:{sign}.{digits}f}"
+def _range(low: float, high: float, digits: int) -> str:
+    return "–" if np.isnan(low) else f"{low:.{digits}f} to {high:.{digits}f}"
 
 
 def comparisons(source: Source) -> Section | None:
     """What so many seeds support: hypervolumes, accuracy at equal sparsity, and methods in pairs."""
-    rivals = source.frame.loc[source.frame.label != CONTROL, [*METHOD, "seed", "status", "key", *CHOICE]]
-    if not rivals.status.isin(MEASURED).any():
+    records = source.frame[[*METHOD, "seed", "status", "key", *CHOICE]]
+    if not records.status[records.label != CONTROL].isin(MEASURED).any():
         return None
-    chosen = at_sparsity(rivals)
-    found = {"hypervolumes": hypervolumes(rivals), "at_sparsity": chosen}
-    shown = {"hypervolumes": hypervolume_texts(found["hypervolumes"]), "at_sparsity": sparsity_texts(chosen)}
-    captions = {"hypervolumes": "Hypervolume", "at_sparsity": "Test accuracy at equal sparsity"}
-    if REFERENCE in set(rivals.label):
-        found["comparisons"] = compare_methods(chosen)
-        shown["comparisons"] = comparison_texts(found["comparisons"])
-        captions["comparisons"] = "Each method against the reference, in pairs of equal task and seed"
+    chosen = at_sparsity(records)
+    found = {"at_sparsity": chosen, "comparisons": compare_methods(chosen), "hypervolumes": hypervolumes(records)}
+    texts = {
+        "at_sparsity": (sparsity_texts, "Test accuracy at equal sparsity"),
+        "comparisons": (
+            comparison_texts,
+            "Each method against scratch and against the subject, in pairs of equal seed",
+        ),
+        "hypervolumes": (hypervolume_texts, "Hypervolume above the floor"),
+    }
+    made = {name: (*texts[name][0](frame), texts[name][1]) for name, frame in found.items() if len(frame)}
     return Section(
         "comparisons",
         "Comparisons",
-        tuple(note for _, note in shown.values()),
-        tables=tuple(Table(cells, captions[name], name, head="method") for name, (cells, _) in shown.items()),
-        files={f"data/{name}.csv": csv(frame) for name, frame in found.items()},
+        tuple(note for _, note, _ in made.values()),
+        tables=tuple(Table(cells, caption, name, head="method") for name, (cells, _, caption) in made.items()),
+        files={f"data/{name}.csv": csv(found[name]) for name in made},
     )

@@ -9,7 +9,7 @@ from benchmark.figures import conditions as conditions_figures
 from benchmark.site.parts import Image, Section, Source, Table, csv
 
 SHOWN = {
-    "heatmap": "Heat map of the share of channels with weights below 1e-15 by {crossed}, with the test accuracy.",
+    "heatmap": "Heat map of the share of channels never active by {crossed}, with that below 1e-15 and the accuracy.",
     "norms": "Histograms of the channels' weight norms after training, a panel per factor, a row per level.",
     "epochs": "Share of channels with weights below 1e-15 over the epochs, a panel per factor, a line per level.",
     "thresholds": "Share of channels below a threshold against the threshold, a panel per factor, a line per level.",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from benchmark.analysis import tables
-from benchmark.analysis.frame import SPARSITY
-from benchmark.analysis.summary import NOTE
+from benchmark.analysis.frame import SCRATCH, SPARSITY
+from benchmark.analysis.summary import MARK, handicapped, note
 from benchmark.experiment.coverage import unfinished
 from benchmark.figures import pareto as figures
 from benchmark.site import pareto_chart
@@ -25,18 +25,21 @@ def pareto(source: Source) -> Section:
         drawing = figures.draw_pareto(group, SPARSITY, f"{source.digest.study.title}: {task}", lacking=lacking)
         images.append(Image(f"figures/pareto-{task}.svg", alt(task, summary[summary.task == task])))
         files[images[-1].path] = drawing.picture("svg")
-    note = (
+    text = (
         f"Points are single trials, n = {frame.seed.nunique()} seeds. A line is what at least half of the seeds "
         "attain, its band runs from what all attain to what one attains; the points of each seed's front are chosen on "
-        "the validation set and drawn at their test accuracy, nothing is interpolated. Grey: the dense control, mean "
-        "and 95 % t interval over seeds. Sparsity is counted on the physically reduced network."
-        f"{lacking}"
+        "the validation set and drawn at their test accuracy, nothing is interpolated. Grey: the dense control, its "
+        "mean and its interval as in the table. "
+        + ("Dashed: from scratch, the line to beat. " if SCRATCH in set(frame.label) else "")
+        + f"Sparsity is counted on the physically reduced network.{lacking}"
     )
-    content |= {"methods": method_looks(frame), "alt": alt(source.digest.study.title, summary)}
+    weak = frame.label.isin({label for _, label in handicapped(frame)})
+    looks = method_looks(frame.assign(title=frame.title.where(~weak, frame.title + MARK)))
+    content |= {"methods": looks, "alt": alt(source.digest.study.title, summary)}
     return Section(
         "pareto",
         "Sparsity against accuracy",
-        (note,),
+        (text,),
         images=tuple(images),
         files=files,
         template="pareto.html",
@@ -47,7 +50,7 @@ def pareto(source: Source) -> Section:
 def alt(name: str, summary: pd.DataFrame) -> str:
     """What a Pareto figure shows, in words."""
     best = [(row.hypervolume.mean, row.method) for row in summary.itertuples() if row.hypervolume.n]
-    first = f" The largest area under a front is {max(best)[0]:.3f}, of {max(best)[1]}." if best else ""
+    first = f" The largest hypervolume above the floor is {max(best)[0]:.3f}, of {max(best)[1]}." if best else ""
     methods = ", ".join(dict.fromkeys(summary.method))
     return f"{name}: parameters removed against test accuracy of {methods}; {summary.trials.sum()} trials.{first}"
 
@@ -56,9 +59,9 @@ def results(source: Source) -> Section:
     """The table with intervals."""
     summary = source.summary
     shown = tables.texts(summary)
-    note = NOTE + unfinished(source.digest.study, source.digest.records)
+    text = note(source.frame) + unfinished(source.digest.study, source.digest.records)
     if shown.task.nunique() == 1:
         shown = shown.drop(columns="task")
     table = Table(shown, "Each method on each task", "table", head="method")
     files = {"data/table.csv": csv(tables.flatten(summary))}
-    return Section("results", "What each method reaches", (note,), tables=(table,), files=files)
+    return Section("results", "What each method reaches", (text,), tables=(table,), files=files)

@@ -41,8 +41,8 @@ def details(source: Source) -> Section:
     drawn = tuple(Chart(name, alt, plots[name], by_method=True) for name, (_, alt) in DETAILS.items())
     note = (
         f"One line per knob point, from weak (dark) to strong (light), at most {chart_data.SHOWN} of them, evenly "
-        "spaced; each is the mean over seeds, with the 95 % t interval and n in its tooltip and in the CSV. Silent "
-        "here: ‖w‖₂ < 1e-15 in the network being trained, which after a removal is the reduced one."
+        "spaced; each is the mean over seeds, with its interval, as in the table, and n in its tooltip and in the CSV. "
+        "Silent here: ‖w‖₂ < 1e-15 in the network being trained, which after a removal is the reduced one."
     )
     headings = {name: heading for name, (heading, _) in DETAILS.items()}
     return Section(
@@ -67,6 +67,9 @@ def stability(source: Source) -> Section | None:
     tidy = chart_data.stability(source.points)
     alt = "Test accuracy and share of parameters removed at each knob point, a line per method."
     chart = Chart("stability", alt, charts.stability_lines(tidy))
-    note = "Mean over seeds at every knob point, with its 95 % t interval; a steep line is a knob that is hard to set."
+    note = (
+        "Mean over seeds at every knob point, with its interval, as in the table; a steep line is a knob that is hard "
+        "to set."
+    )
     files = {"data/stability.csv": csv(tidy)}
     return Section("stability", "Stability over the knob", (note,), (chart,), files=files)

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.markers import MarkerStyle
 
-from benchmark.analysis.frame import CONTROL
-from benchmark.figures.style import style
+from benchmark.analysis.frame import CONTROL, SCRATCH
+from benchmark.figures.style import dashes, style
 
 SYMBOLS = {
     "o": "circle",
@@ -28,8 +28,15 @@ SYMBOLS = {
 
 
 def color(label: str) -> str:
-    """A method's colour; the control's is grey."""
+    """A method's colour; dense's is grey, that of the line to beat the text's."""
+    if label == SCRATCH:
+        return "currentColor"
     return "#808080" if label == CONTROL else mpl.colors.to_hex(style(label)[0])
+
+
+def dash(label: str) -> str:
+    """How plotly draws a method's line."""
+    return "dash" if dashes(label) == "--" else "solid"
 
 
 def swatch(label: str) -> str:
@@ -44,7 +51,7 @@ def method_looks(records: pd.DataFrame) -> list[dict[str, str]]:
     """The methods in the legend's order, with their looks."""
     found = records.drop_duplicates("label")
     return [
-        {"label": m.label, "title": m.title, "color": color(m.label), "swatch": swatch(m.label)}
+        {"label": m.label, "title": m.title, "color": color(m.label), "dash": dash(m.label), "swatch": swatch(m.label)}
         | {"symbol": "circle" if m.label == CONTROL else SYMBOLS[style(m.label)[1]]}
         for m in found.itertuples()
     ]

@@ -28,7 +28,7 @@ def write_page(source: Source) -> dict[str, bytes]:
     page = environment().get_template("study.html")
     html = page.render(
         title=source.digest.study.title,
-        summary=origin.summary(source.digest),
+        summary=[source.unmet, *origin.summary(source.digest)],
         sections=sections,
         tasks=list(front["tasks"]) if front else [],
         data=front and embedded({"methods": front["methods"], "pareto": shown, "charts": charts}),

@@ -8,22 +8,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark.analysis.frame import controls
-from benchmark.analysis.intervals import mean_interval
 from benchmark.analysis.pareto import attained
 from benchmark.experiment.record import MEASURED
 from benchmark.figures.marks import collect_corners
-from benchmark.figures.pareto import AXES
+from benchmark.figures.pareto import AXES, dense_band
 from benchmark.site.looks import number, values
 
-X = {**AXES, "latency_saved": "latency saved (%), taken beside other trials"}
 DRAWN = 2000  # trials of a task that the interactive figure draws at most
 BELOW = 10.0  # accuracy points below dense that it shows at first
 
 
 def pareto(records: pd.DataFrame, surfaces: pd.DataFrame) -> dict[str, Any]:
     """All that the interactive figure shows: by task its trials, its dense control and, by axis, what seeds attain."""
-    axes = [kind for kind in X if records[kind].notna().any()] or list(X)[:1]
+    axes = [kind for kind in AXES if records[kind].notna().any()] or list(AXES)[:1]
     tasks = {}
     for task, group in records.groupby("task", sort=False):
         mine = surfaces[surfaces.task == task]
@@ -32,22 +29,22 @@ def pareto(records: pd.DataFrame, surfaces: pd.DataFrame) -> dict[str, Any]:
             "trials": _trials(group, axes),
             "lines": {kind: _lines(mine[mine.axis == kind]) for kind in axes},
         }
-    return {"axes": {kind: X[kind] for kind in axes}, "tasks": tasks, "below": BELOW}
+    return {"axes": {kind: AXES[kind] for kind in axes}, "tasks": tasks, "below": BELOW}
 
 
 def all_corners(records: pd.DataFrame) -> pd.DataFrame:
     """The corners of every method's attainment surfaces, in %, on every task and axis; exact, never thinned."""
     parts = []
     for task, group in records.groupby("task", sort=False):
-        for kind in X:
+        for kind in AXES:
             if group[kind].notna().any():
                 parts.append(collect_corners(group, kind).assign(task=task, axis=kind))
     names = ["task", "axis", "label", "title", "mark", "x", "y"]
     return pd.concat(parts, ignore_index=True)[names] if parts else pd.DataFrame(columns=names)
 
 
-def _control(group: pd.DataFrame) -> dict[str, float | int | None]:
-    return {k: number(v) for k, v in vars(mean_interval(100 * controls(group).test_accuracy)).items()}
+def _control(group: pd.DataFrame) -> dict[str, float | None]:
+    return {k: number(v) for k, v in vars(dense_band(group)).items()}
 
 
 def _trials(group: pd.DataFrame, axes: list[str]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.analysis.fairness import Finding, check
 from benchmark.analysis.summary import summarise
 from benchmark.site import chart_data
 from benchmark.site.digest import Digest
@@ -40,6 +41,19 @@ class Source:
     @cached_property
     def summary(self) -> pd.DataFrame:
         return summarise(self.frame)
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """What the rules of a fair comparison come to."""
+        return check(self.digest.study, self.digest.records, self.digest.tuning)
+
+    @property
+    def unmet(self) -> str:
+        """The rules of a fair comparison that are not met, in a sentence."""
+        names = [finding.rule for finding in self.findings if finding.met == "no"]
+        if not names:
+            return "Every rule of a fair comparison that applies is met."
+        return f"Rules of a fair comparison that this study does not meet: {'; '.join(names)}."
 
     @cached_property
     def thin(self) -> pd.DataFrame:

@@ -6,18 +6,19 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from benchmark.analysis import fairness as checklist
+from benchmark.analysis.tuning_table import NOTE as TUNING_NOTE
+from benchmark.analysis.tuning_table import tuning_table
 from benchmark.experiment.study import study_names
 from benchmark.method.registry import card, get_method
 from benchmark.paper.bundle import paper_files
-from benchmark.site import chart_data, charts
+from benchmark.site import chart_data
 from benchmark.site import origin as provenance
 from benchmark.site.comparisons import comparisons
 from benchmark.site.conditions import conditions
 from benchmark.site.digest import PRINTED
 from benchmark.site.front import pareto, results
 from benchmark.site.knobs import details, stability
-from benchmark.site.parts import Chart, Section, Source, Table, csv
+from benchmark.site.parts import Section, Source, Table, csv
 from benchmark.site.trajectories import trajectories
 
 ROWS = 200  # rows of a table that a page shows at most; its CSV has them all
@@ -25,11 +26,27 @@ ROWS = 200  # rows of a table that a page shows at most; its CSV has them all
 
 def fairness(source: Source) -> Section:
     """Which rules of a fair comparison the study meets."""
-    found = pd.DataFrame([vars(f) for f in checklist.check(source.digest.study, source.digest.records)])
-    unmet = found[found.met == "no"].rule
-    text = f"Not met: {'; '.join(unmet)}." if len(unmet) else "Every rule that applies is met."
+    found = pd.DataFrame([vars(finding) for finding in source.findings])
     table = Table(found, "Rules, judged from the records", "fairness", wide=("evidence",), head="rule")
-    return Section("fairness", "Fairness checklist", (text,), tables=(table,), files={"data/fairness.csv": csv(found)})
+    return Section(
+        "fairness", "Fairness checklist", (source.unmet,), tables=(table,), files={"data/fairness.csv": csv(found)}
+    )
+
+
+def tuning(source: Source) -> Section | None:
+    """What was tried for each method before anything was evaluated, and what was chosen."""
+    digest = source.digest
+    if digest.tuning is None:
+        return None
+    found = tuning_table(digest.study, digest.scores)
+    cells = found.drop(columns="label").assign(
+        score=found.score.map("{:.3f}".format),
+        chosen=found.chosen.map({True: "chosen", False: ""}),
+        **{"best validation accuracy": (100 * found["best validation accuracy"]).map("{:.2f} %".format)},
+    )
+    text = f"{TUNING_NOTE} Tuning seed: {digest.tuning.seed}."
+    table = Table(cells, "Candidates, scores and choice", "tuning", wide=("settings",), head="method")
+    return Section("tuning", "Tuning", (text,), tables=(table,), files={"data/tuning.csv": csv(found)})
 
 
 def paper(source: Source) -> Section:
@@ -44,17 +61,6 @@ def paper(source: Source) -> Section:
         "references of the methods, and figures.json, which names the records behind every mark."
     )
     return Section("paper", title, (note,), files={f"paper/{name}": made[name] for name in sorted(made)})
-
-
-def cost(source: Source) -> Section:
-    """What training took."""
-    tidy = chart_data.cost(source.frame)
-    chart = Chart("cost", "Median training seconds of a trial, a bar per method.", charts.cost_bars(tidy))
-    note = (
-        "Seconds of a trial's training, the base network's included, beside whatever else the machine ran: the median "
-        "over a method's trials, and from where to where the middle half of them lies."
-    )
-    return Section("cost", "Training cost", (note,), (chart,), files={"data/cost.csv": csv(tidy)})
 
 
 def failures(source: Source) -> Section:
@@ -117,11 +123,11 @@ SECTIONS: tuple[Callable[[Source], Section | None], ...] = (
     pareto,
     results,
     fairness,
+    tuning,
     comparisons,
     details,
     stability,
     trajectories,
-    cost,
     failures,
     methods,
     paper,

@@ -103,8 +103,8 @@ def test_shares_move_in_channels_of_the_smallest_network_and_accuracies_in_the_s
 
 def test_two_seeds_are_tested_and_one_is_not():
     expected = stats.ttest_1samp([0.1, 0.12], 0).pvalue
-    assert changes._p(np.array([0.1, 0.12]), step=0.0) == pytest.approx(expected)
-    assert np.isnan(changes._p(np.array([0.1]), step=0.0))
+    assert changes.paired_t(np.array([0.1, 0.12]), step=0.0) == pytest.approx(expected)
+    assert np.isnan(changes.paired_t(np.array([0.1]), step=0.0))
 
 
 def test_trials_at_one_place_are_not_paired_by_chance(trials):
@@ -169,16 +169,16 @@ def test_tasks_have_steps_of_their_own(tmp_path):
 
 def test_few_equal_steps_are_no_proof():
     step = 1 / 360
-    assert changes._p(np.full(3, -step), step) > 0.05
-    assert changes._p(np.full(3, -20 * step), step) < 0.001
-    assert np.isnan(changes._p(np.array([-0.5]), step))
-    assert changes._p(np.zeros(3), 0.0) == 1
+    assert changes.paired_t(np.full(3, -step), step) > 0.05
+    assert changes.paired_t(np.full(3, -20 * step), step) < 0.001
+    assert np.isnan(changes.paired_t(np.array([-0.5]), step))
+    assert changes.paired_t(np.zeros(3), 0.0) == 1
 
 
 def test_regressions_are_found_in_noise_as_rarely_as_is_said():
     generator = np.random.default_rng(0)
     families = generator.normal(size=(400, 20, 3))  # 20 points without any change, 3 seeds
-    found = [changes.holm([changes._p(point, 0.01) for point in family]).min() < 0.05 for family in families]
+    found = [changes.holm([changes.paired_t(point, 0.01) for point in family]).min() < 0.05 for family in families]
     assert 0.02 < np.mean(found) < 0.08
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmark.analysis import conditions
-from benchmark.analysis.intervals import mean_interval
+from benchmark.analysis.intervals import spread
 from benchmark.experiment.study import load_study
 from tests.conftest import TINY
 from tests.support.made_records import failure, result
@@ -88,14 +88,14 @@ def test_a_row_holds_the_means_of_its_levels_records(study):
         "level": "sgd",
         "n": 2,
         "failed": 0,
-        "test accuracy": mean_interval([r.test_accuracy for r in mine]),
-        "removed": mean_interval([r.channel_sparsity for r in mine]),
-        "never active": mean_interval([r.never_active for r in mine]),
+        "test accuracy": spread([r.test_accuracy for r in mine]),
+        "removed": spread([r.channel_sparsity for r in mine]),
+        "never active": spread([r.never_active for r in mine]),
     }
-    swept = {name: mean_interval([r.threshold_sweep[key] for r in mine]) for name, key in thresholds.items()}
+    swept = {name: spread([r.threshold_sweep[key] for r in mine]) for name, key in thresholds.items()}
     assert row == expected | swept
-    assert list(table)[:6] == ["factor", "level", "n", "failed", "test accuracy", "removed"]
-    assert list(table)[6:] == [f"‖w‖ < 1e-{power}" for power in (15, 8, 4, 2, 1)] + ["never active"]
+    assert list(table)[:7] == ["factor", "level", "n", "failed", "test accuracy", "never active", "removed"]
+    assert list(table)[7:] == [f"‖w‖ < 1e-{power}" for power in (15, 8, 4, 2, 1)]
 
 
 def test_failures_are_counted_and_what_records_lack_is_not(study):

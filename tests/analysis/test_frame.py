@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmark.analysis.frame import as_frame, controls
+from benchmark.analysis.frame import as_frame, best, controls, controls_first, ranked
 from benchmark.experiment.study import load_study
 from tests.support.frames import DENSE, NAN, frame, rows
 from tests.support.made_records import failure, result
@@ -34,42 +34,59 @@ def of(trials, label):
 
 def test_a_row_holds_what_its_record_says(trials):
     trial = of(trials, "implicit")
-    own = {"latency": {"dense": 4.0, "reduced": 1.0}, "channels_left": {"0": 3}, "train_seconds": 5.0}
+    own = {"channels_left": {"0": 3}, "train_seconds": 5.0}
     made = as_frame([result(trial, **MEASURED, **own, base_seconds=2.5)], {"implicit": "Adam"})
     names = {"key": trial.key, "task": "simulated-mlp-8", "label": "implicit", "title": "Adam", "status": "ok"}
     knob = {"seed": 0.0, "knob_name": "strength", "knob": 0.1, "error": ""}
     texts = {"hyperparameters": made.hyperparameters[0], "channels_left": '{"0": 3}'}
-    expected = {**names, **knob, **texts, **MEASURED, "latency_saved": 0.75, "seconds": 7.5}
+    expected = {**names, **knob, **texts, **MEASURED, "seconds": 7.5}
     assert made.iloc[0].to_dict() == expected
     told = json.loads(made.hyperparameters[0])
     assert told == trial.setting.hyperparameters
     assert list(told) == sorted(told)
-    assert all(isinstance(made[name][0], float) for name in (*MEASURED, "knob", "latency_saved", "seconds"))
+    assert all(isinstance(made[name][0], float) for name in (*MEASURED, "knob", "seconds"))
 
 
-def test_without_base_knob_or_latency_a_row_has_none(trials):
-    made = as_frame([result(of(trials, "dense"), latency={}, train_seconds=5.0)], {"dense": "Dense"})
+def test_without_base_or_knob_a_row_has_none(trials):
+    made = as_frame([result(of(trials, "dense"), train_seconds=5.0)], {"dense": "Dense"})
     assert made.seconds[0] == 5.0
     assert made.knob_name[0] == ""
-    assert made[["knob", "latency_saved"]].isna().all(axis=None)
+    assert np.isnan(made.knob[0])
 
 
 def test_a_failed_trial_has_no_number_but_says_why(trials):
     made = as_frame([failure(of(trials, "implicit"), train_seconds=5.0)], {"implicit": "Adam"})
     assert (made.status[0], made.error[0], made.channels_left[0]) == ("failed", "no luck", "{}")
-    assert made[[*MEASURED, "latency_saved", "seconds"]].isna().all(axis=None)
+    assert made[[*MEASURED, "seconds"]].isna().all(axis=None)
 
 
 def test_a_result_whose_training_was_not_timed_has_no_seconds(trials):
     assert np.isnan(as_frame([result(of(trials, "dense"))], {"dense": "Dense"}).seconds[0])
 
 
-def test_rows_stand_in_the_order_of_titles_seeds_and_knobs(trials):
+def test_rows_stand_in_the_order_of_titles_seeds_and_knobs_controls_first(trials):
     records = sorted((result(t) for t in trials), key=lambda r: r.key)
     made = as_frame(records, {"magnitude_filter": "M", "implicit": "I", "dense": "D"})
-    assert list(made.label) == ["magnitude_filter"] * 4 + ["implicit"] * 4 + ["dense"] * 2
-    assert list(made.seed) == [0, 0, 1, 1] * 2 + [0, 1]
-    assert list(made.knob[:8]) == [0.25, 0.75] * 2 + [0.001, 0.1] * 2
+    assert list(made.label) == ["dense"] * 2 + ["magnitude_filter"] * 4 + ["implicit"] * 4
+    assert list(made.seed) == [0, 1] + [0, 0, 1, 1] * 2
+    assert list(made.knob[2:]) == [0.25, 0.75] * 2 + [0.001, 0.1] * 2
+    assert controls_first(["a", "random_filter", "b", "scratch", "dense"]) == [
+        "dense",
+        "scratch",
+        "random_filter",
+        "a",
+        "b",
+    ]
+
+
+def test_the_best_point_validates_best_then_is_smaller_then_has_the_smaller_knob():
+    tied = rows("m", [(3, 0.9, 0.1, 0.5), (2, 0.9, 0.2, 0.5), (1, 0.9, 0.3, 0.4), (4, 0.8, 0.4, 0.9)])
+    for records in (frame(tied), frame(tied[::-1])):
+        assert list(ranked(records).sort_values("rank").knob) == [2, 3, 1, 4]
+        assert best(ranked(records)).knob == 2
+        assert best(ranked(records)[lambda own: own.knob != 2]).knob == 3
+    keyed = [{**row, "key": key} for row, key in zip(tied, "abcd", strict=True)]
+    assert list(ranked(frame(keyed))["rank"]) == [1, 0, 2, 3]
 
 
 def test_a_control_is_of_its_task_and_seed_and_has_a_result():

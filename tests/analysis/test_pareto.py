@@ -110,3 +110,11 @@ def test_largest_drop_follows_the_knob():
     assert pareto.largest_drop([1, 2], [0.8, 0.9]) == 0
     assert np.isnan(pareto.largest_drop([1, 2, 3], [0.9, np.nan, 0.7]))  # the drop may be at either side
     assert np.isnan(pareto.largest_drop([1], [0.9]))
+
+
+def test_slope_is_what_least_squares_lose_per_sparsity():
+    assert pareto.slope([0.2, 0.4, 0.6], [0.9, 0.8, 0.7]) == pytest.approx(0.5)
+    assert pareto.slope([0.0, 0.5, 1.0], [0.9, 0.6, 0.9]) == pytest.approx(0)
+    assert np.isnan(pareto.slope([0.5, 0.5], [0.9, 0.8]))
+    assert np.isnan(pareto.slope([0.2, 0.5], [0.9, np.nan]))
+    assert np.isnan(pareto.slope([], []))

@@ -47,11 +47,44 @@ def test_failures_are_counted_in_the_legend():
 
 
 def test_failures_of_the_dense_control_are_in_the_caption():
-    assert "95 % t interval." in pareto.caption(frame(DENSE, METHOD))
+    assert "mean and range of seeds." in pareto.caption(frame(DENSE, METHOD))
     lost = rows("dense", [(0, NAN, NAN, NAN)], status="failed")
-    assert "95 % t interval (1 failed of 1)." in pareto.caption(frame(lost, METHOD))
+    assert "range of seeds (1 failed of 1)." in pareto.caption(frame(lost, METHOD))
     both = frame(DENSE, lost, METHOD)
-    assert f"95 % t interval (1 failed of {len(DENSE) + 1})." in pareto.caption(both)
+    assert f"range of seeds (1 failed of {len(DENSE) + 1})." in pareto.caption(both)
+
+
+SCRATCH = [row for seed in (0, 1) for row in rows("scratch", [(1, 0.95, 0.9, 0.3), (2, 0.9, 0.85, 0.8)], seed=seed)]
+
+
+def black_dashes(panel):
+    return [line for line in panel.get_lines() if (line.get_color(), line.get_linestyle()) == ((0.0, 0.0, 0.0), "--")]
+
+
+def test_scratch_is_the_line_to_beat_black_and_dashed_and_above_the_others():
+    figure, _ = draw(frame(DENSE, SCRATCH, METHOD))
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts[:2] == ["Dense", "Scratch"]
+    [line] = black_dashes(figure.axes[0])
+    assert line.get_zorder() > max(other.get_zorder() for other in figure.axes[0].get_lines() if other is not line)
+    assert "Black dashed line: from scratch, the line to beat." in pareto.caption(frame(DENSE, SCRATCH, METHOD))
+    assert "line to beat" not in pareto.caption(frame(DENSE, METHOD))
+
+
+def test_the_line_to_beat_is_in_the_panel_of_every_method():
+    many = [rows(f"m{i}", [(1, 0.96, 0.91, 0.1), (2, 0.9, 0.10, 0.9)]) for i in range(11)]
+    figure, _ = draw(frame(DENSE, SCRATCH, *many))
+    assert all(black_dashes(panel) for panel in figure.axes if panel.axison)
+
+
+def test_a_handicapped_method_is_marked_in_legend_points_and_caption():
+    low = rows("low", [(1, 0.9, 0.91, 0.1), (2, 0.96, 0.90, 0.5)])
+    figure, marks = draw(frame(DENSE, METHOD, low))
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "Low (handicapped)" in texts
+    assert "M" in texts
+    assert set(marks.title[marks.label == "low"]) == {"Low (handicapped)"}
+    assert "handicapped: the weakest knob point" in pareto.caption(frame(DENSE, METHOD, low))
 
 
 def test_axes_have_labels_with_units():
@@ -107,3 +140,5 @@ def test_styles_are_stable_and_distinct():
     styles = {label: style.style(label) for label in labels if label != "dense"}
     assert len(set(styles.values())) == len(styles)
     assert style.style("implicit") == (mpl.colors.to_rgb("#0173b2"), "o")
+    red, green, blue = style.style("random_filter")[0]
+    assert red == green == blue

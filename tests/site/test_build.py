@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from benchmark.analysis import tables
 from benchmark.analysis.frame import as_frame
-from benchmark.analysis.intervals import intervals, mean_interval
+from benchmark.analysis.intervals import spread
 from benchmark.analysis.summary import summarise
 from benchmark.cli.main import app
 from benchmark.experiment.coverage import own_records
@@ -19,6 +19,9 @@ from benchmark.experiment.store import Store
 from benchmark.experiment.study import load_study
 from benchmark.figures import pareto
 from benchmark.site import chart_data, digest, parts, sections
+from benchmark.site.looks import method_looks
+from benchmark.site.page import write_page
+from tests.support.frames import DENSE, frame, rows
 from tests.support.made_study import made_records, made_results, write_records
 
 
@@ -153,7 +156,7 @@ def test_every_chart_is_one_that_plotly_accepts(tmp_path):
     charts = [
         c for make in sections.SECTIONS for c in (make(source(*made_results(tmp_path))) or parts.Section("", "")).charts
     ]
-    assert {chart.name for chart in charts} == {"epochs", "layers", "norms", "stability", "cost"}
+    assert {chart.name for chart in charts} == {"epochs", "layers", "norms", "stability"}
     for chart in charts:
         assert chart.plots
         for plot in chart.plots.values():
@@ -162,28 +165,35 @@ def test_every_chart_is_one_that_plotly_accepts(tmp_path):
 
 def test_old_and_new_records_can_be_shown(tmp_path):
     old, new = (source(*made_results(tmp_path / name, new=name == "new")) for name in ("old", "new"))
-    assert list(sections.pareto(old).content["axes"]) == list(pareto.AXES)
-    assert "latency_saved" in sections.pareto(new).content["axes"]
-    assert "beside other trials" in sections.pareto(new).content["axes"]["latency_saved"]
     for made in (old, new):
+        assert list(sections.pareto(made).content["axes"]) == list(pareto.AXES)  # times taken beside others are no axis
         tidy = chart_data.norms(made.digest, made.thin)
         assert tidy.groupby(chart_data.POINT)["mean"].sum().to_numpy() == pytest.approx(1, abs=1e-6)
 
 
-def test_a_trial_beside_other_work_does_not_change_what_a_method_costs(tmp_path):
-    records = source(*made_results(tmp_path, bad=0.0)).frame
-    slow = records.assign(seconds=records.seconds.where(records.index != records.index[records.label == "m0"][0], 1e6))
-    one, other = (chart_data.cost(each).set_index("label") for each in (records, slow))
-    assert other.loc["m0", "median"] <= one.loc["m0", "high"]
-    assert other.loc["m0", "over dense"] == pytest.approx(summarise(slow).set_index("method").cost["Method 0"])
+def test_stability_shows_each_points_mean_and_interval(tmp_path):
+    made = source(*made_results(tmp_path, bad=0.0, seeds=6))
+    tidy = chart_data.stability(made.points)
+    assert set(tidy.label) == {"m0", "m1", "m2"}
+    for row in tidy.itertuples():
+        own = made.points[(made.points.label == row.label) & (made.points.place == row.place)]
+        expected = spread(own[row.measure])
+        assert (row.mean, row.low, row.high, row.n) == pytest.approx(
+            (expected.mean, expected.low, expected.high, expected.n)
+        )
+    assert list(tidy.place[:4]) == [1, 2, 3, 4]
 
 
-def test_intervals_of_a_matrix_are_those_of_its_columns():
-    values = pd.DataFrame([[1.0, 2.0], [3.0, None], [4.0, None]]).to_numpy()
-    found = intervals(values)
-    for i in range(2):
-        expected = vars(mean_interval(values[:, i]))
-        assert {k: found[k][i] for k in expected} == pytest.approx(expected, nan_ok=True)
+def test_the_line_to_beat_has_the_texts_colour_and_dashes():
+    made = {look["label"]: look for look in method_looks(frame(DENSE, rows("scratch", [(1, 0.9, 0.9, 0.5)])))}
+    assert (made["scratch"]["color"], made["scratch"]["dash"]) == ("currentColor", "dash")
+    assert (made["dense"]["color"], made["dense"]["dash"]) == ("#808080", "solid")
+
+
+def test_a_page_begins_with_the_rules_that_are_not_met(tmp_path):
+    html = write_page(source(*made_results(tmp_path)))["index.html"].decode()
+    first = html.index("Rules of a fair comparison that this study does not meet: Controls: dense, scratch, random")
+    assert first < html.index("trials (") < html.index("Fairness checklist")
 
 
 def test_a_seed_whose_channels_are_all_zero_counts_in_the_histogram(tmp_path):
@@ -255,7 +265,7 @@ def test_files_of_others_are_never_touched(deadweight, tmp_path):
     site.mkdir()
     (site / "CNAME").write_text("mine")
     assert deadweight("publish", path)[0] == 0
-    for name in ("index.html", "made/data/cost.csv"):
+    for name in ("index.html", "made/data/stability.csv"):
         before = (site / name).read_bytes()
         (site / name).write_bytes(b"mine")
         kept = contents(site)
@@ -349,15 +359,21 @@ def test_verify_finds_what_was_changed(deadweight, tmp_path):
         assert code == 1
         return out
 
-    accuracy = json.loads(made["made/records.jsonl"].splitlines()[0])["test_accuracy"]
-    out = verify_with("made/records.jsonl", f'"test_accuracy": {accuracy}', '"test_accuracy": 0.5')
+    last = json.loads(made["made/records.jsonl"].splitlines()[-1])
+    lines = made["made/records.jsonl"].decode().splitlines(keepends=True)
+    (site / "made/records.jsonl").write_text(
+        "".join([*lines[:-1], lines[-1].replace(f'"test_accuracy": {last["test_accuracy"]}', '"test_accuracy": 0.5')])
+    )
+    code, out, _ = deadweight("verify", "site")
+    (site / "made/records.jsonl").write_bytes(made["made/records.jsonl"])
+    assert code == 1
     assert "made/records.jsonl was changed after it was published" in out
-    assert f"made/data/trials.csv, row 2, test_accuracy: published {accuracy}, recomputed 0.5" in out
+    assert f"test_accuracy: published {last['test_accuracy']}, recomputed 0.5" in out
     out = verify_with("made/records.jsonl", '"seed": 0', '"seed": 7')
     assert "nothing can be recomputed: made/records.jsonl, line 1: its content does not have the key" in out
-    cost = made["made/data/cost.csv"].decode().splitlines()[1].split(",")[4]
-    assert f"made/data/cost.csv, row 2, median: published 1, recomputed {cost}" in verify_with(
-        "made/data/cost.csv", cost, "1"
+    mean = made["made/data/stability.csv"].decode().splitlines()[1].split(",")[6]
+    assert f"made/data/stability.csv, row 2, mean: published 7, recomputed {mean}" in verify_with(
+        "made/data/stability.csv", mean, "7"
     )
     row = made["made/data/table.csv"].decode().splitlines()[1]
     assert "made/data/table.csv, row 2: " in verify_with("made/data/table.csv", row, row + ",1")

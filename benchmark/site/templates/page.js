@@ -9,15 +9,17 @@ const plain = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 const fixed = (value) => (value === null ? "–" : value.toFixed(2));
 const asked = (value) => (byId("y").value === "error" && value !== null ? 100 - value : value);
 const CONFIG = { displayModeBar: false, responsive: true, scrollZoom: false };
+const ink = () => getComputedStyle(document.documentElement).getPropertyValue("--ink").trim();
+const paint = (color) => (color === "currentColor" ? ink() : color);
 const narrow = () => window.matchMedia("(max-width: 40rem)").matches;
 
 function layout(own) {
   const css = getComputedStyle(document.documentElement);
-  const [ink, line, raised] = ["--ink", "--line", "--raised"].map((name) => css.getPropertyValue(name).trim());
+  const [line, raised] = ["--line", "--raised"].map((name) => css.getPropertyValue(name).trim());
   const made = {
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, size: narrow() ? 11 : 13 },
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink(), size: narrow() ? 11 : 13 },
     margin: { l: narrow() ? 48 : 64, r: 12, t: 12, b: 56 }, hovermode: "closest", dragmode: narrow() ? false : "zoom",
-    hoverlabel: { bgcolor: raised, bordercolor: line, font: { color: ink }, align: "left" },
+    hoverlabel: { bgcolor: raised, bordercolor: line, font: { color: ink() }, align: "left" },
     legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0 }, ...own,
   };
   for (const name of Object.keys(made).concat(["xaxis", "yaxis"]).filter((key) => /^[xy]axis\d*$/.test(key))) {
@@ -59,18 +61,18 @@ function paretoTraces(found, kind) {
       type: "scatter", mode: "markers", name: plain(method.title), x: mine.map((i) => trials.x[kind][i]),
       y: mine.map((i) => asked(trials.y[i])), text: mine.map((i) => hover(trials, i, label).map(fold).join("<br>")),
       customdata: mine, hovertemplate: "%{text}<extra></extra>", meta: "trials",
-      marker: { color: method.color, symbol: method.symbol, size: 7, opacity: 0.5 },
+      marker: { color: paint(method.color), symbol: method.symbol, size: 7, opacity: 0.5 },
     });
     const line = lines[kind][label];
     if (!line) continue;
     bands.push({
       type: "scatter", mode: "none", x: line.band[0], y: (line.band[1] || []).map(asked), fill: "toself",
-      fillcolor: method.color, opacity: 0.14, hoverinfo: "skip",
+      fillcolor: paint(method.color), opacity: 0.14, hoverinfo: "skip",
     });
     steps.push({
       type: "scatter", mode: "lines", x: [Math.min(0, line.half[0][0]), ...line.half[0]],
       y: [line.half[1][0], ...line.half[1]].map(asked), hoverinfo: "skip",
-      line: { shape: "vh", color: method.color, width: 2.2 },
+      line: { shape: "vh", color: paint(method.color), dash: method.dash, width: 2.2 },
     });
   }
   if (!dense.n || !shown("dense")) return [...bands, ...points, ...steps];
@@ -133,7 +135,8 @@ function fillTables(found, kind, y) {
 function drawChart(name) {
   const chart = data.charts[name];
   const plot = chart.plots[chart.by_method ? `${task()}/${byId("method").value}` : task()];
-  const traces = (plot ? plot.data : []).filter((trace) => trace.meta === undefined || shown(trace.meta));
+  const traces = (plot ? plot.data : []).filter((trace) => trace.meta === undefined || shown(trace.meta))
+    .map((trace) => ({ ...trace, line: { ...trace.line, color: paint(trace.line.color) } }));
   const empty = { text: "no record has this", showarrow: false, xref: "paper", yref: "paper", x: 0.5, y: 0.5 };
   const own = plot ? { ...plot.layout } : { annotations: [empty], height: 240 };
   if (narrow() && own.height) own.margin = { l: 48, r: 8, t: 8, b: 48 };

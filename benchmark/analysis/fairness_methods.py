@@ -1,0 +1,85 @@
+"""The rules of a fair comparison that say whether every method had the same chance."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from benchmark.analysis.fairness_records import NO_RESULT, Judgement, results
+from benchmark.analysis.frame import CONTROL, CONTROLS
+from benchmark.errors import some
+from benchmark.experiment.record import Record
+from benchmark.experiment.study import Study
+from benchmark.experiment.tuning import Tuning
+
+MARKED = "+ fine-tune"  # how the legend of a method that fine-tunes ends
+RULE = "rule"  # what stands in a method's threshold where the protocol chooses it
+PAPERS = ("implicit", 1e-15)  # the method whose paper says its ξ, and that ξ
+
+
+def controls(study: Study, records: list[Record]) -> Judgement:
+    """A study of conditions compares settings, not methods: of it dense alone is asked."""
+    wanted = [(task.name, seed) for task in study.tasks for seed in study.seeds]
+    have = defaultdict(set)
+    for r in results(records):
+        if r.label == r.setting.method:
+            have[r.label].add((r.task.name, r.seed))
+    asked = CONTROLS[:1] if study.conditions else CONTROLS
+    lacking = {label: [place for place in wanted if place not in have[label]] for label in asked}
+    texts = []
+    for label, places in lacking.items():
+        none = some(f"{task}, seed {seed}" for task, seed in places)
+        counted = f"{len(wanted) - len(places)} of {len(wanted)} pairs of task and seed"
+        texts.append(
+            f"{label}: not in the study"
+            if label not in study.tables
+            else f"{label}: {counted}" + (f", none for {none}" if none else "")
+        )
+    return not any(lacking.values()), "; ".join(texts)
+
+
+def tuned(study: Study, records: list[Record], tuning: Tuning | None) -> Judgement:
+    """What a study of conditions changes is what it is about: nothing there is tuned."""
+    if study.conditions:
+        return None, "a study of conditions compares settings, not methods"
+    if tuning is None:
+        return False, "no [tuning] in the study's file: what is set beside the knob was not tried by a rule"
+    counts = {label: len(candidates) for label, candidates in tuning.candidates.items()}
+    numbers = " or ".join(map(str, sorted(set(counts.values()))))
+    seeds = ", ".join(map(str, study.seeds))
+    evidence = (
+        f"{numbers} candidates for each of {len(counts)} methods, with tuning seed {tuning.seed}, chosen by "
+        f"validation; evaluation seeds {seeds}"
+    )
+    fair = len(set(counts.values())) == 1 and counts.keys() == study.tables.keys() and tuning.seed not in study.seeds
+    return fair, evidence
+
+
+def fine_tuning(study: Study, records: list[Record]) -> Judgement:
+    measured = results(records)
+    if not measured:
+        return NO_RESULT
+    tuned = {r.label for r in measured if "fine_tuned" in r.stage_accuracy}
+    names = {label: study.legend(label) for label in study.tables if label in tuned}
+    unmarked = [label for label, name in names.items() if not name.endswith(MARKED)]
+    others = [label for label in study.tables if label not in tuned and label != CONTROL]
+    evidence = f"fine-tune: {', '.join(names) or 'none'}; do not: {', '.join(others) or 'none'}"
+    return not unmarked, evidence + (f"; not marked in the legend: {', '.join(unmarked)}" if unmarked else "")
+
+
+def thresholds(study: Study, records: list[Record]) -> Judgement:
+    """The paper's own entry keeps the paper's ξ."""
+    chosen: dict[str, set[float | str]] = defaultdict(set)
+    papers = set()
+    for r in results(records):
+        if "threshold" in r.setting.hyperparameters:
+            chosen[r.label].add(r.setting.hyperparameters["threshold"])
+            if (r.setting.method, r.setting.hyperparameters["threshold"]) == PAPERS:
+                papers.add(r.label)
+    if not chosen:
+        return None, "no method has a ξ"
+    fixed = {label: values - {RULE} for label, values in chosen.items() if values - {RULE}}
+    texts = [f"{label} {', '.join(f'{value:g}' for value in sorted(values))}" for label, values in fixed.items()]
+    ruled = [label for label in chosen if label not in fixed]
+    evidence = f"by the rule: {', '.join(ruled) or 'none'}; fixed: {'; '.join(texts) or 'none'}"
+    evidence += f" (the paper's own: {', '.join(sorted(papers))})" if papers else ""
+    return not fixed.keys() - papers, evidence
