@@ -1,0 +1,113 @@
+"""The rules of controls, fine-tuning, ξ and tuning: what they find and how they say it."""
+
+from benchmark.analysis import fairness
+from benchmark.experiment.study import Study
+from benchmark.experiment.tuning import Tuning
+from tests.analysis.test_fairness import CONTROL, MARKED, TEN, TUNED, VALIDATION, XI, findings, made
+from tests.conftest import TINY
+from tests.support.made_records import failure, result
+
+ALL = (
+    TINY.replace("[0, 1]", str(list(range(10))))
+    + """
+[methods.scratch]
+ratio = [0.25, 0.75]
+
+[methods.random_filter]
+ratio = [0.25, 0.75]
+"""
+)
+
+
+def met(study, records):
+    return {rule: finding.met for rule, finding in findings(study, records).items()}
+
+
+def test_a_study_with_all_controls_and_ten_seeds_has_them(tmp_path):
+    study = made(tmp_path, ALL)
+    records = [result(t) for t in study.trials()]
+    found = findings(study, records)
+    assert (found[CONTROL].met, found[TEN].met) == ("yes", "yes")
+    assert found[CONTROL].evidence.count("10 of 10 pairs of task and seed") == 3
+    assert found[TEN].evidence == "the study has 10; fewest with a result: 10"
+    lost = [failure(t) if (t.label, t.seed) == ("scratch", 4) else result(t) for t in study.trials()]
+    found = findings(study, lost)
+    assert (found[CONTROL].met, found[TEN].met) == ("no", "no")
+    assert "scratch: 9 of 10 pairs of task and seed, none for simulated-mlp-8, seed 4" in found[CONTROL].evidence
+    assert found[TEN].evidence.endswith("fewest with a result: 9; scratch on simulated-mlp-8 has 9")
+
+
+def test_a_control_is_only_what_its_name_says(tmp_path):
+    study = made(tmp_path, ALL.replace("[methods.scratch]", '[methods.scratch]\nmethod = "taylor"'))
+    assert met(study, [result(t) for t in study.trials()])[CONTROL] == "no"
+
+
+def test_a_study_of_conditions_needs_the_dense_control_alone(tmp_path):
+    conditions = (
+        '\n[conditions]\nof = "implicit"\n[conditions.factors.optimizer]\nadam = {}\nsgd = {optimizer = "sgd"}\n'
+    )
+    text = TINY.partition("[methods.magnitude_filter]")[0].replace("[0.001, 0.1]", "[0.1]") + conditions
+    study = made(tmp_path, text)
+    found = met(study, [result(t) for t in study.trials()])
+    assert (found[CONTROL], found[TUNED]) == ("yes", "n.a.")
+
+
+def test_a_fine_tuning_method_is_marked_in_its_legend(study, monkeypatch):
+    stages = {"trained": 0.9, "reduced": 0.9, "fine_tuned": 0.9}
+    records = [result(t, **{"stage_accuracy": stages} if t.label == "implicit" else {}) for t in study.trials()]
+    monkeypatch.setattr(Study, "legend", lambda study, label: label)
+    found = findings(study, records)[MARKED]
+    assert (found.met, found.evidence.endswith("not marked in the legend: implicit")) == ("no", True)
+    monkeypatch.setattr(Study, "legend", lambda study, label: f"{label} + fine-tune")
+    found = findings(study, records)[MARKED]
+    assert (found.met, found.evidence) == ("yes", "fine-tune: implicit; do not: magnitude_filter")
+
+
+def test_a_threshold_is_by_the_rule_or_the_papers_own(tmp_path):
+    study = made(tmp_path, TINY.replace("[0.001, 0.1]", "[0.001, 0.1]\nthreshold = 1e-3"))
+    records = [result(t) for t in study.trials()]
+    found = findings(study, records)[XI]
+    assert (found.met, found.evidence) == ("no", "by the rule: none; fixed: implicit 0.001")
+    ruled = [
+        r.model_copy(
+            update={
+                "setting": r.setting.model_copy(
+                    update={"hyperparameters": {**r.setting.hyperparameters, "threshold": "rule"}}
+                )
+            }
+        )
+        if r.label == "implicit"
+        else r
+        for r in records
+    ]
+    assert findings(study, ruled)[XI] == fairness.Finding(XI, "yes", "by the rule: implicit; fixed: none")
+
+
+def judged(study, **changes):
+    """The rules of the tiny study's records, had it been tuned."""
+    candidates = {label: [{}, {"learning_rate": 0.02}] for label in study.methods}
+    tuning = Tuning(**{"seed": 100, "candidates": candidates, **changes})
+    return {f.rule: f for f in fairness.check(study, [result(t) for t in study.trials()], tuning)}
+
+
+def test_tuning_is_by_one_rule_where_candidates_are_as_many_on_a_seed_of_their_own(study):
+    found = judged(study)[TUNED]
+    assert (found.met, found.evidence) == (
+        "yes",
+        "2 candidates for each of 3 methods, with tuning seed 100, chosen by validation; evaluation seeds 0, 1, 2",
+    )
+    assert judged(study, seed=2)[TUNED].met == "no"
+    more = {label: [{}] * (3 if label == "implicit" else 2) for label in study.methods}
+    assert judged(study, candidates=more)[TUNED].evidence.startswith("2 or 3 candidates")
+    assert judged(study, candidates=more)[TUNED].met == "no"
+    assert judged(study, candidates={"implicit": [{}]})[TUNED].met == "no"
+
+
+def test_what_was_tuned_is_not_set_by_hand(tmp_path):
+    study = made(tmp_path, TINY.replace("[0.001, 0.1]", "[0.001, 0.1]\nlearning_rate = 0.1\nthreshold = 1e-3"))
+    assert judged(study)[VALIDATION].evidence.endswith("shows: implicit: threshold")
+
+
+def test_what_is_not_met_comes_first(study):
+    mets = [f.met for f in fairness.check(study, [result(t) for t in study.trials()])]
+    assert mets == ["no"] * 3 + ["yes"] * (len(mets) - 3)
