@@ -90,7 +90,7 @@ def test_every_command_has_help_with_an_example(deadweight):
     code, out, _ = deadweight("--help")
     assert code == 0
     commands = [command.name for command in app.registered_commands]
-    assert len(commands) == 14
+    assert len(commands) == 15
     for command in commands:
         assert command in out
         code, text, _ = deadweight(command, "--help")
@@ -179,7 +179,8 @@ def test_reduce_takes_a_network_of_ones_own(deadweight, tmp_path):
         (["run", "digit"], "did you mean 'digits'"),
         (["run", "nowhere.toml"], "does not exist"),
         (["status", "digitz"], "did you mean 'digits'"),
-        (["plot", "digits"], "has no records"),
+        (["plot", "digits"], "is not tuned yet"),
+        (["plot", "smoke"], "has no records"),
         (["list", "method"], "did you mean 'methods'"),
         (["run", "../../etc/passwd"], "unknown study"),
     ],

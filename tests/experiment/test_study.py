@@ -8,6 +8,7 @@ from benchmark.experiment.coverage import own_records, remaining
 from benchmark.experiment.store import Store
 from benchmark.experiment.study import load_study, study_names
 from benchmark.experiment.trial import MethodSetting, Protocol, Task, trial_key
+from benchmark.experiment.tuning import EVALUATION, sizes
 from benchmark.method.registry import get_method
 from tests.conftest import TINY
 
@@ -59,7 +60,11 @@ def test_plan_is_deterministic_and_complete(tiny):
 def test_every_study_of_the_suite_loads():
     assert {"digits", "smoke"} <= set(study_names())
     for name in study_names():
-        assert len(remaining(load_study(name), [], retry_failed=False)) == load_study(name).size > 0
+        study = load_study(name)
+        if study.tuning:
+            assert sizes(study)[EVALUATION] == study.size > 0
+        else:
+            assert len(remaining(study, [], retry_failed=False)) == study.size > 0
 
 
 def test_every_study_has_a_dense_control_and_enough_seeds():
@@ -71,11 +76,8 @@ def test_every_study_has_a_dense_control_and_enough_seeds():
 
 def test_methods_have_equally_many_knob_points():
     for name in study_names():
-        counts = {}
-        for point in remaining(load_study(name), [], retry_failed=False):
-            if point.label != "dense":
-                counts.setdefault((point.task.name, point.seed, point.label), []).append(point)
-        assert len({len(points) for points in counts.values()}) == 1, name
+        counts = {label: count for label, count in load_study(name).planned().items() if label != "dense"}
+        assert len(set(counts.values())) == 1, name
 
 
 def test_budget_is_equal_for_all(tiny):
@@ -311,9 +313,10 @@ def test_bad_study_gets_one_clear_line(tmp_path, old, new, words):
 
 
 def test_mnist_has_the_point_that_the_paper_is_held_against():
-    points = [t.setting.hyperparameters for t in load_study("mnist").trials() if t.label == "implicit"]
-    assert {(p["optimizer"], p["learning_rate"]) for p in points} == {("adam", 0.001)}
-    assert 0.001 in {p["strength"] for p in points}
+    study = load_study("mnist")
+    (point,) = [p.hyperparameters for p in study.points("implicit_paper") if p.hyperparameters["strength"] == 0.001]
+    assert (point["optimizer"], point["learning_rate"], point["threshold"]) == ("adam", 0.001, 1e-15)
+    assert {"learning_rate": 0.001} in study.tuning.candidates["implicit_paper"]
 
 
 def test_unknown_study_gets_the_nearest():

@@ -96,7 +96,7 @@ def test_killed_at_any_moment_nothing_is_lost_or_repeated(resumed, deadweight, t
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupt_stops_cleanly_and_says_how_to_go_on(tmp_path, number):
     """Ctrl-C in a terminal reaches every process of the group, the workers too."""
-    many = str([*range(50)])  # seeds: more trials than can end before the signal
+    many = str([*range(300)])  # seeds: more trials than can end before the signal
     (tmp_path / "tiny.toml").write_text(FEW.replace("[0, 1]", many))
     process = start("run", "tiny.toml", cwd=tmp_path)
     wait_for_records(tmp_path / "results" / "tiny" / "records.jsonl", 1, process)
