@@ -77,16 +77,16 @@ def dense_band(records: pd.DataFrame) -> Interval:
 def _draw_one(records: pd.DataFrame, marks: pd.DataFrame, band: Interval, floor: float, page: Page) -> Figure:
     lowest = 100 * records.test_accuracy.min()
     broken = lowest < floor
-    lines = sum(1 + _legend(records, label, page).count("\n") for label in records.label.unique())
+    lines = sum(1 + _legend(records, label, page.wrap).count("\n") for label in records.label.unique())
     height = 2.7 + 0.075 * lines if page.print else 4.6  # the legend, in two columns, stands over the panels
     figure = Figure(figsize=(page.one, height), layout="constrained")
     heights = [5, 1] if broken else [5]
     panels = figure.subplots(len(heights), sharex=True, squeeze=False, height_ratios=heights).ravel()
     size = 9 if page.print else 22
     for panel in panels:
-        _draw_band(panel, band, _legend(records, CONTROL, page) if band.n else None)
+        _draw_band(panel, band, _legend(records, CONTROL, page.wrap) if band.n else None)
         for label in _methods(records):
-            _draw_method(panel, marks[marks.label == label], label, _legend(records, label, page), page, size)
+            _draw_method(panel, marks[marks.label == label], label, _legend(records, label, page.wrap), page, size)
     panels[0].set_ylim(top=_top(records))
     if broken:
         panels[0].set_ylim(bottom=floor)
@@ -122,7 +122,7 @@ def _draw_many(records: pd.DataFrame, marks: pd.DataFrame, band: Interval, floor
         _draw_method(panel, mine, label, None, page, size=9)
         below = mine[(mine.mark == "trial") & (mine.y < floor)]
         panel.scatter(below.x, [floor + 0.4] * len(below), marker="v", s=12, color=style(label)[0])
-        panel.set_title(_legend(records, label, page), fontsize=page.small, pad=2)
+        panel.set_title(_legend(records, label, page.title), fontsize=page.small, pad=2)
         panel.tick_params(labelsize=page.small)
         panel.set_ylim(floor, _top(records))
     for panel in list(panels):
@@ -209,12 +209,12 @@ def _all_staircases(lines: pd.DataFrame) -> np.ndarray:
     return np.concatenate([part for step in steps for part in (np.array(step), gap)] or [gap], axis=1)
 
 
-def _legend(records: pd.DataFrame, label: str, page: Page) -> str:
+def _legend(records: pd.DataFrame, label: str, wrap: int) -> str:
     """The method's title, with how many of its trials did not end well."""
     mine = records[records.label == label]
     bad = _failures(mine)
     lines = [mine.title.iloc[0], *([f"({bad})"] if bad else [])]
-    return "\n".join(textwrap.fill(line, page.wrap) for line in lines)
+    return "\n".join(textwrap.fill(line, wrap, break_on_hyphens=False) for line in lines)
 
 
 def _failures(records: pd.DataFrame) -> str:

@@ -12,19 +12,25 @@ from benchmark.analysis.frame import SCRATCH
 
 MARKERS = "osD^vP*X<>p"
 COLORS = sns.color_palette("colorblind")
+# Of methods: seaborn's without its grey and pale yellow, and Tol's indigo and wine, which are darker than these.
+METHOD_COLORS = [*COLORS[:7], COLORS[9], *sns.color_palette(["#332288", "#882255"])]
 CONTROL_COLORS = {SCRATCH: (0.0, 0.0, 0.0), "random_filter": COLORS[7]}  # the line to beat in black, chance in grey
-# The place of a name in this list is its colour and marker in every figure; other names get theirs from a hash.
+# The place of a name in this list is its colour and marker in every figure; other names get theirs from a hash. The
+# first ten, of which each has a colour of its own, are what the main studies compare.
 ORDER = (
     "implicit",
     "l1",
-    "group_lasso",
+    "group_lasso_adam",
     "magnitude_filter",
     "network_slimming",
-    "random_filter",
+    "d_gating",
     "sparse_group_lasso",
+    "l1_adam",
+    "implicit_fine_tune",
+    "implicit_paper",
+    "group_lasso",
     "cges",
     "ssl",
-    "l1_adam",
     "magnitude_weight",
     "gradual_magnitude",
     "taylor",
@@ -32,12 +38,13 @@ ORDER = (
     "bn_scale",
     "growing_reg",
     "group_norm_sparsity",
-    "d_gating",
+    "random_filter",
     "spred",
     "hard_concrete",
     "scratch",
     "implicit_scale",
     "proximal_adam",
+    "d_gating_adam",
 )
 TIGHT = {
     "borderaxespad": 0.2,
@@ -71,7 +78,8 @@ class Page:
     font: float  # of axis labels
     small: float  # of what stands in and over a panel
     line: float  # width of a line, in points
-    wrap: int  # characters of a line of a method's title
+    wrap: int  # characters of a line of a method's title in a legend
+    title: int  # and over a panel of its own
     print: bool  # in print the text around a figure holds its title and caption
 
     @property
@@ -82,18 +90,18 @@ class Page:
         return {**STYLE, "font.size": self.font, "legend.fontsize": self.font, "legend.title_fontsize": self.font}
 
 
-SCREEN = Page(one=7.2, many=7.2, columns=5, row=1.45, font=9, small=7, line=1.6, wrap=60, print=False)
+SCREEN = Page(one=7.2, many=7.2, columns=5, row=1.45, font=9, small=7, line=1.6, wrap=60, title=24, print=False)
 # The column and the text width of a two-column journal, everything at one size that can be read.
-PRINT = Page(one=3.3, many=6.9, columns=4, row=1.25, font=8, small=8, line=1.2, wrap=22, print=True)
+PRINT = Page(one=3.3, many=6.9, columns=4, row=1.25, font=8, small=8, line=1.2, wrap=22, title=22, print=True)
 
 
 def style(label: str) -> tuple[tuple[float, float, float], str]:
     """The colour and the marker of a label, the same in every figure."""
     digest = int.from_bytes(hashlib.sha256(label.encode()).digest()[:4])
-    free = len(COLORS) * len(MARKERS) - len(ORDER)
+    free = len(METHOD_COLORS) * len(MARKERS) - len(ORDER)
     slot = ORDER.index(label) if label in ORDER else len(ORDER) + digest % free
-    row, column = divmod(slot, len(COLORS))
-    return CONTROL_COLORS.get(label, COLORS[column]), MARKERS[(row + column) % len(MARKERS)]
+    row, column = divmod(slot, len(METHOD_COLORS))
+    return CONTROL_COLORS.get(label, METHOD_COLORS[column]), MARKERS[(row + column) % len(MARKERS)]
 
 
 def dashes(label: str) -> str:
