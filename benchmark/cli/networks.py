@@ -156,7 +156,7 @@ def reduce_own(
     network = build_network(factory, checkpoint)
     try:
         images = torch.randn(EXAMPLES, *sizes, generator=torch.Generator().manual_seed(0))
-    except RuntimeError:
+    except (RuntimeError, TypeError):  # the second where a size is no number of torch's
         raise UsageError(f"--shape {shape!r}: {EXAMPLES} inputs of that shape do not fit in memory") from None
     done = reduce_network(network, threshold, images)
     made = export(done.removal.module, out, form, images)

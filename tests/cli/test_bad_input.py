@@ -87,7 +87,10 @@ def refused(deadweight, folder, arguments, words):
         (["reduce", "bad_input_nets:small", "--threshold", "1e-6", "--shape", f"3,{10**12},{10**12}"], "do not fit in"),
         (["reduce", "bad_input_nets:small", "--threshold", "1e-6", "--shape", f"{10**30}"], "do not fit in memory"),
         (["reduce", "bad_input_nets:small", "--threshold", "1e-6", "--shape", "3,8,8"], "expected input"),
-        (["reduce", "bad_input_nets:small", "--threshold", "1e-6", "--shape", "8"], "bad_input_nets:small"),
+        (
+            ["reduce", "bad_input_nets:small", "--threshold", "1e-6", "--shape", "8"],
+            "cannot be traced on samples of shape (8,)",
+        ),
         (["reduce", "bad_input_nets:small", *SMALL, "--checkpoint", "none.pt"], "checkpoint none.pt does not exist"),
         (["reduce", "bad_input_nets:small", *SMALL, "--checkpoint", "empty.pt"], "empty.pt is empty"),
         (["reduce", "bad_input_nets:small", *SMALL, "--checkpoint", "there"], "there is empty, or a folder"),
@@ -202,7 +205,7 @@ def test_bad_conditions_do_not_print_the_study(deadweight, tiny, crossed, words)
 @pytest.mark.parametrize("widths", ["[99999999999]", f"[{2**62}]"])
 def test_a_network_that_does_not_fit_in_memory_is_one_line(deadweight, tiny, widths):
     tiny.write_text(TINY.replace("[8]", widths))
-    code, out, err = deadweight("run", tiny, "--in-process")
+    code, _, err = deadweight("run", tiny, "--in-process")
     assert (code, err.count("\n"), "task simulated-mlp-" in err) == (2, 1, True), err
     assert not (tiny.parent / "results" / "tiny" / "records.jsonl").exists()
 
