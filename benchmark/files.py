@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 from benchmark.errors import UsageError
+
+
+def check_writable(folder: Path) -> None:
+    """Raises UsageError where no file can be made in a folder that is there or will be: before, not after, the work."""
+    try:
+        place = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder}: {error.strerror}") from None
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -59,11 +59,21 @@ def sh(command, cwd, env):
     return done.stdout
 
 
+def name_the_paper(checkout, method):
+    """What the README leaves to the author: the template's reference is refused."""
+    (file,) = (path for path in checkout.glob(f"*/{method}.py"))
+    file.write_text(file.read_text().replace("arXiv:0000.00000", "arXiv:2401.00001"))
+
+
 def test_commands_of_the_readme(checkout, environment):
     """All of them but make's, which continuous integration runs, in their order."""
     commands = [command for command in COMMANDS if not command.startswith("make ")]
     assert len(commands) >= 10
-    outputs = {command: sh(command, checkout, environment) for command in commands}
+    outputs = {}
+    for command in commands:
+        outputs[command] = sh(command, checkout, environment)
+        if command.startswith("deadweight new"):
+            name_the_paper(checkout, command.split()[2])
     assert "my_method conforms" in outputs["deadweight check my_method"]
     assert "their_method conforms" in outputs["deadweight check their_method"]
     assert "147 of 147 have a record" in outputs["deadweight run digits"]

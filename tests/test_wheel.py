@@ -76,7 +76,7 @@ def test_an_installed_suite_is_the_wheels_and_lists_the_studies(alone, installed
     place = Path(alone("python", "-c", "import benchmark; print(benchmark.__file__)").strip())
     assert place.is_relative_to(installed.parent)
     studies = alone("deadweight", "list", "studies")
-    assert all(path.stem in studies for path in (ROOT / "benchmark" / "studies").glob("*.toml"))
+    assert all(path.stem in studies for path in (ROOT / "benchmark" / "studies").glob("[!_]*.toml"))
 
 
 def test_an_installed_suite_runs_a_study_and_knows_no_commit(alone, tmp_path):
@@ -84,3 +84,14 @@ def test_an_installed_suite_runs_a_study_and_knows_no_commit(alone, tmp_path):
     records = [json.loads(line) for line in (tmp_path / "results/smoke/records.jsonl").read_text().splitlines()]
     assert {record["status"] for record in records} == {"ok"}
     assert {record["provenance"]["commit"] for record in records} == {None}
+
+
+def test_a_method_made_with_an_installed_suite_is_a_package_here_and_found_once_installed(alone, installed, tmp_path):
+    output = alone("deadweight", "new", "my_method")
+    assert "next: pip install -e ./my_method, edit my_method/my_method.py, then deadweight check my_method" in output
+    assert not list(installed.parent.rglob("my_method*"))
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", installed / "python"]
+    run(*pip, "install", "--quiet", "--no-deps", "--no-build-isolation", "-e", tmp_path / "my_method")
+    file = tmp_path / "my_method" / "my_method.py"
+    file.write_text(file.read_text().replace('title = "My method"', 'title = "Edited"'))
+    assert json.loads(alone("deadweight", "list", "--json"))["methods"]["my_method"]["title"] == "Edited"

@@ -10,7 +10,7 @@ import typer
 
 from benchmark.cli.options import DataRoot, RecordKey, Results, StudyName, console, use_data_root
 from benchmark.errors import UsageError
-from benchmark.files import write_whole
+from benchmark.files import check_writable, write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +39,7 @@ def simulate_dynamics(
     from benchmark.dynamics.rates_table import table
     from benchmark.figures.style import STYLE
 
-    _check_writable(out)
+    check_writable(out)
     generator = torch.Generator().manual_seed(SEED)
     with console.status("measuring rates"):
         rates = measure_rates(generator)
@@ -68,16 +68,6 @@ def _draw_all(rates: list[Rate], generator: torch.Generator) -> Iterator[Drawing
     yield draw_boundary(rates)
     yield draw_learning_rate_drop(start, generator)
     yield draw_decoupled(start)
-
-
-def _check_writable(out: Path) -> None:
-    """Raises UsageError before the simulations rather than after."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        write_whole(out / ".writable", b"")
-        (out / ".writable").unlink()
-    except OSError as error:
-        raise UsageError(f"cannot write to {out}: {error.strerror}") from None
 
 
 def _summarise(frame: pd.DataFrame, made: int, out: Path) -> None:

@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from benchmark.cli.options import MethodName, console
-from benchmark.errors import unknown
+from benchmark.cli.options import AsJson, MethodName, console, print_json
+from benchmark.errors import UsageError, unknown
 
 
 def list_(
     what: Annotated[str, typer.Argument(help="methods or studies.")] = "methods",
     long: Annotated[bool, typer.Option("--long", help="With methods: show each one's card.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show the methods or the studies there are.
 
     Example: deadweight list methods --long
     """
-    if what == "methods":
-        _list_methods(long)
-    elif what == "studies":
-        _list_studies()
-    else:
+    if what not in ("methods", "studies"):
         raise unknown("list", what, ("methods", "studies"))
+    if as_json:
+        print_json(_methods() if what == "methods" else _studies())
+    elif what == "methods":
+        _list_methods(long)
+    else:
+        _list_studies()
+
+
+def _methods() -> dict[str, Any]:
+    """By name what the table of methods shows; in `broken` why the others cannot be loaded."""
+    from benchmark.method.registry import registry
+
+    found = registry()
+    fields = ("title", "knob", "reference", "version", "base")
+    methods = {name: {key: getattr(found.methods[name], key) for key in fields} for name in sorted(found.methods)}
+    return {"methods": methods, "broken": found.broken}
 
 
 def _list_methods(long: bool) -> None:
@@ -46,40 +60,82 @@ def _list_methods(long: bool) -> None:
     console.print(f"{len(found.methods)} methods, {len(found.broken)} broken; `deadweight run STUDY` compares them")
 
 
-def _list_studies() -> None:
+def _studies() -> dict[str, dict[str, Any]]:
+    """By name what the table of studies shows."""
     from benchmark.experiment.study import load_study, study_names
 
+    return {
+        name: {
+            "title": study.title,
+            "tasks": len(study.tasks),
+            "methods": len(study.methods),
+            "conditions": len(study.tables) - len(study.methods),
+            "seeds": len(study.seeds),
+            "candidates": len(study.tuning.candidates["dense"]) if study.tuning else 0,
+        }
+        for name in study_names()
+        for study in [load_study(name)]
+    }
+
+
+def _list_studies() -> None:
     table = Table("study", "title", "tasks", "methods", "conditions", "seeds", "tuned", box=None)
-    for name in study_names():
-        study = load_study(name)
-        counts = (study.tasks, study.methods, study.tables.keys() - study.methods.keys(), study.seeds)
-        tuned = f"{len(study.tuning.candidates['dense'])} candidates" if study.tuning else "–"
-        table.add_row(name, study.title, *(str(len(counted) or "–") for counted in counts), tuned)
+    for name, study in _studies().items():
+        title, *counts, candidates = study.values()
+        tuned = f"{candidates} candidates" if candidates else "–"
+        table.add_row(name, title, *(str(count or "–") for count in counts), tuned)
     console.print(table)
     console.print("`deadweight run STUDY --dry-run` shows the trials of one")
 
 
 def new(
-    name: Annotated[str, typer.Argument(help="The method's name: lower-case letters, digits and _.")],
-    package: Annotated[bool, typer.Option("--package", help="An installable package here, not a file there.")] = False,
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="[study] NAME", help="The method's or study's name: lower-case letters, digits and _."),
+    ],
+    package: Annotated[
+        bool, typer.Option("--package", help="An installable package here, not a file in baselines/.")
+    ] = False,
 ) -> None:
-    """Write the starting point of a new method: a file in baselines/, or a package of its own.
+    """Write the starting point of a new method, or of a new study with every key explained.
+
+    A method is a file in baselines/, or with --package, and where the suite is no checkout, a package in this folder.
 
     Example: deadweight new my_method
     """
-    import baselines
-    from benchmark.method.authoring import new_method, new_package
+    match words:
+        case ["study", name] if not package:
+            _new_study(name)
+        case [name] if name != "study":
+            _new_method(name, package)
+        case _:
+            raise UsageError("give the name of a method, or `study` and the name of a study")
 
-    if package:
+
+def _new_method(name: str, package: bool) -> None:
+    import baselines
+    from benchmark.method.authoring import in_checkout, new_method, new_package
+
+    if package or not in_checkout():
         target = new_package(name, Path())
         console.print(f"wrote {target}/{name}.py and {target}/pyproject.toml")
-        console.print(f"next: pip install ./{target}, edit {name}.py, deadweight check {name}")
+        console.print(f"next: pip install -e ./{target}, edit {target}/{name}.py, then deadweight check {name}")
     else:
         target = new_method(name, Path(baselines.__file__).parent)
         console.print(f"wrote {target}\nnext: edit it, then deadweight check {name}")
 
 
-def check(name: MethodName) -> None:
+def _new_study(name: str) -> None:
+    from benchmark.experiment.authoring import new_study
+
+    target = new_study(name, Path())
+    console.print(f"wrote {target}\nnext: edit it, then deadweight run {target} --dry-run")
+
+
+def check(
+    name: MethodName,
+    whole: Annotated[bool, typer.Option("--traceback", help="Also print the whole traceback of every error.")] = False,
+) -> None:
     """Run the conformance tests on one method and explain what fails.
 
     Example: deadweight check implicit
@@ -91,6 +147,9 @@ def check(name: MethodName) -> None:
 
     from benchmark.runner.conformance import CHECKS, check_rule
 
+    if whole:
+        logging.basicConfig(format="%(message)s")
+        logging.getLogger("benchmark").setLevel(logging.DEBUG)
     failures = 0
     with console.status(f"checking {name}"):
         for rule in CHECKS:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -14,8 +16,22 @@ from benchmark.errors import UsageError
 if TYPE_CHECKING:
     from torch import nn
 
+    from benchmark.experiment.record import Record
+
 Format = Annotated[str, typer.Option("--format", help="state_dict, torch (torch.export) or onnx.")]
+EXAMPLES = 16  # inputs on which a removal is proven
 REPRODUCED = ("status", "val_accuracy", "test_accuracy", "channels_left", "params", "macs")
+PLACE = (
+    "device",
+    "cpu",
+    "threads",
+    "torch",
+    "numpy",
+    "deadweight",
+    "commit",
+    "dirty",
+    "data",
+)  # what results depend on
 
 
 def export_network(
@@ -28,6 +44,9 @@ def export_network(
 ) -> None:
     """Write a record's reduced network: train it again, compare it with the record, and check the written copy.
 
+    It is the same network on the machine and with the versions of the record; elsewhere it may not be, and what differs
+    is said.
+
     Example: deadweight export digits 0a1b2c --format onnx
     """
     from benchmark.experiment.store import Store, find
@@ -38,21 +57,21 @@ def export_network(
     trial = record.trial
 
     from benchmark.networks.build import build
-    from benchmark.networks.export import export
-    from benchmark.runner.trial import examples, run_and_keep, train_base
+    from benchmark.networks.export import check_target, export
 
     target = out or Path(f"{record.label}-{record.short_key}" + {"torch": ".pt2", "onnx": ".onnx"}.get(form, ""))
+    check_target(target, form)
+
+    from benchmark.runner.trial import examples
+
     data, task = examples(trial), trial.task
-    with console.status(f"training {record.label} again, {record.protocol.epochs} epochs"):
-        again, module = run_and_keep(trial, train_base(trial) if trial.base else None)
-    for name in REPRODUCED:
-        if getattr(again, name) != getattr(record, name):
-            raise UsageError(f"here the trial gives {name} {getattr(again, name)}, its record {getattr(record, name)}")
     network = {
         "network": task.network, "shape": data.shape, "classes": data.classes, "seed": trial.seed,
         "widths": task.widths, "activation": task.activation, "norm": task.norm,
     }  # fmt: skip
-    made = export(module, target, form, data.pixels(data.test.images), data.test.labels, network)
+    with _threads(record.provenance.get("threads", 1)):
+        module = _train_again(record)
+        made = export(module, target, form, data.pixels(data.test.images), data.test.labels, network)
     if made.accuracy != record.test_accuracy:
         raise UsageError(f"{made.path} has accuracy {made.accuracy}, its record {record.test_accuracy}")
     _show_costs(build(**network), module, data.shape)
@@ -60,6 +79,39 @@ def export_network(
         f"wrote {made.path}: {record.params} of {record.params_dense} parameters, test accuracy {made.accuracy:.4f} as "
         f"in the record, logits within {made.deviation:.1e}"
     )
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """A context in which torch has so many threads: sums in another order are other sums."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _train_again(record: Record) -> nn.Module:
+    """The reduced network of a record's trial. Raises UsageError where the trial gives another record here."""
+    from benchmark.runner.environment import software
+    from benchmark.runner.trial import run_and_keep, train_base
+
+    trial = record.trial
+    with console.status(f"training {record.label} again, {record.protocol.epochs} epochs"):
+        again, module = run_and_keep(trial, train_base(trial) if trial.base else None, provenance=software())
+    other = [name for name in REPRODUCED if getattr(again, name) != getattr(record, name)]
+    if module is None or other:
+        results = ", ".join(f"{name} {getattr(again, name)}, not {getattr(record, name)}" for name in other)
+        raise UsageError(f"here the trial gives {results}; {_other_place(record.provenance, again.provenance)}")
+    return module
+
+
+def _other_place(before: dict[str, Any], now: dict[str, Any]) -> str:
+    places = [f"{name} {now.get(name)}, not {before.get(name)}" for name in PLACE if now.get(name) != before.get(name)]
+    return f"here is {', '.join(places)}" if places else "processor, versions and code are those of the record"
 
 
 def _show_costs(before: nn.Module, after: nn.Module, shape: tuple[int, ...]) -> None:
@@ -97,11 +149,15 @@ def reduce_own(
 
     import torch
 
-    from benchmark.networks.export import export
+    from benchmark.networks.export import check_target, export
     from benchmark.networks.reduce import build_network, reduce_network
 
+    check_target(out, form)
     network = build_network(factory, checkpoint)
-    images = torch.randn(16, *sizes, generator=torch.Generator().manual_seed(0))
+    try:
+        images = torch.randn(EXAMPLES, *sizes, generator=torch.Generator().manual_seed(0))
+    except (RuntimeError, TypeError):  # the second where a size is no number of torch's
+        raise UsageError(f"--shape {shape!r}: {EXAMPLES} inputs of that shape do not fit in memory") from None
     done = reduce_network(network, threshold, images)
     made = export(done.removal.module, out, form, images)
     before, after = done.removal.channels, done.removal.channels_left

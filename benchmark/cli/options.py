@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -41,6 +42,8 @@ MethodName = Annotated[
 RecordKey = Annotated[str, typer.Argument(help="The record's key, or its first digits.")]
 Results = Annotated[Path, typer.Option(help="The folder that holds a folder of results per study.")]
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
 WIDTH = None if sys.stdout.isatty() else 150
 console = Console(width=WIDTH, soft_wrap=True, markup=False, highlight=False)
 
@@ -49,3 +52,8 @@ def use_data_root(root: Path | None) -> None:
     """Makes a folder this process's data root; None leaves it as it is."""
     if root is not None:
         os.environ[ENVIRONMENT] = str(root.expanduser().absolute())
+
+
+def print_json(content: Any) -> None:
+    """Prints what another program reads."""
+    print(json.dumps(content, indent=1, ensure_ascii=False))

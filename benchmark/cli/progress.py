@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import threading
+from collections.abc import Iterator
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -15,6 +18,8 @@ from benchmark.experiment.study import Slot, Study
 from benchmark.experiment.trial import Trial
 from benchmark.runner.in_process import Destination, Resources
 from benchmark.runner.run import check_trial, run_points
+
+LOGGED = 30  # seconds between two lines of progress where nobody watches a bar
 
 
 def run_with_progress(
@@ -32,8 +37,9 @@ def run_with_progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[failed]} failed"),
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
+    start = "starting" if in_process else "starting Ray"
     with Progress(*columns, console=terminal, redirect_stdout=False, redirect_stderr=False) as progress:
-        bar = progress.add_task("starting", total=len(todo), failed=0)
+        bar = progress.add_task(start, total=len(todo), failed=0)
         failures = 0
 
         def keep(record: Record) -> None:
@@ -43,7 +49,8 @@ def run_with_progress(
             progress.update(bar, advance=1, description=f"{study.name}: {record.label}", failed=failures)
 
         try:
-            run_points(study, todo, resources, Destination(store, keep), in_process)
+            with _in_lines(progress):
+                run_points(study, todo, resources, Destination(store, keep), in_process)
         except KeyboardInterrupt:
             progress.stop()
             done = int(progress.tasks[0].completed)
@@ -51,3 +58,28 @@ def run_with_progress(
                 f"stopped; {done} trials done and kept, {len(todo) - done} left: run the same command to go on"
             )
             raise
+
+
+@contextlib.contextmanager
+def _in_lines(progress: Progress) -> Iterator[None]:
+    """Where the output is no terminal, which would show a bar: a line at the start and one every LOGGED seconds."""
+    ended = threading.Event()
+
+    def tell() -> None:
+        while True:
+            task = progress.tasks[0]
+            progress.console.print(
+                f"{task.description}: {task.completed} of {task.total} trials done, {task.fields['failed']} failed"
+            )
+            if ended.wait(LOGGED):
+                return
+
+    teller = threading.Thread(target=tell, daemon=True)
+    if not progress.console.is_terminal:
+        teller.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        if teller.is_alive():
+            teller.join()

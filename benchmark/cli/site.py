@@ -9,6 +9,7 @@ import typer
 
 from benchmark.cli.options import Results, console
 from benchmark.errors import UsageError
+from benchmark.files import check_writable
 
 SHOWN = 20
 
@@ -32,8 +33,8 @@ def publish_site(
         if study.name in texts:
             raise UsageError(f"study {study.name!r} is named twice")
         texts[study.name] = path.read_text(encoding="utf-8")
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file; choose another --out")
+    for folder in (out, *(results / name for name in texts)):
+        check_writable(folder)
     if out.resolve() == results.resolve():
         raise UsageError(f"{out} holds the records themselves; choose another --out")
     from benchmark.figures.draw import draw

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from benchmark.cli.options import DataRoot, Results, StudyName, console, use_data_root
+from benchmark.cli.options import AsJson, DataRoot, Results, StudyName, console, print_json, use_data_root
 
 if TYPE_CHECKING:
     from benchmark.experiment.record import Record
     from benchmark.experiment.store import Store
-    from benchmark.experiment.study import Study
+    from benchmark.experiment.study import Slot, Study
+    from benchmark.experiment.trial import Trial
     from benchmark.runner.in_process import Resources
 
 
@@ -35,6 +36,8 @@ def run(
 ) -> None:
     """Run every trial of a study that has no record yet. Stop it at any time and run it again to go on.
 
+    Exit code 0: every trial has a result, or diverged. 1: a trial failed, crashed or was skipped. 2: bad input.
+
     Example: deadweight run digits
     """
     from benchmark.experiment.study import load_study
@@ -46,6 +49,7 @@ def run(
 
     from benchmark.analysis.tuning import stages
     from benchmark.cli.tuning import take_tuning
+    from benchmark.experiment.record import FINISHED
     from benchmark.experiment.store import Store
     from benchmark.runner.in_process import Resources
     from benchmark.runner.run import locked
@@ -60,24 +64,30 @@ def run(
         store.mend()
         if taken:
             store.add(taken)
-        _run_stages(study, plan, store, Resources(cpus_per_trial, gpus_per_trial, address), in_process, retry_failed)
-    console.print(f"next: deadweight plot {study}")
+        resources = Resources(cpus_per_trial, gpus_per_trial, address)
+        finished = {r.status in FINISHED for r in _run_stages(study, plan, store, resources, in_process, retry_failed)}
+    if True in finished:
+        console.print(f"next: deadweight plot {study}")
+    if False in finished:
+        raise typer.Exit(1)
 
 
 def _run_stages(
     study: str, plan: Study, store: Store, resources: Resources, in_process: bool, retry_failed: bool
-) -> None:
-    """Runs what a study lacks. Raises UsageError where nothing could be chosen."""
+) -> list[Record]:
+    """Runs what a study lacks; returns its trials' records. Raises UsageError where nothing could be chosen."""
     from benchmark.analysis.tuning import resolved
     from benchmark.cli.tuning import each_stage, show_choice
     from benchmark.experiment.tuning import EVALUATION
 
+    records = []
     for name, stage in each_stage(plan, store):
         if name == EVALUATION:
             show_choice(plan, store.load())
         ran = _run_stage(stage, store, resources, in_process, retry_failed)
-        _summarise(study if name == EVALUATION else f"{study}, {name}", study, stage, store, ran)
+        records += _summarise(study if name == EVALUATION else f"{study}, {name}", study, stage, store, ran)
     resolved(plan, store.load())
+    return records
 
 
 def _run_stage(stage: Study, store: Store, resources: Resources, in_process: bool, retry_failed: bool) -> int:
@@ -109,18 +119,26 @@ def _show_plan(study: str, plan: Study, store: Store, taken: list[Record], retry
             table.add_row(task, label, str(count), str(left[task, label]))
         console.print(table)
         console.print(
-            f"{len(todo)} of {stage.size} trials to run, {plan.protocol.epochs} epochs each; "
+            f"{len(todo)} of {stage.size} trials to run, {plan.protocol.epochs} epochs each{_cost(todo, records)}; "
             f"`deadweight run {study}` starts them"
         )
     for line in later_stages(plan, known):
         console.print(line)
 
 
+def _cost(todo: list[Trial | Slot], records: list[Record]) -> str:
+    from benchmark.runner.run import core_hours
+
+    hours = core_hours(todo, records)
+    return "" if hours is None else f", about {hours:.2g} core-hours of training by the records there are"
+
+
 def _title(plan: Study, stage: str) -> str:
     return f"{plan.title}: {stage}" if plan.tuning else plan.title
 
 
-def _summarise(name: str, study: str, stage: Study, store: Store, ran: int) -> None:
+def _summarise(name: str, study: str, stage: Study, store: Store, ran: int) -> list[Record]:
+    """Prints what a stage's trials came to; returns their records."""
     from benchmark.experiment.coverage import own_records
     from benchmark.experiment.record import FINISHED
 
@@ -133,9 +151,10 @@ def _summarise(name: str, study: str, stage: Study, store: Store, ran: int) -> N
         console.print(f"  {record.status}: {record.label}, seed {record.seed}: {record.error}")
     if broken:
         console.print(f"`deadweight run {study} --retry-failed` runs these {len(broken)} again")
+    return records
 
 
-def status(study: StudyName = "digits", results: Results = Path("results")) -> None:
+def status(study: StudyName = "digits", results: Results = Path("results"), as_json: AsJson = False) -> None:
     """Show how far a study is, by method.
 
     Example: deadweight status digits
@@ -151,10 +170,13 @@ def status(study: StudyName = "digits", results: Results = Path("results")) -> N
     every = store.load()
     known = stages(plan, every)
     own = {name: own_records(stage, every) for name, stage in known.items()}
+    if as_json:
+        print_json({name: _counts(stage, own[name]) for name, stage in known.items()})
+        return
     stale = len(every) - len({record.key for records in own.values() for record in records})
     note = f"; {stale} records there are of trials the study no longer has" if stale else ""
     for name, stage in known.items():
-        _show_status(stage, own[name], _title(plan, name))
+        _show_status(_counts(stage, own[name]), _title(plan, name))
         console.print(f"{len(own[name])} of {stage.size} trials have a record in {store.path}{note}")
     later = list(later_stages(plan, known))
     for line in later:
@@ -163,14 +185,23 @@ def status(study: StudyName = "digits", results: Results = Path("results")) -> N
     console.print(f"next: deadweight {'run' if left else 'plot'} {study}")
 
 
-def _show_status(stage: Study, records: list[Record], title: str) -> None:
+def _counts(stage: Study, records: list[Record]) -> dict[str, dict[str, int]]:
+    """By label how many trials have a record of each status, and how many are left."""
     from benchmark.experiment.coverage import remaining
+
+    counts = {label: Counter[str]() for label in stage.tables}
+    for record in records:
+        counts[record.label][record.status] += 1
+    planned = Counter(point.label for point in remaining(stage, [], retry_failed=False))
+    return {label: {**found, "left": planned[label] - found.total()} for label, found in counts.items()}
+
+
+def _show_status(counts: dict[str, dict[str, int]], title: str) -> None:
     from benchmark.experiment.record import FINISHED
 
-    by_label = Counter((r.label, r.status) for r in records)
-    statuses = sorted({r.status for r in records}, key=lambda s: (s not in FINISHED, s))
-    table = Table("method", *statuses, "left", title=title, box=None)
-    for label, total in Counter(t.label for t in remaining(stage, [], retry_failed=False)).items():
-        counts = [by_label[label, s] for s in statuses]
-        table.add_row(label, *(str(c) if c else "·" for c in counts), str(total - sum(counts)))
+    statuses = {status for found in counts.values() for status in found} - {"left"}
+    columns = sorted(statuses, key=lambda s: (s not in FINISHED, s))
+    table = Table("method", *columns, "left", title=title, box=None)
+    for label, found in counts.items():
+        table.add_row(label, *(str(found.get(s, "·")) for s in columns), str(found["left"]))
     console.print(table)

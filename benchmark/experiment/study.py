@@ -13,13 +13,14 @@ from pydantic import Field, ValidationError, model_validator
 from benchmark.errors import UsageError, unknown
 from benchmark.experiment.conditions import Conditions, expand
 from benchmark.experiment.consistency import problems
-from benchmark.experiment.trial import MethodSetting, Protocol, Strict, Task, Trial, shared_training
+from benchmark.experiment.trial import MOST, MethodSetting, Protocol, Seed, Strict, Task, Trial, shared_training
 from benchmark.experiment.tuning import Tuning, following
 from benchmark.method.domains import Real, Sampled
 from benchmark.method.registry import check_names, get_method
 
 STUDIES = Path(__file__).parents[1] / "studies"
 NOT_HYPERPARAMETERS = ("method", "title", "task", "protocol", "points", "follows", "fine_tune")
+LONGEST = 100  # letters of a name; with what is added, folders and files of this name can be made everywhere
 FINE_TUNED = " + fine-tune"  # how the legend of every label ends whose trials do
 T = TypeVar("T", Task, Protocol)
 
@@ -47,12 +48,12 @@ class Study(Strict):
     name: str
     title: str
     protocol: Protocol
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    seeds: Annotated[list[Seed], Field(min_length=1)]
     tasks: Annotated[list[Task], Field(min_length=1)]
     methods: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
     conditions: Conditions | None = None
     sampler: Literal["grid", "random", "optuna"] = "grid"
-    samples: Annotated[int, Field(ge=1)] | None = None
+    samples: Annotated[int, Field(ge=1, le=MOST)] | None = None
     tuning: Tuning | None = None
 
     @model_validator(mode="after")
@@ -243,12 +244,23 @@ class Study(Strict):
 
 def study_names() -> list[str]:
     """The studies that come with the suite."""
-    return sorted(path.stem for path in STUDIES.glob("*.toml"))
+    return sorted(path.stem for path in STUDIES.glob("[!_]*.toml"))
+
+
+def check_study_name(name: str) -> None:
+    """Raises UsageError for a name that no folder of results can have."""
+    if name.startswith(".") or not name:
+        raise UsageError(f"{name!r} cannot name a study: its results lie in a folder of that name")
+    if len(name) > LONGEST:
+        raise UsageError(f"a study's name has at most {LONGEST} letters, not {len(name)}")
 
 
 def study_path(name: str) -> Path:
-    """The file of a study by name, or the path itself. Raises UsageError for an unknown name."""
+    """The file of a study by name, or the path itself. Raises UsageError for an unknown name, or one it cannot have."""
+    check_study_name(Path(name).name.removesuffix(".toml"))
     if not name.endswith(".toml") and name not in study_names():
+        if Path(f"{name}.toml").is_file():
+            raise UsageError(f"unknown study {name!r}; did you mean '{name}.toml'?")
         raise unknown("study", name, study_names())
     return Path(name) if name.endswith(".toml") else STUDIES / f"{name}.toml"
 
@@ -280,4 +292,6 @@ def _explained(name: str, error: ValidationError) -> UsageError:
         return UsageError(f"study {name!r}: {unknown('key', str(first['loc'][-1]), level.model_fields)} (at {place})")
     if first["type"] == "missing":
         return UsageError(f"study {name!r}: the key {place!r} is missing")
-    return UsageError(f"study {name!r}: {place}: {first['msg']}, not {first.get('input')!r}")
+    found = first.get("input")
+    found = "" if isinstance(found, dict | list) else f", not {found!r}"
+    return UsageError(f"study {name!r}: {place}: {first['msg'].removeprefix('Value error, ')}{found}")

@@ -17,6 +17,9 @@ from benchmark.networks.names import check as check_network
 
 SCHEMA = 1  # raised when the suite itself would compute other results, or records get another layout
 
+MOST = 10**6  # epochs, samples, …: more is a slip of the pen
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what scikit-learn splits with
+
 
 class Strict(BaseModel):
     """Fixed fields, no coercion between types, immutable."""
@@ -57,11 +60,11 @@ class Task(Strict):
 class Protocol(Strict):
     """The budget that all methods of a study share."""
 
-    epochs: Annotated[int, Field(ge=1)]
+    epochs: Annotated[int, Field(ge=1, le=MOST)]
     fine_tune_share: Annotated[float, Field(ge=0, lt=1)] = 0.25
-    batch_size: Annotated[int, Field(ge=2)] = 64
+    batch_size: Annotated[int, Field(ge=2, le=MOST)] = 64
     decay: Annotated[float, Field(gt=0, le=1)] = 0.5
-    decays: Annotated[int, Field(ge=0)] = 3
+    decays: Annotated[int, Field(ge=0, le=MOST)] = 3
     validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
     test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
     split_seed: int | Literal["seed"] = 0  # "seed": each seed has its own validation set
@@ -69,8 +72,8 @@ class Protocol(Strict):
     @field_validator("split_seed", mode="before")
     @classmethod
     def _is_a_seed(cls, value: Any) -> Any:
-        if value != "seed" and (type(value) is not int or value < 0):
-            raise ValueError('it has to be a number from 0, or "seed"')
+        if value != "seed" and (type(value) is not int or not 0 <= value < 2**32):
+            raise ValueError('it has to be a number from 0 to 2³² − 1, or "seed"')
         return value
 
     @model_validator(mode="after")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from benchmark.errors import UsageError
-from benchmark.experiment.trial import Strict
+from benchmark.experiment.trial import Seed, Strict
 from benchmark.method.registry import get_method
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ Table = dict[str, Any]
 class Tuning(Strict):
     """The seed that candidates are tried with, and by label what each candidate changes of the label's table."""
 
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
     candidates: dict[str, Annotated[list[Table], Field(min_length=1)]]
 
 

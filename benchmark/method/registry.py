@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from benchmark.errors import UsageError, unknown
+from benchmark.errors import UsageError, first_line, unknown
 from benchmark.method.domains import Choice, Real, Text
 
 if TYPE_CHECKING:  # it needs torch, and the names of methods do not
@@ -103,11 +103,11 @@ def _load(found: Registry, name: str, source: str) -> None:
     try:
         module = importlib.import_module(path)
         method = getattr(module, attribute) if attribute else _only_method(module)
-    except Exception as error:
-        place = f"line {error.lineno}: " if isinstance(error, SyntaxError) else ""
-        found.broken[name] = f"{source}: {place}{type(error).__name__}: {error}"
-    else:
         found.add(name, method, source)
+    except (Exception, SystemExit) as error:
+        place = f"line {error.lineno}: " if isinstance(error, SyntaxError) else ""
+        key = f"{name} ({source})" if name in found.methods else name
+        found.broken[key] = f"{source}: {place}{type(error).__name__}: {first_line(error)}"
 
 
 def _only_method(module: ModuleType) -> type[Method]:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import importlib.util
 import io
 import json
 import logging
@@ -38,6 +39,7 @@ from benchmark.networks.build import build
 from benchmark.networks.measure import evaluating, logits
 
 TOLERANCE = 1e-4  # relative deviation of a float32 logit between two runtimes that sum in another order
+PACKAGES = {"onnx": ("onnx", "onnxruntime", "onnxscript")}  # what a form needs beside torch
 SIZES = ("in_features", "out_features", "in_channels", "out_channels", "groups", "num_features")
 
 
@@ -48,6 +50,27 @@ class Exported:
     path: Path
     deviation: float  # largest |Δlogit| over the largest |logit|
     accuracy: float | None  # of the loaded copy; None without labels
+
+
+def check_target(target: Path, form: str) -> None:
+    """Raises UsageError, before anything is trained for it, where `export` could not write `form` to `target`.
+
+    That is where the target exists, its folder cannot be written to, or the form is unknown or lacks its packages.
+    """
+    if form not in WRITERS:
+        raise unknown("format", form, WRITERS)
+    for package in PACKAGES.get(form, ()):
+        if importlib.util.find_spec(package) is None:
+            raise UsageError(f"{package} is missing: pip install 'deadweight[onnx]'")
+    try:
+        if target.exists():
+            raise UsageError(f"{target} exists already; give another name or remove it")
+        if not target.parent.is_dir():
+            raise UsageError(f"{target.parent} is no folder")
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}."):
+            pass
+    except OSError as error:
+        raise UsageError(f"cannot write {target}: {error.strerror}") from None
 
 
 def export(
@@ -62,16 +85,11 @@ def export(
 
     `images` (N × C × H × W, N ≥ 2) are what the copy is compared on; with `labels` its accuracy must be the same too.
     `network` holds the arguments of `build.build` that give the dense network, by name; without it, whoever loads a
-    `state_dict` has to bring that network. Raises UsageError if the target exists, the form's packages are missing, or
-    the loaded copy differs; then nothing is left behind.
+    `state_dict` has to bring that network. Raises UsageError as `check_target` does, and if the loaded copy differs;
+    then nothing is left behind.
     """
     target = Path(target)
-    if form not in WRITERS:
-        raise unknown("format", form, WRITERS)
-    if target.exists():
-        raise UsageError(f"{target} exists already; give another name or remove it")
-    if not target.parent.is_dir():
-        raise UsageError(f"{target.parent} is no folder")
+    check_target(target, form)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
         draft = Path(folder) / target.name
         try:
@@ -176,11 +194,8 @@ def _program(module: nn.Module, images: Tensor) -> torch.export.ExportedProgram:
 
 
 def _write_onnx(module: nn.Module, draft: Path, images: Tensor, _: dict[str, Any] | None) -> Tensor:
-    try:
-        import onnxruntime
-        import onnxscript  # noqa: F401 - torch.onnx needs it
-    except ImportError as error:
-        raise UsageError(f"{error.name} is missing: pip install 'deadweight[onnx]'") from None
+    import onnxruntime
+
     program = torch.onnx.export(_program(module, images), dynamo=True, verbose=False)
     program.save(str(draft), external_data=False)
     session = onnxruntime.InferenceSession(str(draft), providers=["CPUExecutionProvider"])

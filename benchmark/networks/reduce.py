@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import copy
 import importlib
+import pickle
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +18,8 @@ from benchmark.errors import UsageError, first_line, some
 from benchmark.networks.measure import logits, macs, parameters
 from benchmark.removal.exact import Removal, remove_silent
 from benchmark.removal.groups import Net, check_removable, find_groups
+
+WRAPPERS = ("module.", "_orig_mod.")  # what DataParallel and torch.compile put before every name
 
 
 @dataclass(frozen=True)
@@ -31,21 +36,38 @@ def build_network(factory: str, checkpoint: str | Path | None = None) -> nn.Modu
     """What `MODULE:FUNCTION`, called without arguments, returns, with the weights of a checkpoint (a state dict).
 
     MODULE is imported from the working directory or the environment. Raises UsageError if there is no such function, it
-    returns no module, or the checkpoint does not fit.
+    or its module fails, it returns no module, or the checkpoint does not fit.
     """
-    location, _, name = factory.partition(":")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+    function = _import(factory)
     try:
-        function = getattr(importlib.import_module(location), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UsageError(f"{factory!r} is no MODULE:FUNCTION that can be imported: {error}") from None
-    network = function()
+        network = function()
+    except (Exception, SystemExit) as error:
+        raise UsageError(f"{factory}() fails: {_explained(error)}") from None
     if not isinstance(network, nn.Module):
         raise UsageError(f"{factory} returns a {type(network).__name__}, not a torch.nn.Module")
     if checkpoint is not None:
         _load_checkpoint(network, Path(checkpoint))
     return network
+
+
+def _import(factory: str) -> Callable[[], Any]:
+    location, _, name = factory.partition(":")
+    if not location or not name:
+        raise UsageError(f"{factory!r} is no MODULE:FUNCTION, such as my_nets:vgg")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        function = getattr(importlib.import_module(location), name)
+    except (Exception, SystemExit) as error:
+        raise UsageError(f"{factory!r} is no MODULE:FUNCTION that can be imported: {_explained(error)}") from None
+    if not callable(function):
+        raise UsageError(f"{factory} is a {type(function).__name__}, not a function that returns your network")
+    return function
+
+
+def _explained(error: BaseException) -> str:
+    place = f" (line {error.lineno} of {error.filename})" if isinstance(error, SyntaxError) else ""
+    return f"{type(error).__name__}: {first_line(error)}{place}"
 
 
 def reduce_network(network: nn.Module, threshold: float, images: Tensor) -> Reduction:
@@ -91,6 +113,13 @@ def _load_checkpoint(network: nn.Module, checkpoint: Path) -> None:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UsageError(f"checkpoint {checkpoint} does not exist") from None
+    except (EOFError, IsADirectoryError):
+        raise UsageError(f"checkpoint {checkpoint} is empty, or a folder") from None
+    except pickle.UnpicklingError:
+        raise UsageError(
+            f"checkpoint {checkpoint} is no file of plain weights; of a whole network, "
+            "torch.save(network.state_dict(), FILE) makes one"
+        ) from None
     except Exception as error:
         raise UsageError(f"checkpoint {checkpoint} is no file of plain weights: {first_line(error)}") from None
     for key in ("state_dict", "model"):
@@ -104,6 +133,12 @@ def _load_checkpoint(network: nn.Module, checkpoint: Path) -> None:
 
 def _check_fit(network: nn.Module, checkpoint: Path, state: dict[str, Tensor]) -> None:
     own = network.state_dict()
+    wrapper = next((prefix for prefix in WRAPPERS if own and state.keys() == {prefix + name for name in own}), None)
+    if wrapper is not None:
+        raise UsageError(
+            f"checkpoint {checkpoint} was saved of a wrapped network: every name begins with {wrapper!r}; save the "
+            "state dict of the network inside"
+        )
     faults = [f"{name} is missing" for name in own if name not in state]
     faults += [f"{name} is not in the network" for name in state if name not in own]
     faults += [

@@ -20,12 +20,13 @@ from benchmark.method.registry import check_metadata, get_method
 from benchmark.networks.build import build
 from benchmark.removal.groups import Net, find_groups
 from benchmark.runner.train import Course, train
-from benchmark.runner.trial import Base, examples, explain, make_method, run, train_base
+from benchmark.runner.trial import LOG, Base, examples, explain, make_method, run, train_base
 
 TASK = Task(dataset="simulated", network="mlp", widths=(32,))
 SHORT = Protocol(epochs=30, batch_size=8)
 PROTOCOL = Protocol(epochs=150, batch_size=8)  # for what does not show in the short one: with Adam, channels die late
 REPEATED = Protocol(epochs=15, batch_size=8)  # what is random shows in any training
+PLACEHOLDER = "arXiv:0000.00000"  # in the template's reference
 LEARNS = 0.9  # validation accuracy at the weak end of the knob; chance is 0.25
 
 
@@ -48,6 +49,7 @@ def check_rule(name: str, rule: str) -> str | None:
     except ViolationError as violation:
         return str(violation)
     except Exception as error:  # the method's own code
+        LOG.debug("%s", rule, exc_info=True)
         return explain(error)
     finally:
         torch.set_num_threads(threads)
@@ -123,6 +125,8 @@ def complete_metadata(name: str) -> None:
         check_metadata(method)
     except ValueError as error:
         raise ViolationError(str(error)) from None
+    if PLACEHOLDER in method.reference:
+        raise ViolationError(f"reference is still the template's, {method.reference!r}: name the paper, year and id")
     if method.knob is not None and len(getattr(method.space[method.knob], "grid", ())) < 2:
         raise ViolationError(f"space[{method.knob!r}] needs a grid of at least two points: the knob's default sweep")
 

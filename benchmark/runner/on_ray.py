@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,8 +41,11 @@ os.environ.update(  # read when Ray is imported, and by its processes
 )
 import ray
 from ray import tune
+from ray.job_config import JobConfig
 
 from benchmark.runner.search import OBJECTIVES, Search
+
+CLUSTER_WAIT = 60  # seconds that a cluster has to bring up a machine on which a trial fits
 
 
 class Worker(tune.Trainable):
@@ -88,7 +92,7 @@ class Keeper(tune.Callback):
 def run_with_ray(trials: list[Trial], resources: Resources, destination: Destination) -> None:
     """Runs the trials on Ray, whose own messages go to a file.
 
-    Raises UsageError where Ray does not start or the cluster does not answer.
+    Raises UsageError where Ray does not start, the cluster does not answer or no machine has what a trial asks for.
     """
     with _running_ray(resources, destination.logs):
         space = {"trial": tune.grid_search([trial.model_dump_json() for trial in trials])}
@@ -161,15 +165,58 @@ def _running_ray(resources: Resources, log_folder: Path) -> Iterator[None]:
     local = {} if resources.address else {"include_dashboard": False, "num_gpus": torch.cuda.device_count()}
     with (log_folder / "ray.log").open("a", buffering=1) as log, _diverted(log):
         try:
-            ray.init(address=resources.address or "local", log_to_driver=False, configure_logging=False, **local)
+            with contextlib.chdir(log_folder):  # Ray lets workers import from here first
+                ray.init(
+                    address=resources.address or "local",
+                    job_config=JobConfig(_py_driver_sys_path=_import_path()),
+                    log_to_driver=False,
+                    configure_logging=False,
+                    **local,
+                )
         except Exception as error:
             raise UsageError(f"Ray did not start: {explain(error)}; its log is in {log_folder}") from error
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # in place of Ray's: a polite kill is a Ctrl-C
         try:
+            _check_resources(resources)
             yield
         finally:
             with _uninterrupted():
                 ray.shutdown()
+
+
+def _import_path() -> list[str]:
+    """Where this process imports from, last place first, as Ray's workers put one before another.
+
+    So they import what this process does, whatever lies in the working directory.
+    """
+    return [os.path.abspath(place) for place in reversed(sys.path)]  # noqa: PTH100 - it may be a zip file, or ""
+
+
+def _check_resources(resources: Resources) -> None:
+    """Raises UsageError where no machine has what a trial asks for, on a cluster only after CLUSTER_WAIT."""
+    asked = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
+
+    def fits() -> bool:
+        machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        return any(all(machine.get(name, 0) >= count for name, count in asked.items()) for machine in machines)
+
+    if fits():
+        return
+    if resources.address is not None:  # a task that waits is what makes a cluster grow
+        options = {"num_cpus": resources.cpus_per_trial, "num_gpus": resources.gpus_per_trial}
+        ray.wait([ray.remote(**options)(_nothing).remote()], timeout=CLUSTER_WAIT)
+        if fits():
+            return
+    most = {name: max((node["Resources"].get(name, 0) for node in ray.nodes()), default=0) for name in asked}
+    waited = f", {CLUSTER_WAIT} s after it was asked for" if resources.address else ""
+    raise UsageError(
+        f"a trial asks for {asked['CPU']} CPU cores and {asked['GPU']:g} GPUs, and no machine has more than "
+        f"{most['CPU']:g} and {most['GPU']:g}{waited}; lower --cpus-per-trial or --gpus-per-trial"
+    )
+
+
+def _nothing() -> None:
+    pass
 
 
 @contextlib.contextmanager

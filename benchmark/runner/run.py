@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import fmean
 
 import filelock
+import torch
 
 from benchmark.errors import UsageError
 from benchmark.experiment.coverage import remaining
@@ -36,12 +39,13 @@ def locked(folder: Path) -> Iterator[None]:
     """Holds a study's folder for this process. Raises UsageError where another has it or it cannot be written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(folder / ".lock", timeout=0):
-            yield
+        held = filelock.FileLock(folder / ".lock", timeout=0).acquire()
     except filelock.Timeout:
         raise UsageError(f"another run is writing to {folder}; wait for it, or choose another --results") from None
-    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+    except OSError as error:
         raise UsageError(f"results folder {folder} is not writable: {error.strerror}") from None
+    with held:
+        yield
 
 
 def check_trial(trial: Trial, store: Store) -> None:
@@ -61,8 +65,10 @@ def check_trial(trial: Trial, store: Store) -> None:
 def run_points(
     study: Study, todo: list[Trial | Slot], resources: Resources, destination: Destination, in_process: bool
 ) -> None:
-    """Runs what is to do, on Ray or in this process."""
+    """Runs what is to do, on Ray or in this process. Raises UsageError where there is not what a trial asks for."""
     if in_process:
+        if resources.device == "cuda" and not torch.cuda.is_available():
+            raise UsageError("torch finds no GPU here; leave out --gpus-per-trial")
         run_in_process(todo, resources, destination)
         return
     from benchmark.runner import on_ray  # Ray is imported only where it is used: that takes seconds
@@ -71,3 +77,19 @@ def run_points(
         on_ray.search_with_ray(study, todo, resources, destination)
     else:
         on_ray.run_with_ray(todo, resources, destination)
+
+
+def core_hours(todo: list[Trial | Slot], records: list[Record]) -> float | None:
+    """What the training of the points to do may cost, by the mean of their labels' records on their tasks.
+
+    A point without such records counts as the mean of its task's. None where a task has none, and of records on GPUs.
+    """
+    seconds: dict[tuple[str, str | None], list[float]] = defaultdict(list)
+    for record in records:
+        if record.train_seconds is not None and record.provenance.get("device") == "cpu":
+            cost = record.train_seconds * record.provenance.get("threads", 1)
+            for label in (record.label, None):
+                seconds[record.task.name, label].append(cost)
+    found = [seconds.get((p.task.name, p.label)) or seconds.get((p.task.name, None)) for p in todo]
+    known = [fmean(costs) for costs in found if costs]
+    return sum(known) / 3600 if known and len(known) == len(todo) else None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import logging
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +22,7 @@ from benchmark.errors import UsageError, first_line
 from benchmark.experiment.record import Record, describe
 from benchmark.experiment.trial import MethodSetting, Trial
 from benchmark.method.interface import Method
-from benchmark.method.registry import get_method
+from benchmark.method.registry import get_method, registry
 from benchmark.networks.build import build
 from benchmark.networks.measure import accuracy
 from benchmark.removal.exact import remove_silent
@@ -31,6 +33,7 @@ from benchmark.runner.threshold import set_threshold, threshold_accuracy
 from benchmark.runner.train import Course, DivergedError, History, fine_tune, train
 
 EXAMPLES = 64  # validation images on which removal is proven
+LOG = logging.getLogger(__name__)  # of whole tracebacks
 CPU = torch.device("cpu")
 SEEN = 10_000  # training samples that `silence` is given at most: all of them as floats would fill the memory
 
@@ -54,6 +57,7 @@ def run_and_keep(
         status, error = "diverged", str(divergence)
     except Exception as failure:
         status, error = "failed", explain(failure)
+        LOG.debug("%s failed", trial.label, exc_info=True)
     data = {"data": outcome.content} if outcome.content else {}
     record = Record(
         **describe(trial),
@@ -149,8 +153,8 @@ def check_task(trial: Trial) -> None:
     """Raises UsageError if the trial's network does not fit its data or no channel of it could be removed exactly."""
     try:
         check_removable(_network(trial, examples(trial)))
-    except ValueError as error:
-        raise UsageError(f"task {trial.task.name}: {error}") from None
+    except (ValueError, RuntimeError, MemoryError) as error:  # torch's own: a layer that does not fit, or not in memory
+        raise UsageError(f"task {trial.task.name}: {first_line(error)}") from None
 
 
 def examples(trial: Trial, device: torch.device = CPU) -> Dataset:
@@ -192,7 +196,11 @@ def _examples(data: Dataset) -> Tensor:
 
 
 def explain(error: BaseException) -> str:
-    """What went wrong and where, in one line."""
+    """What went wrong and where, in one line: where in a method's file, if there, and the innermost place."""
     frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {first_line(str(error))}{place}"
+    own = {getattr(sys.modules.get(m.__module__), "__file__", None) for m in registry().methods.values()}
+    places = dict.fromkeys(
+        f"{Path(frame.filename).name}:{frame.lineno}"
+        for frame in [*[frame for frame in frames if frame.filename in own][-1:], *frames[-1:]]
+    )
+    return f"{type(error).__name__}: {first_line(str(error))}" + (f" ({', in '.join(places)})" if places else "")

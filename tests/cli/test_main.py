@@ -168,7 +168,7 @@ def test_reduce_takes_a_network_of_ones_own(deadweight, tmp_path):
     code, _, err = deadweight("reduce", "my_nets:small", "--threshold", "1e-6", "--shape", "1,x")
     assert code == 2
     assert "is no list of sizes" in err
-    code, _, err = deadweight("reduce", "my_nets:smal", "--threshold", "1e-6", "--shape", "1,8,8")
+    code, _, err = deadweight("reduce", "my_nets:smal", "--threshold", "1e-6", "--shape", "1,8,8", "--out", "b")
     assert code == 2
     assert "no MODULE:FUNCTION" in err
 

@@ -269,7 +269,7 @@ def test_a_knob_without_points_is_sampled_from_the_span_of_its_grid(tmp_path):
         (
             "epochs = 4",
             "epochs = 4\nsplit_seed = 'seeds'",
-            ["protocol.split_seed", "a number from 0, or", "not 'seeds'"],
+            ["protocol.split_seed", "a number from 0 to 2³² − 1, or", "not 'seeds'"],
         ),
         ("epochs = 4", "epochs = 4\nsplit_seed = -1", ["protocol.split_seed", "a number from 0", "not -1"]),
         ("epochs = 4", "epochs = 4\nlearning_rate = 1", ["unknown key 'learning_rate'"]),

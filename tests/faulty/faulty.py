@@ -33,6 +33,21 @@ class Diverges(Raises):
             parameter.data.fill_(float("nan"))
 
 
+class FailsDeep(Raises):
+    """Calls what raises elsewhere."""
+
+    title = "Fails deep"
+
+    def after_step(self, net, lr):
+        self.deep(net)
+
+
+class Unnamed(Raises):
+    """Was never told whose method it is."""
+
+    title, reference = "Unnamed", "Author et al. 2024, arXiv:0000.00000"
+
+
 class PrunesAll(Raises):
     """Leaves no living channel."""
 

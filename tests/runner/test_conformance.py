@@ -23,6 +23,7 @@ def test_method_conforms(method):
     [
         ("raises", "learns the simulated task", "RuntimeError: deliberate"),
         ("diverges", "gradients stay finite", "DivergedError: loss nan"),
+        ("unnamed", "metadata is complete", "reference is still the template's"),
         ("prunes_all", "the knob removes", "no knob and yet removed"),
     ],
 )

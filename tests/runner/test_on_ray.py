@@ -73,7 +73,7 @@ def resumed(tmp_path_factory):
     process.wait()
     kept = path.read_bytes()
     code, output = finish("run", "tiny.toml", cwd=folder)
-    assert code == 0, output
+    assert code == 1, output
     return folder, kept, output
 
 
@@ -88,8 +88,9 @@ def test_killed_at_any_moment_nothing_is_lost_or_repeated(resumed, deadweight, t
     undisturbed, found = results(tmp_path / "results" / "tiny"), results(path.parent)
     assert {key: found[key] for key in undisturbed} == undisturbed
     code, output, _ = deadweight("run", folder / "tiny.toml", "--results", folder / "results")
-    assert code == 0
+    assert code == 1  # some of them failed
     assert "ran 0 trials; 16 of 16 have a record" in output
+    assert f"next: deadweight plot {folder / 'tiny.toml'}" in output
     assert results(path.parent) == found
 
 

@@ -1,4 +1,6 @@
 import itertools
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -344,3 +346,17 @@ def test_a_shape_that_does_not_fit_the_network_is_a_failed_record_of_one_line():
     fitting = result("scratch", left="3", ratio=0.625)
     assert (fitting.status, fitting.channels_left, fitting.channel_sparsity) == ("ok", {"1": 3}, 0.625)
     assert len(fitting.history["loss"]) == 4
+
+
+@pytest.mark.usefixtures("faulty_methods")
+def test_an_error_below_a_method_is_explained_by_the_methods_own_line_too():
+    get_method("raises")
+    faulty, names = sys.modules["faulty"], {}
+    exec(compile("def deep(*_): raise RuntimeError('no')", "/somewhere/torch/deep.py", "exec"), names)
+    lines = Path(faulty.__file__).read_text().splitlines()
+    method = get_method("fails_deep")(torch.Generator())
+    method.deep = names["deep"]
+    with pytest.raises(RuntimeError) as caught:
+        method.after_step(None, 0.1)
+    place = 1 + next(i for i, line in enumerate(lines) if "self.deep(net)" in line)
+    assert explain(caught.value) == f"RuntimeError: no (faulty.py:{place}, in deep.py:1)"
