@@ -60,7 +60,7 @@ def sh(command, cwd, env):
 
 def name_the_paper(checkout, method):
     """What the README leaves to the author: the template's reference is refused."""
-    (file,) = (path for path in checkout.glob(f"*/{method}.py"))
+    (file,) = (path for path in checkout.glob(f"**/{method}.py"))
     file.write_text(file.read_text().replace("arXiv:0000.00000", "arXiv:2401.00001"))
 
 

@@ -88,10 +88,12 @@ def test_an_installed_suite_runs_a_study_and_knows_no_commit(alone, tmp_path):
 
 def test_a_method_made_with_an_installed_suite_is_a_package_here_and_found_once_installed(alone, installed, tmp_path):
     output = alone("deadweight", "new", "my_method")
-    assert "next: pip install -e ./my_method, edit my_method/my_method.py, then deadweight check my_method" in output
+    assert (
+        "next: pip install -e ./my_method, edit my_method/src/my_method.py, then deadweight check my_method" in output
+    )
     assert not list(installed.parent.rglob("my_method*"))
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", installed / "python"]
     run(*pip, "install", "--quiet", "--no-deps", "--no-build-isolation", "-e", tmp_path / "my_method")
-    file = tmp_path / "my_method" / "my_method.py"
+    file = tmp_path / "my_method" / "src" / "my_method.py"
     file.write_text(file.read_text().replace('title = "My method"', 'title = "Edited"'))
     assert json.loads(alone("deadweight", "list", "--json"))["methods"]["my_method"]["title"] == "Edited"

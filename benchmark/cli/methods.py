@@ -118,8 +118,8 @@ def _new_method(name: str, package: bool) -> None:
 
     if package or not in_checkout():
         target = new_package(name, Path())
-        console.print(f"wrote {target}/{name}.py and {target}/pyproject.toml")
-        console.print(f"next: pip install -e ./{target}, edit {target}/{name}.py, then deadweight check {name}")
+        console.print(f"wrote {target}/src/{name}.py and {target}/pyproject.toml")
+        console.print(f"next: pip install -e ./{target}, edit {target}/src/{name}.py, then deadweight check {name}")
     else:
         target = new_method(name, Path(baselines.__file__).parent)
         console.print(f"wrote {target}\nnext: edit it, then deadweight check {name}")

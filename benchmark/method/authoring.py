@@ -26,6 +26,7 @@ dependencies = ["deadweight"]
 {name} = "{name}:{class_name}"
 
 [tool.setuptools]
+package-dir = {{ "" = "src" }}
 py-modules = ["{name}"]
 """
 
@@ -58,7 +59,7 @@ def new_package(name: str, folder: Path) -> Path:
     target = folder / name
     if target.exists():
         raise UsageError(f"{target} is there already; choose another name")
-    method = new_method(name, target)
+    method = new_method(name, target / "src")  # in a folder of its own name it could not be imported beside it
     text = method.read_text(encoding="utf-8").replace("from benchmark.method import", "from deadweight import")
     write_whole(method, text.encode())
     fields = {"distribution": f"deadweight-{name.replace('_', '-')}", "group": ENTRY_POINTS}

@@ -14,7 +14,7 @@ def imported(path):
 
 
 def test_a_package_of_its_own_imports_from_the_public_module(tmp_path):
-    assert imported(new_package("a_method", tmp_path) / "a_method.py") == {"torch", "deadweight"}
+    assert imported(new_package("a_method", tmp_path) / "src" / "a_method.py") == {"torch", "deadweight"}
 
 
 def test_a_file_of_this_checkout_imports_from_the_adapters_address(tmp_path):
