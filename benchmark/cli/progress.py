@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -43,7 +44,8 @@ def run_with_progress(
             progress.update(bar, advance=1, description=f"{study.name}: {record.label}", failed=failures)
 
         try:
-            run_points(study, todo, resources, Destination(store, keep), in_process)
+            say = partial(terminal.print, markup=False, highlight=False)
+            run_points(study, todo, resources, Destination(store, keep, say), in_process)
         except KeyboardInterrupt:
             progress.stop()
             done = int(progress.tasks[0].completed)

@@ -18,9 +18,10 @@ from benchmark.errors import UsageError, first_line
 from benchmark.experiment.record import Record
 from benchmark.experiment.study import Slot, Study
 from benchmark.experiment.trial import Trial
+from benchmark.runner.bases import BaseStore
 from benchmark.runner.environment import software
+from benchmark.runner.hygiene import Room
 from benchmark.runner.in_process import (
-    BaseStore,
     Destination,
     Networks,
     OnRecord,
@@ -44,20 +45,32 @@ from ray import tune
 from benchmark.runner.search import OBJECTIVES, Search
 
 
+class WornOutError(RuntimeError):
+    """A worker process is not as it was: another takes its place."""
+
+
 class Worker(tune.Trainable):
-    """One worker process: runs the trial that its configuration holds, and is then reset to the next."""
+    """One worker process: runs the trial that its configuration holds, and is then reset to the next.
+
+    After a trial that changed it for good it asks for a second step and fails there, its record handed over: that is
+    how Tune can be made to start another process.
+    """
 
     def setup(self, config: dict, networks: Networks, resources: Resources, provenance: dict[str, Any]) -> None:
         resources.take()
         self.networks, self.device, self.provenance = networks, resources.device, provenance
+        self.room, self.worn = Room(), False
 
     def reset_config(self, new_config: dict) -> bool:
         return True
 
     def step(self) -> dict[str, Any]:
-        record = run_one(_trial_of(self.config), self.networks, self.device, self.provenance)
+        if self.worn:
+            raise WornOutError
+        record, left = run_one(_trial_of(self.config), self.networks, self.device, self.provenance, self.room)
+        self.worn = bool(left.lasting) or left.grown
         objectives = {name: getattr(record, name) or 0.0 for name in OBJECTIVES}
-        return {"record": record.model_dump_json(exclude_defaults=True), **objectives, "done": True}
+        return {"record": record.model_dump_json(exclude_defaults=True), **objectives, "done": not self.worn}
 
 
 def _trial_of(config: dict[str, str]) -> Trial:
