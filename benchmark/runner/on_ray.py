@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import os
+import shutil
 import signal
 import socket
 import tempfile
@@ -128,7 +130,7 @@ def _tune(
     given = {"networks": _train_bases(needed_bases(trials), destination.bases, resources), "resources": resources}
     given["provenance"] = software()
     request = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
-    with tempfile.TemporaryDirectory(prefix="deadweight-") as scratch:
+    with _scratch(destination.store.path) as scratch:
         run_config = tune.RunConfig(
             storage_path=scratch,
             name="sweep",
@@ -143,6 +145,19 @@ def _tune(
             if isinstance(error.__context__, UsageError):
                 raise error.__context__ from None
             raise
+
+
+@contextlib.contextmanager
+def _scratch(path: Path) -> Iterator[str]:
+    """A temporary folder of the study's, whose lock this process holds: what a killed run left of it goes first."""
+    name = hashlib.sha256(f"{os.getuid()} {path.absolute()}".encode()).hexdigest()[:12]
+    folder = Path(tempfile.gettempdir()) / f"deadweight-{name}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    try:
+        yield str(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _train_bases(needed: list[Trial], bases: BaseStore, resources: Resources) -> Networks:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import filelock
 
-from benchmark.errors import UsageError
+from benchmark.errors import UsageError, first_line
 from benchmark.experiment.coverage import remaining
 from benchmark.experiment.record import Record
 from benchmark.experiment.store import Store
@@ -33,15 +33,24 @@ def open_points(study: Study, records: list[Record], path: Path, retry_failed: b
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Holds a study's folder for this process. Raises UsageError where another has it or it cannot be written to."""
+    """Holds a study's folder for this process.
+
+    Raises UsageError where another has it, it cannot be written to, or its disk has no locks.
+    """
+    lock = filelock.FileLock(folder / ".lock", timeout=0, fallback_to_soft=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(folder / ".lock", timeout=0):
-            yield
+        lock.acquire()
     except filelock.Timeout:
         raise UsageError(f"another run is writing to {folder}; wait for it, or choose another --results") from None
     except (PermissionError, FileExistsError, NotADirectoryError) as error:
         raise UsageError(f"results folder {folder} is not writable: {error.strerror}") from None
+    except (OSError, NotImplementedError) as error:
+        raise UsageError(f"results folder {folder} cannot be locked: {first_line(error)}; choose another") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def check_trial(trial: Trial, store: Store) -> None:
