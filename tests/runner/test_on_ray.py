@@ -200,7 +200,7 @@ def test_a_full_disk_stops_the_sweep_with_one_line(tmp_path):
 @pytest.mark.usefixtures("faulty_methods")
 def test_a_worker_is_put_right_or_replaced_before_the_next_trial(deadweight, tmp_path):
     """One worker at a time: what it left is what the next trial would find."""
-    good = FEW.replace("[methods.dense]", "").replace('title = "Tiny"', 'title = "Tiny"')
+    good = FEW.replace("[methods.dense]", "")
     (tmp_path / "good.toml").write_text(good)
     (tmp_path / "bad.toml").write_text(good + "[methods.meddles]\n[methods.infers]\n[methods.dense]\n")
     cores = str(os.cpu_count())
