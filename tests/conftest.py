@@ -3,12 +3,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from benchmark.cli import main
 from benchmark.method import registry as registry_module
+
+settings.register_profile("fuzz", max_examples=10_000, deadline=None)  # minutes: for what is read from files
 
 FAULTY = Path(__file__).parent / "faulty"
 TINY = """

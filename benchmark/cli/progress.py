@@ -6,6 +6,7 @@ import contextlib
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -49,8 +50,9 @@ def run_with_progress(
             progress.update(bar, advance=1, description=f"{study.name}: {record.label}", failed=failures)
 
         try:
+            say = partial(terminal.print, markup=False, highlight=False)
             with _in_lines(progress):
-                run_points(study, todo, resources, Destination(store, keep), in_process)
+                run_points(study, todo, resources, Destination(store, keep, say), in_process)
         except KeyboardInterrupt:
             progress.stop()
             done = int(progress.tasks[0].completed)

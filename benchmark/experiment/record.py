@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark.experiment.trial import SCHEMA, MethodSetting, Protocol, Task, Trial, trial_key
 from benchmark.method.registry import get_method
@@ -15,11 +15,21 @@ MEASURED = ("ok", "collapsed")
 
 FINISHED = ("ok", "collapsed", "diverged")  # outcomes that running again would repeat
 
+UNFINISHED = ("failed", "crashed", "skipped")  # outcomes that may be others the next time
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Sparsity = Annotated[float, Field(ge=-1, le=1)]  # below 0 where carriers take more than removal saves
+Amount = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, lt=2**53)]  # as a page's script can hold it
+Number = Annotated[int, Field(ge=1, lt=2**53)]
+Power = Annotated[str, Field(pattern=r"^\de[+-]\d\d$")]
+Lower = Annotated[str, Field(pattern=r"^(-inf|-?\d+\.\d\d)$")]
+
 
 class Record(BaseModel):
     """One trial's outcome. Where the status is not ok or collapsed, what was not reached is None."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     schema_version: int
     key: str
@@ -32,37 +42,42 @@ class Record(BaseModel):
     protocol: Protocol
     seed: int
     fine_tune: bool | None = None  # as in the trial
-    status: str
+    status: Annotated[str, Field(pattern=f"^({'|'.join(FINISHED + UNFINISHED)})$")]
     error: str | None = None
 
-    val_accuracy: float | None = None  # of the final network: reduced, and fine-tuned where the trial does
-    test_accuracy: float | None = None
-    stage_accuracy: dict[str, float] = {}  # on validation: trained, silenced, reduced, fine_tuned
-    channels: int | None = None  # hidden channels before removal
-    channels_left: dict[str, int] = {}  # by group
-    params: int | None = None
-    params_dense: int | None = None
-    macs: int | None = None
-    macs_dense: int | None = None
-    channel_sparsity: float | None = None
-    param_sparsity: float | None = None
-    mac_sparsity: float | None = None
-    weight_sparsity: float | None = None
-    removal_error: float | None = None  # largest relative |Δlogit| of reduced against silenced, float64
-    removal_tried: dict[str, int] = {}  # samples on which that was searched, by kind and size; empty: not searched
+    val_accuracy: Share | None = None  # of the final network: reduced, and fine-tuned where the trial does
+    test_accuracy: Share | None = None
+    stage_accuracy: dict[str, Share] = {}  # on validation: trained, silenced, reduced, fine_tuned
+    channels: Number | None = None  # hidden channels before removal
+    channels_left: dict[str, Count] = {}  # by group
+    params: Number | None = None
+    params_dense: Number | None = None
+    macs: Count | None = None
+    macs_dense: Number | None = None
+    channel_sparsity: Sparsity | None = None
+    param_sparsity: Sparsity | None = None
+    mac_sparsity: Sparsity | None = None
+    weight_sparsity: Sparsity | None = None
+    removal_error: Amount | None = None  # largest relative |Δlogit| of reduced against silenced, float64
+    removal_tried: dict[str, Count] = {}  # samples on which that was searched, by kind and size; empty: not searched
     kept_whole: dict[str, str] = {}  # groups that cannot be removed from, and why
-    threshold_sweep: dict[str, float] = {}  # fraction of channels with ‖w_k‖₂ < ξ after training, by ξ
-    threshold_accuracy: dict[str, float] = {}  # on validation, silenced at each ξ of the sweep where the method has one
-    threshold: float | None = None  # the method's ξ, fixed or by the rule
-    norm_histogram: dict[str, int] = {}  # channels by ‖w_k‖₂ after training, see `measure.norm_histogram`
-    never_active: float | None = None  # share of channels that no training image activates, after training
-    latency: dict[str, float] = {}  # old records only: seconds for 64 images, dense and reduced, beside other trials
+    threshold_sweep: dict[Power, Share] = {}  # fraction of channels with ‖w_k‖₂ < ξ after training, by ξ
+    threshold_accuracy: dict[
+        Power, Share
+    ] = {}  # on validation, silenced at each ξ of the sweep where the method has one
+    threshold: Amount | None = None  # the method's ξ, fixed or by the rule
+    norm_histogram: dict[Lower, Count] = {}  # channels by ‖w_k‖₂ after training, see `measure.norm_histogram`
+    never_active: Share | None = None  # share of channels that no training image activates, after training
+    latency: dict[
+        str, Annotated[float, Field(gt=0)]
+    ] = {}  # old records only: seconds for 64 images, dense and reduced, beside other trials
     history: dict[str, list[float]] = {}
+    side_effects: list[str] = []  # what it changed of its process, which was put back before another trial ran there
 
-    train_seconds: float | None = None  # this trial's own training, fine-tuning included
-    base_seconds: float | None = None  # training of the shared base network
-    peak_memory: int | None = None  # bytes, of the GPU or the process, earlier trials in it included
-    created: str = ""
+    train_seconds: Amount | None = None  # this trial's own training, fine-tuning included
+    base_seconds: Amount | None = None  # training of the shared base network
+    peak_memory: Count | None = None  # bytes, of the GPU or the process, earlier trials in it included
+    created: Annotated[str, Field(pattern=r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00)?$")] = ""
     provenance: dict[str, Any] = {}
 
     @property

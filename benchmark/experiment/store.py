@@ -6,6 +6,7 @@ import errno
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 
 from benchmark.errors import UsageError, unknown
 from benchmark.experiment.record import FINISHED, Record
+from benchmark.experiment.soundness import flaws
 from benchmark.experiment.trial import SCHEMA
 
 T = TypeVar("T")
@@ -44,12 +46,15 @@ class Store:
         return list(kept.values())
 
     def _lines(self) -> Iterator[bytes]:
-        if not self.path.exists():
+        try:
+            with self.path.open("rb") as file:
+                for line in file:
+                    if line.endswith(b"\n") or _is_json(line):
+                        yield line
+        except FileNotFoundError:
             return
-        with self.path.open("rb") as file:
-            for line in file:
-                if line.endswith(b"\n") or _is_json(line):
-                    yield line
+        except OSError as error:
+            raise UsageError(f"cannot read {self.path}: {error.strerror}") from None
 
     def _parse(self, number: int, line: bytes) -> Record:
         try:
@@ -60,12 +65,23 @@ class Store:
             raise UsageError(f"{self.path}, line {number} is not a record: {where} {first['msg']}".strip()) from None
         if record.schema_version == SCHEMA and record.expected_key() != record.key:
             raise UsageError(f"{self.path}, line {number}: its content does not have the key {record.short_key}…")
+        for flaw in flaws(record):
+            raise UsageError(f"{self.path}, line {number} is not a record: {flaw}")
         return record
 
     def mend(self) -> None:
-        """Makes the file end with a whole line: completes one that only lacks its end, drops one that was cut."""
-        if not self.path.exists():
+        """Makes the file end with a whole line: completes one that only lacks its end, drops one that was cut.
+
+        Raises UsageError where the file cannot be read or written.
+        """
+        try:
+            self._mend()
+        except FileNotFoundError:
             return
+        except OSError as error:
+            raise UsageError(f"cannot mend {self.path}: {error.strerror}") from None
+
+    def _mend(self) -> None:
         content = self.path.read_bytes()
         cut = content.rfind(b"\n") + 1
         torn = content[cut:]
@@ -82,14 +98,15 @@ class Store:
     def append(self, record: Record) -> None:
         """Adds one line, on disk when this returns. Raises UsageError, with the file as before, where that fails."""
         line = record.model_dump_json(exclude_defaults=True).encode() + b"\n"
-        size = self.path.stat().st_size if self.path.exists() else 0
+        size = 0
         try:
             with self.path.open("ab") as file:
+                size = file.tell()
                 file.write(line)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            if self.path.exists():
+            with suppress(OSError):  # what is left of a line is dropped by the next run
                 os.truncate(self.path, size)
             reason = "the disk is full" if error.errno == errno.ENOSPC else str(error)
             raise UsageError(
@@ -107,7 +124,7 @@ class Store:
 def _is_json(line: bytes) -> bool:
     try:
         return isinstance(json.loads(line), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 

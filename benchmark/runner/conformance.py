@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from benchmark.data.dataset import Dataset
+from benchmark.errors import some
 from benchmark.experiment.record import Record
 from benchmark.experiment.trial import MethodSetting, Protocol, Task, Trial, shared_training
 from benchmark.method.domains import Real, Text
@@ -19,6 +20,7 @@ from benchmark.method.interface import Method
 from benchmark.method.registry import check_metadata, get_method
 from benchmark.networks.build import build
 from benchmark.removal.groups import Net, find_groups
+from benchmark.runner.hygiene import Room, exits_are_errors
 from benchmark.runner.train import Course, train
 from benchmark.runner.trial import LOG, Base, examples, explain, make_method, run, train_base
 
@@ -44,14 +46,18 @@ def check_rule(name: str, rule: str) -> str | None:
     """How a method breaks one of the `CHECKS`, or None."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    room = Room()
+    room.enter(simulated_trial(name))
     try:
-        CHECKS[rule](name)
+        with exits_are_errors():
+            CHECKS[rule](name)
     except ViolationError as violation:
         return str(violation)
-    except Exception as error:  # the method's own code
+    except (Exception, SystemExit) as error:  # the method's own code
         LOG.debug("%s", rule, exc_info=True)
         return explain(error)
     finally:
+        room.leave()
         torch.set_num_threads(threads)
     return None
 
@@ -223,6 +229,17 @@ def survives_zero_strength(name: str) -> None:
             raise ViolationError(f"with {method.knob} = 0 validation accuracy is {found:.2f}: zero must mean no effect")
 
 
+def leaves_no_trace(name: str) -> None:
+    """A trial leaves torch, the data and the process as it found them: other methods' trials run in it next."""
+    room, trial = Room(), _trial(name, _ends(name)[0], REPEATED)
+    base = _base(trial)
+    room.enter(trial)
+    run(trial, base)
+    left = room.leave().changed
+    if left:
+        raise ViolationError(f"a trial changed {some(left)}: set nothing outside the method and its network")
+
+
 def _trained(name: str, protocol: Protocol) -> tuple[Method, Net, Dataset]:
     """The method with the strongest knob and its network, trained, before it silences anything."""
     trial = _trial(name, _ends(name)[1], protocol)
@@ -246,4 +263,5 @@ CHECKS: dict[str, Callable[[str], None]] = {
     "silence keeps shape, statistics and data": silence_keeps,
     "gradients stay finite": gradients_stay_finite,
     "survives zero strength": survives_zero_strength,
+    "leaves no trace": leaves_no_trace,
 }

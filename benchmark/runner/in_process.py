@@ -1,8 +1,7 @@
-"""Runs trials in this process, and keeps the base networks that they share."""
+"""Runs trials in this process, one after another."""
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,11 +11,13 @@ from typing import Any
 import torch
 
 from benchmark.data.names import ENVIRONMENT, data_root
+from benchmark.errors import UsageError, some
 from benchmark.experiment.record import Record
 from benchmark.experiment.store import Store
 from benchmark.experiment.trial import Trial
-from benchmark.files import write_whole
+from benchmark.runner.bases import BaseStore
 from benchmark.runner.environment import software
+from benchmark.runner.hygiene import Left, Room, exits_are_errors
 from benchmark.runner.trial import Base, explain, failed, run, train_base
 
 OnRecord = Callable[[Record], None]
@@ -43,41 +44,21 @@ class Resources:
         os.environ[ENVIRONMENT] = str(self.data_root)
 
 
-class BaseStore:
-    """Trained base networks in a folder; a file is whole or not there."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-
-    def load(self, trial: Trial) -> Base | None:
-        """The trial's base network, if it is stored."""
-        path = self._path(trial)
-        if not path.exists():
-            return None
-        stored = torch.load(path, weights_only=True)
-        return stored["state"], stored["seconds"]
-
-    def save(self, trial: Trial, trained: Base) -> None:
-        """Stores the trial's base network."""
-        buffer = io.BytesIO()
-        torch.save({"state": trained[0], "seconds": trained[1]}, buffer)
-        write_whole(self._path(trial), buffer.getvalue())
-
-    def _path(self, trial: Trial) -> Path:
-        return self.folder / f"{trial.base_key}.pt"
-
-
 @dataclass(frozen=True)
 class Destination:
-    """Where what a run makes goes: `on_record` takes every record as it comes, the store's folder all else."""
+    """Where what a run makes goes: `on_record` takes every record as it comes, the store's folder all else.
+
+    `say` is told in a line what the reader should know meanwhile.
+    """
 
     store: Store
     on_record: OnRecord
+    say: Callable[[str], None] = print
 
     @property
     def bases(self) -> BaseStore:
         """The base networks that the study's trials share."""
-        return BaseStore(self.store.path.parent / "bases")
+        return BaseStore(self.store.path.parent / "bases", self.say)
 
     @property
     def logs(self) -> Path:
@@ -91,33 +72,54 @@ def needed_bases(trials: list[Trial]) -> list[Trial]:
 
 
 def run_in_process(trials: list[Trial], resources: Resources, destination: Destination) -> None:
-    """Runs the trials one after another."""
+    """Runs the trials one after another.
+
+    Raises UsageError after a trial that leaves this process unfit for others.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(resources.cpus_per_trial)
     provenance = software()
     networks: Networks = {}
     try:
-        for trial in needed_bases(trials):
-            networks[trial.base_key] = destination.bases.load(trial) or attempt_base(trial, resources.device)
-            if not isinstance(networks[trial.base_key], str):
-                destination.bases.save(trial, networks[trial.base_key])
-        for trial in trials:
-            destination.on_record(run_one(trial, networks, resources.device, provenance))
+        with exits_are_errors():
+            for trial in needed_bases(trials):
+                networks[trial.base_key] = destination.bases.load(trial) or attempt_base(trial, resources.device)
+                if not isinstance(networks[trial.base_key], str):
+                    destination.bases.save(trial, networks[trial.base_key])
+            room = Room()
+            for trial in trials:
+                record, left = run_one(trial, networks, resources.device, provenance, room)
+                destination.on_record(record)
+                if left.lasting:
+                    raise UsageError(
+                        f"{trial.label} changed {some(left.lasting)}, which cannot be put back in this process; "
+                        "run without --in-process"
+                    )
     finally:
         torch.set_num_threads(threads)
 
 
 def attempt_base(trial: Trial, device: str) -> Base | str:
-    """The trial's base network, trained, or why there is none."""
+    """The trial's base network, trained, or why there is none; leaves the process as it was."""
+    room = Room()
+    room.enter(trial)
     try:
-        return train_base(trial, device)
-    except Exception as error:
-        return explain(error)
+        trained: Base | str = train_base(trial, device)
+    except (Exception, SystemExit) as error:
+        trained = explain(error)
+    left = room.leave()
+    return f"it changed {some(left.lasting)}, which cannot be put back" if left.lasting else trained
 
 
-def run_one(trial: Trial, networks: Networks, device: str, provenance: dict[str, Any]) -> Record:
-    """The trial's record, given the base networks."""
+def run_one(
+    trial: Trial, networks: Networks, device: str, provenance: dict[str, Any], room: Room
+) -> tuple[Record, Left]:
+    """The trial's record, given the base networks, and what it left changed in the room, where that is put back."""
     base = networks[trial.base_key] if trial.base else None
     if isinstance(base, str):
-        return failed(trial, "skipped", f"its base network could not be trained: {base}", provenance)
-    return run(trial, base, device, provenance)
+        reason = f"its base network could not be trained: {base}"
+        return failed(trial, "skipped", reason, provenance), Left([], [], grown=False)
+    room.enter(trial)
+    record = run(trial, base, device, provenance)
+    left = room.leave()
+    return record.model_copy(update={"side_effects": left.changed}), left

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -19,9 +21,10 @@ from benchmark.errors import UsageError, first_line
 from benchmark.experiment.record import Record
 from benchmark.experiment.study import Slot, Study
 from benchmark.experiment.trial import Trial
+from benchmark.runner.bases import BaseStore
 from benchmark.runner.environment import software
+from benchmark.runner.hygiene import Room
 from benchmark.runner.in_process import (
-    BaseStore,
     Destination,
     Networks,
     OnRecord,
@@ -48,20 +51,32 @@ from benchmark.runner.search import OBJECTIVES, Search
 CLUSTER_WAIT = 60  # seconds that a cluster has to bring up a machine on which a trial fits
 
 
+class WornOutError(RuntimeError):
+    """A worker process is not as it was: another takes its place."""
+
+
 class Worker(tune.Trainable):
-    """One worker process: runs the trial that its configuration holds, and is then reset to the next."""
+    """One worker process: runs the trial that its configuration holds, and is then reset to the next.
+
+    After a trial that changed it for good it asks for a second step and fails there, its record handed over: that is
+    how Tune can be made to start another process.
+    """
 
     def setup(self, config: dict, networks: Networks, resources: Resources, provenance: dict[str, Any]) -> None:
         resources.take()
         self.networks, self.device, self.provenance = networks, resources.device, provenance
+        self.room, self.worn = Room(), False
 
     def reset_config(self, new_config: dict) -> bool:
         return True
 
     def step(self) -> dict[str, Any]:
-        record = run_one(_trial_of(self.config), self.networks, self.device, self.provenance)
+        if self.worn:
+            raise WornOutError
+        record, left = run_one(_trial_of(self.config), self.networks, self.device, self.provenance, self.room)
+        self.worn = bool(left.lasting) or left.grown
         objectives = {name: getattr(record, name) or 0.0 for name in OBJECTIVES}
-        return {"record": record.model_dump_json(exclude_defaults=True), **objectives, "done": True}
+        return {"record": record.model_dump_json(exclude_defaults=True), **objectives, "done": not self.worn}
 
 
 def _trial_of(config: dict[str, str]) -> Trial:
@@ -119,7 +134,7 @@ def _tune(
     given = {"networks": _train_bases(needed_bases(trials), destination.bases, resources), "resources": resources}
     given["provenance"] = software()
     request = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
-    with tempfile.TemporaryDirectory(prefix="deadweight-") as scratch:
+    with _scratch(destination.store.path) as scratch:
         run_config = tune.RunConfig(
             storage_path=scratch,
             name="sweep",
@@ -134,6 +149,19 @@ def _tune(
             if isinstance(error.__context__, UsageError):
                 raise error.__context__ from None
             raise
+
+
+@contextlib.contextmanager
+def _scratch(path: Path) -> Iterator[str]:
+    """A temporary folder of the study's, whose lock this process holds: what a killed run left of it goes first."""
+    name = hashlib.sha256(f"{os.getuid()} {path.absolute()}".encode()).hexdigest()[:12]
+    folder = Path(tempfile.gettempdir()) / f"deadweight-{name}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    try:
+        yield str(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _train_bases(needed: list[Trial], bases: BaseStore, resources: Resources) -> Networks:

@@ -11,7 +11,7 @@ from statistics import fmean
 import filelock
 import torch
 
-from benchmark.errors import UsageError
+from benchmark.errors import UsageError, first_line
 from benchmark.experiment.coverage import remaining
 from benchmark.experiment.record import Record
 from benchmark.experiment.store import Store
@@ -36,16 +36,24 @@ def open_points(study: Study, records: list[Record], path: Path, retry_failed: b
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Holds a study's folder for this process. Raises UsageError where another has it or it cannot be written to."""
+    """Holds a study's folder for this process.
+
+    Raises UsageError where another has it, it cannot be written to, or its disk has no locks.
+    """
+    lock = filelock.FileLock(folder / ".lock", timeout=0, fallback_to_soft=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        held = filelock.FileLock(folder / ".lock", timeout=0).acquire()
+        lock.acquire()
     except filelock.Timeout:
         raise UsageError(f"another run is writing to {folder}; wait for it, or choose another --results") from None
-    except OSError as error:
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
         raise UsageError(f"results folder {folder} is not writable: {error.strerror}") from None
-    with held:
+    except (OSError, NotImplementedError) as error:
+        raise UsageError(f"results folder {folder} cannot be locked: {first_line(error)}; choose another") from None
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def check_trial(trial: Trial, store: Store) -> None:

@@ -29,6 +29,7 @@ class Search(Searcher):
         self.study, self.todo = study, list(todo)
         self.spaces = {label: _distributions(study, label) for label in study.tables}
         self.asked: dict[str, tuple[Slot, optuna.Trial]] = {}
+        self.results: dict[str, dict] = {}  # of trials whose worker fails once it has handed them over
         known = {slot: [] for slot in study.slots()}
         for record in own_records(study, records):
             known[Slot(label=record.label, task=record.task, seed=record.seed)].append(record)
@@ -46,9 +47,13 @@ class Search(Searcher):
         trial = self.study.trial(slot, self.study.setting(slot.label, asked.params))
         return {"trial": trial.model_dump_json()}
 
+    def on_trial_result(self, trial_id: str, result: dict) -> None:
+        self.results[trial_id] = result
+
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
         slot, asked = self.asked[trial_id]
-        self.searches[slot].tell(asked, [(result or {}).get(name, 0.0) for name in OBJECTIVES])
+        found = result or self.results.get(trial_id, {})
+        self.searches[slot].tell(asked, [found.get(name, 0.0) for name in OBJECTIVES])
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the records are the state."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from benchmark.data.dataset import Dataset
@@ -55,20 +56,25 @@ def run_and_keep(
             status, module = _follow_protocol(trial, base, torch.device(device), outcome)
     except DivergedError as divergence:
         status, error = "diverged", str(divergence)
-    except Exception as failure:
+    except (Exception, SystemExit) as failure:
         status, error = "failed", explain(failure)
         LOG.debug("%s failed", trial.label, exc_info=True)
     data = {"data": outcome.content} if outcome.content else {}
-    record = Record(
-        **describe(trial),
-        **outcome.fields(),
-        status=status,
-        error=error,
-        base_seconds=base[1] if base else None,
-        peak_memory=peak_memory(device),
-        created=_now(),
-        provenance={**(provenance or {}), **hardware(device), **data},
-    )
+    told = {**(provenance or {}), **hardware(device), **data}
+    try:
+        record = Record(
+            **describe(trial),
+            **outcome.fields(),
+            status=status,
+            error=error,
+            base_seconds=base[1] if base else None,
+            peak_memory=peak_memory(device),
+            created=_now(),
+            provenance=told,
+        )
+    except ValidationError as refusal:  # a measure that cannot be: a patched one, or no number
+        first = refusal.errors()[0]
+        return failed(trial, "failed", f"measured {'.'.join(map(str, first['loc']))}: {first['msg']}", told), None
     return record, module
 
 

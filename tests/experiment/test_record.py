@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.errors import UsageError
-from benchmark.experiment.record import Record, describe
+from benchmark.experiment.record import MEASURED, Record, describe
+from benchmark.experiment.soundness import NEEDED
 from benchmark.experiment.store import Store, find
 from benchmark.experiment.study import load_study
 from tests.conftest import TINY
@@ -20,8 +21,12 @@ def trials(tmp_path_factory):
     return load_study(str(path)).trials()
 
 
+MEASURES = dict.fromkeys(NEEDED, 0.5)
+
+
 def record(trial, **fields):
-    return Record(**describe(trial), **{"status": "ok", **fields})
+    measures = MEASURES if fields.get("status", "ok") in MEASURED else {}
+    return Record(**describe(trial), **{"status": "ok", **measures, **fields})
 
 
 def store_with(folder, records):
@@ -32,7 +37,7 @@ def store_with(folder, records):
 
 
 def test_round_trip(tmp_path, trials):
-    records = [record(t, val_accuracy=0.1 + 0.2, history={"loss": [1.0, 1 / 3]}) for t in trials]
+    records = [record(t, val_accuracy=0.1 + 0.2, history={"loss": [1.0, 1 / 3, 2.0, 3e300]}) for t in trials]
     assert store_with(tmp_path, records).load() == records
 
 
@@ -121,7 +126,7 @@ def test_a_failing_first_write_leaves_an_empty_file_and_its_reason(tmp_path, tri
 def test_a_line_holds_what_has_been_reached_and_no_more(tmp_path, trials):
     store = store_with(tmp_path, [record(trials[0], val_accuracy=0.5)])
     held = json.loads(store.path.read_text())
-    assert held.keys() == {*describe(trials[0]), "status", "val_accuracy"} - {"fine_tune"}
+    assert held.keys() == {*describe(trials[0]), *NEEDED, "status"} - {"fine_tune"}
 
 
 def test_a_result_outlasts_a_failure_of_the_same_trial(tmp_path, trials):

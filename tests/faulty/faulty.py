@@ -2,7 +2,12 @@
 
 import os
 
+import torch
+import torch.nn.functional as F
+
 from benchmark.method import Method, training
+
+KEPT = []
 
 
 class Raises(Method):
@@ -59,3 +64,25 @@ class PrunesAll(Raises):
     def silence(self, net, images, labels):
         for group in net.groups:
             group.silence(group.incoming_norms() >= 0)
+
+
+class Meddles(Raises):
+    """Changes the loss of all."""
+
+    title = "Meddles"
+
+    def after_step(self, net, lr):
+        pass
+
+    def silence(self, net, images, labels):
+        F.cross_entropy = lambda output, labels: output.sum()
+
+
+class Infers(Meddles):
+    """Leaves its process without gradients, for good."""
+
+    title = "Infers"
+
+    def silence(self, net, images, labels):
+        KEPT.append(torch.inference_mode())
+        KEPT[0].__enter__()

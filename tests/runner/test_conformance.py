@@ -25,6 +25,8 @@ def test_method_conforms(method):
         ("diverges", "gradients stay finite", "DivergedError: loss nan"),
         ("unnamed", "metadata is complete", "reference is still the template's"),
         ("prunes_all", "the knob removes", "no knob and yet removed"),
+        ("dies", "learns the simulated task", "ended as failed: SystemExit: 1"),
+        ("meddles", "leaves no trace", "a trial changed torch.nn.functional.cross_entropy: set nothing outside"),
     ],
 )
 def test_violation_is_explained(faulty_methods, method, rule, words):

@@ -196,3 +196,27 @@ def test_a_full_disk_stops_the_sweep_with_one_line(tmp_path):
     assert "the disk is full; all earlier records are safe" in done.stderr
     assert done.stderr.count("\n") == 1
     assert len(results(tmp_path / "results" / "tiny")) == 2
+
+
+@pytest.mark.usefixtures("faulty_methods")
+def test_a_worker_is_put_right_or_replaced_before_the_next_trial(deadweight, tmp_path):
+    """One worker at a time: what it left is what the next trial would find."""
+    good = FEW.replace("[methods.dense]", "")
+    (tmp_path / "good.toml").write_text(good)
+    (tmp_path / "bad.toml").write_text(good + "[methods.meddles]\n[methods.infers]\n[methods.dense]\n")
+    cores = str(os.cpu_count())
+    code, output = finish("run", "bad.toml", "--cpus-per-trial", cores, cwd=tmp_path)
+    assert code == 0, output
+    found = results(tmp_path / "results" / "bad").values()
+    effects = {r["label"]: r.get("side_effects", []) for r in found}
+    assert effects == {
+        "implicit": [],
+        "meddles": ["torch.nn.functional.cross_entropy"],
+        "infers": ["the inference mode"],
+        "dense": [],
+    }
+    assert {r["status"] for r in found} == {"ok"}
+    assert deadweight("run", "good.toml", "--in-process")[0] == 0
+    alone = results(tmp_path / "results" / "good")
+    shared = results(tmp_path / "results" / "bad")
+    assert {key: {**shared[key], "study": "good"} for key in alone} == alone

@@ -52,16 +52,17 @@ def _made(trial, generator, epochs, bad: float, new: bool) -> Record:
     accuracy = float(np.clip(0.97 - 0.3 * sparsity**6 + generator.normal(0, 0.004), 0, 1))
     curve = accuracy * (1 - np.exp(-epochs / 8))
     optional = {
-        "norm_histogram": {"-inf": int(sum(widths) * sparsity), "-0.50": 3, "-0.25": 5, "0.00": 4},
+        "norm_histogram": {"-inf": int(sum(widths) * sparsity), "0.00": sum(widths) - int(sum(widths) * sparsity)},
         "never_active": sparsity / 2,
         "latency": {"dense": 1e-3, "reduced": 1e-3 * (1.05 - sparsity)},
     }
     left = {str(i): max(1, round(width * (1 - sparsity))) for i, width in enumerate(widths)}
-    shares = ("channel_sparsity", "param_sparsity", "mac_sparsity", "weight_sparsity")
+    params, macs = (round(many * (1 - sparsity) * generator.uniform(0.98, 1)) for many in (10**6, 9 * 10**5))
     return Record(
         **describe(trial), status="ok", val_accuracy=round(accuracy + generator.normal(0, 0.002), 4),
-        test_accuracy=round(accuracy, 4), channels=sum(widths), channels_left=left, params=1000, params_dense=1000,
-        macs=900, macs_dense=900, **dict.fromkeys(shares, round(sparsity + generator.normal(0, 0.01), 5)),
+        test_accuracy=round(accuracy, 4), channels=sum(widths), channels_left=left, params=params, params_dense=10**6,
+        macs=macs, macs_dense=9 * 10**5, channel_sparsity=1 - sum(left.values()) / sum(widths),
+        param_sparsity=1 - params / 10**6, mac_sparsity=1 - macs / (9 * 10**5), weight_sparsity=1 - params / 10**6,
         removal_error=1e-16, threshold_sweep={f"1e-{i:02}": 0.1 * (16 - i) / 16 for i in range(16, -1, -1)},
         history={
             "loss": np.exp(-epochs / 8).round(6).tolist(),
