@@ -2,18 +2,18 @@
 
 Rule: at step T₀ the `ratio` of channels with the lowest score over all groups together is redundant; in each of the T
 steps t = 0 … T − 1 from then on, after the optimiser's step, all that makes them is multiplied by (T − t − 1) / (T −
-t): exactly zero at the end, where it stays while the others train on. A channel is its incoming weights, bias, γ and β,
-w_k; with the direction d_k of the optimiser's step, without η, its score is the mean of five, each divided by its
-2-norm over all channels: ‖w_k‖₂, ‖w_k‖₂ / |w_k|, 1 + cos(w_k, d_k), |w_k·d_k| and (w_k·d_k)² / 2. Momentum SGD with
-weight decay, no fine-tuning. Source: Chen et al. 2024, and the defaults of the published code, with its weight decay of
-1e-4 and a single period; T₀ and T, a tenth of the steps each, are ours after its examples. Without their corrective
-cycle (CRIC). The default grid of ratios, from nearly none to nearly all, is ours.
+t): exactly zero at the end, where it stays while the others train on; nothing else is silenced. A channel is its
+incoming weights, bias, γ and β, w_k; with the direction d_k of the optimiser's step, without η, its score is the mean
+of five, each divided by its 2-norm over all channels: ‖w_k‖₂, ‖w_k‖₂ / |w_k|, 1 + cos(w_k, d_k), |w_k·d_k| and
+(w_k·d_k)² / 2. Momentum SGD with weight decay, no fine-tuning. Source: Chen et al. 2024, and the defaults of the
+published code, with its weight decay of 1e-4 and a single period, without the corrective cycle; T₀ and T, a tenth of
+the steps each, are ours after its examples. The default grid of ratios is ours.
 """
 
 import torch
 from torch import Tensor
 
-from benchmark.method import OPTIMIZERS, Method, Real, channel_sum, lowest, rows, training
+from benchmark.method import Method, Real, channel_sum, lowest, rows, training
 
 START, DURATION = 0.1, 0.1  # T₀ and T, shares of the steps
 
@@ -40,33 +40,24 @@ class HESSO(Method):
 
     def after_backward(self, net):
         if self.step == self.start:
-            chosen = lowest(torch.cat(scores(net, self._directions(net))), self.ratio)
-            self.doomed = chosen.split([group.size for group in net.groups])
+            together = torch.cat(scores(net, self._directions(net)))
+            self.doomed = lowest(together, self.ratio).split([group.size for group in net.groups])
 
     @torch.no_grad()
     def _directions(self, net) -> dict[Tensor, Tensor]:
         """What the optimiser's next step takes, η aside, by parameter."""
-        momentum = OPTIMIZERS[self.optimizer][1].get("momentum", 0.0)
-        directions = {}
-        for parameter in net.module.parameters():
-            direction = parameter.grad + self.decay * parameter
-            buffer = self.built.state[parameter].get("momentum_buffer")
-            directions[parameter] = direction if buffer is None else direction.add_(buffer, alpha=momentum)
-        return directions
+        momentum, state = self.built.defaults["momentum"], self.built.state
+        buffers = {p: state[p].get("momentum_buffer", torch.zeros_like(p)) for p in net.module.parameters()}
+        return {p: p.grad + self.decay * p + momentum * buffer for p, buffer in buffers.items()}
 
     @torch.no_grad()
     def after_step(self, net, lr):
         left = self.start + self.duration - self.step
         for group, doomed in zip(net.groups, self.doomed, strict=bool(self.doomed)):
-            ones = group.writers[0].layer.weight.new_ones(group.size)
-            factors = ones.masked_fill_(doomed, max(left - 1, 0) / max(left, 1))
+            factors = torch.ones_like(group.incoming_norms()).masked_fill_(doomed, max(left - 1, 0) / max(left, 1))
             for site, parameter in _parameters(group):
                 parameter.mul_(rows(site, factors, 1).view(-1, *[1] * (parameter.dim() - 1)))
         self.step += 1
-
-    def silence(self, net, images: Tensor, labels: Tensor):
-        for group, doomed in zip(net.groups, self.doomed, strict=True):
-            group.silence(doomed)
 
 
 def _parameters(group) -> list[tuple]:
@@ -86,7 +77,7 @@ def scores(net, directions: dict[Tensor, Tensor]) -> list[Tensor]:
     found = []
     for group in net.groups:
         norms, lengths = (total(group, f).sqrt() for f in (lambda w, d: w * w, lambda w, d: d * d))
-        products, sizes = total(group, lambda w, d: w * d), total(group, lambda w, d: torch.ones_like(w))
+        products, sizes = total(group, torch.mul), total(group, lambda w, d: torch.ones_like(w))
         cosines = products / (norms + 1e-8) / (lengths + 1e-8)
         found.append(torch.stack([norms, norms / sizes, 1 + cosines, products.abs(), products**2 / 2]))
     scale = torch.cat(found, 1).norm(dim=1, keepdim=True).clamp_min(1e-30)

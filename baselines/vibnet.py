@@ -44,13 +44,12 @@ class VIBNet(Method):
 
         def multiply(layer, inputs, output: Tensor) -> Tensor:
             if layer.training:
-                shape = (len(output), len(means))
-                noise = torch.randn(shape, generator=self.generator).to(means)
+                noise = torch.randn(len(output), len(means), generator=self.generator).to(means)
                 values = means + (logs / 2).exp() * noise
             else:
                 values = tested_gates(means, logs).unsqueeze(0)
-            factors = output.new_ones(len(values), output.shape[1])
-            factors = factors.index_copy(1, site.positions, values[:, site.channels])
+            ones = output.new_ones(len(values), output.shape[1])
+            factors = ones.index_copy(1, site.positions, values[:, site.channels])
             return output * factors.view(*factors.shape, *[1] * (output.dim() - 2))
 
         return multiply
@@ -59,8 +58,7 @@ class VIBNet(Method):
         return self.build_optimizer([*net.module.parameters(), *(part for gates in self.gates for part in gates)])
 
     def penalty(self, net) -> Tensor:
-        parts = [torch.log1p(means**2 / (logs.exp() + TINY)).sum() for means, logs in self.gates]
-        return self.strength / 2 * torch.stack(parts).sum()
+        return self.strength / 2 * sum(torch.log1p(m**2 / (logs.exp() + TINY)).sum() for m, logs in self.gates)
 
     @torch.no_grad()
     def silence(self, net, images: Tensor, labels: Tensor):
