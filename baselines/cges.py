@@ -6,10 +6,11 @@ optimiser step every group takes the exact proximal step of a ‖w_g‖₂ + (c/
 s = η / (1 − μ) at learning rate η and momentum μ, the size of the optimiser's own step: soft-threshold at τ, then w_g ←
 w_g (1 − a / ‖w_g‖₂)₊, where τ = c ‖w_g‖₁ of what comes out. This ‖w_g‖₁ is convex and falls in τ, so Newton's iteration
 meets the root from below. Silenced are exact zeros. Optimisers are SGD's kinds. Source: Yoon and Hwang 2017, sections 3
-and 4; λ's default range is ours, found by what it removes. Deviations: one step of the sum,
-where each term's own step after the other's would solve another problem; the published code groups outgoing weights,
-weighs layers by hand and has μ run from 0.8 to 0.2; a channel that several layers write is one group, with μ_l of the
-first of them; the output layer's rows are classes, so only the exclusive term holds there.
+and 4; λ's default range is ours, found by what it removes. Deviations: one step of the sum, where each term's own step
+after the other's would solve another problem; the published code, for one network of four layers, groups outgoing
+weights, has μ run from 0.8 to 0.2 and weighs its layers by hand, with factors of 1, 1, 1/15 and 1/144 and of 1, 0.5, 15
+and 144, of which the formula has none; a channel that several layers write is one group, with μ_l of the first of them;
+the output layer's rows are classes, so only the exclusive term holds there.
 """
 
 import torch

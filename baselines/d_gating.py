@@ -5,9 +5,10 @@ hidden channel; at its minima it equals loss + λ Σ_g ‖w_g‖₂^(2/D), for D
 The module keeps its shape: the optimiser holds the factors, the chain rule gives their gradients from that of w, and
 w is written back after every step. Factors start balanced, ω = w / ‖w‖₂^(1 − 1/D) and γ = ‖w‖₂^(1/D), so that w
 starts as everywhere. Silenced: incoming weights of every channel with ‖w_g‖₂ < ξ. Source: Kolb et al. 2025, sections
-3 and 4. λ's default range is ours, found by what it removes. Deviations: ξ = 1e-3 and not the limit of float32, since
-the decay of a small network's few steps does not reach it; a learning rate of 0.02, since at 0.1 the factors' decay
-leaves batch-normalised weights so short that their direction never settles.
+3 and 4. λ's default range is ours, found by what it removes. Deviations: D = 2 by default, where they recommend 3 or 4;
+the protocol's schedule and epochs, where they train for 200 epochs on a cosine at a learning rate of 0.3 to 0.4; ξ =
+1e-3 and not the limit of float32, since the decay of a small network's few steps does not reach it; a learning rate of
+0.02, since at 0.1 the factors' decay leaves batch-normalised weights so short that their direction never settles.
 """
 
 import torch
