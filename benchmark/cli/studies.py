@@ -62,8 +62,7 @@ def run(
         return
     with locked(results / plan.name):
         store.mend()
-        if taken:
-            store.add(taken)
+        store.add(taken)
         resources = Resources(cpus_per_trial, gpus_per_trial, address)
         finished = {r.status in FINISHED for r in _run_stages(study, plan, store, resources, in_process, retry_failed)}
     if True in finished:

@@ -3,9 +3,6 @@ from pathlib import Path
 import pytest
 
 from benchmark.analysis import fairness
-from benchmark.analysis.tuning import resolved
-from benchmark.experiment.coverage import own_records
-from benchmark.experiment.store import Store
 from benchmark.experiment.study import load_study
 from tests.conftest import TINY
 from tests.support.made_records import PROVENANCE, failure, result
@@ -291,40 +288,3 @@ def test_points_that_no_method_has_yet_are_no_equal_number(study):
     half = [t for t in study.trials() if t.label == "dense" or t in study.trials()[1::2]]
     even = findings(study, [result(t) for t in half if t.setting.hyperparameters.get("ratio") != 0.25])[POINTS]
     assert even.met == "no" or "trials have no record yet" in even.evidence
-
-
-def test_a_lacking_control_is_flagged_and_so_is_a_false_one(study):
-    without = [result(t) for t in study.trials() if (t.label, t.seed) != ("dense", 1)]
-    assert broken(study, without) == {SEEDS, COMPLETE}
-    assert "none for simulated-mlp-8, seed 1" in findings(study, without)[CONTROL].evidence
-    setting = next(t.setting for t in study.trials() if t.label == "implicit")
-    false = with_first(study, "dense", setting=setting)
-    assert "none for simulated-mlp-8, seed 0" in findings(study, false)[CONTROL].evidence
-    assert broken(study, false) == {KEYS}
-
-
-def test_a_lacking_seed_and_a_lacking_point_are_flagged(study):
-    trials = study.trials()
-    seedless = [result(t) for t in trials if (t.label, t.seed) != ("implicit", 2)]
-    assert broken(study, seedless) == {SEEDS, POINTS, COMPLETE}
-    assert "implicit on simulated-mlp-8 has no seed 2" in findings(study, seedless)[SEEDS].evidence
-    pointless = [result(t) for t in trials[:-1]]
-    assert broken(study, pointless) == {POINTS, COMPLETE}
-    found = findings(study, pointless)
-    assert "14 of 15 trials" in found[COMPLETE].evidence
-    assert "magnitude_filter on simulated-mlp-8, seed 2: 1" in found[POINTS].evidence
-
-
-def test_uneven_grids_two_seeds_and_hand_set_values_are_told(tmp_path):
-    study = made(tmp_path, TINY.replace("[0.25, 0.75]", "[0.25, 0.5, 0.75]\nlearning_rate = 0.02"))
-    records = [result(t) for t in study.trials()]
-    assert broken(study, records) == {POINTS}
-    assert "magnitude_filter: learning_rate" in findings(study, records)[VALIDATION].evidence
-
-
-def test_the_published_studies_hold_what_they_should():
-    for name in ("digits", "digits_full", "digits_optimizers"):
-        every = Store(Path(__file__).parents[2] / "results" / name).load()
-        study = resolved(load_study(name), every)
-        records = own_records(study, every)
-        assert broken(study, records) <= {REDUCED, CODE, MACHINE, MARKED, XI}

@@ -4,11 +4,10 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import UsageError
-from benchmark.experiment.coverage import own_records, remaining
+from benchmark.experiment.coverage import own_records
 from benchmark.experiment.store import Store
-from benchmark.experiment.study import load_study, study_names
+from benchmark.experiment.study import load_study
 from benchmark.experiment.trial import MethodSetting, Protocol, Task, trial_key
-from benchmark.experiment.tuning import EVALUATION, sizes
 from benchmark.method.registry import get_method
 from tests.conftest import TINY
 
@@ -55,29 +54,6 @@ def test_plan_is_deterministic_and_complete(tiny):
     keys = [t.key for t in plan.trials()]
     assert keys == [t.key for t in load_study(str(tiny)).trials()]
     assert len(set(keys)) == len(keys) == 2 * (1 + 2 + 2)
-
-
-def test_every_study_of_the_suite_loads():
-    assert {"digits", "smoke"} <= set(study_names())
-    for name in study_names():
-        study = load_study(name)
-        if study.tuning:
-            assert sizes(study)[EVALUATION] == study.size > 0
-        else:
-            assert len(remaining(study, [], retry_failed=False)) == study.size > 0
-
-
-def test_every_study_has_a_dense_control_and_enough_seeds():
-    for name in study_names():
-        study = load_study(name)
-        assert "dense" in study.methods
-        assert len(study.seeds) >= 3 or name == "smoke"
-
-
-def test_methods_have_equally_many_knob_points():
-    for name in study_names():
-        counts = {label: count for label, count in load_study(name).planned().items() if label != "dense"}
-        assert len(set(counts.values())) == 1, name
 
 
 def test_budget_is_equal_for_all(tiny):
@@ -133,17 +109,6 @@ def test_the_same_method_may_stand_beside_itself_fine_tuned_on_the_same_base(tmp
     )
     assert {t.base_trial.key for t in tuned} == {t.base_trial.key for t in kept}
     assert not {t.base_key for t in tuned} & {t.base_key for t in kept}  # of 3 and of 4 epochs
-
-
-def test_every_label_that_fine_tunes_says_so_at_the_end_of_its_legend_and_no_other_does():
-    for name in study_names():
-        study = load_study(name)
-        for label in study.tables:
-            slot = next(slot for slot in study.slots() if slot.label == label)
-            trial = study.trial(slot, study.setting(label, {}))
-            tunes = trial.stages[1] < trial.protocol.epochs
-            assert study.legend(label).count(" + fine-tune") == tunes, (name, label)
-            assert study.legend(label).endswith(" + fine-tune") == tunes, (name, label)
 
 
 def test_each_seed_may_have_a_split_of_its_own_with_one_test_set_and_that_is_another_trial(tmp_path):
@@ -310,13 +275,6 @@ def test_bad_study_gets_one_clear_line(tmp_path, old, new, words):
     assert "\n" not in message
     for word in words:
         assert word in message
-
-
-def test_mnist_has_the_point_that_the_paper_is_held_against():
-    study = load_study("mnist")
-    (point,) = [p.hyperparameters for p in study.points("implicit_paper") if p.hyperparameters["strength"] == 0.001]
-    assert (point["optimizer"], point["learning_rate"], point["threshold"]) == ("adam", 0.001, 1e-15)
-    assert {"learning_rate": 0.001} in study.tuning.candidates["implicit_paper"]
 
 
 def test_unknown_study_gets_the_nearest():

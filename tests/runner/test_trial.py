@@ -1,4 +1,3 @@
-import itertools
 import sys
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from benchmark.experiment.trial import MethodSetting, Protocol, Task, Trial, sha
 from benchmark.method.registry import get_method
 from benchmark.networks.measure import accuracy, parameters
 from benchmark.runner import trial as trial_module
-from benchmark.runner.environment import hardware, software
+from benchmark.runner.environment import hardware
 from benchmark.runner.in_process import Destination, Resources, run_in_process
 from benchmark.runner.train import Course, train
 from benchmark.runner.trial import Base, check_task, examples, explain, run, run_and_keep, train_base, train_watched
@@ -246,67 +245,6 @@ def test_an_error_is_explained_by_its_kind_its_first_line_and_its_innermost_plac
     assert explain(caught.value) == "RuntimeError: no (inner.py:3)"
     assert explain(ValueError("one\ntwo")) == "ValueError: one"
     assert explain(ValueError()) == "ValueError: "
-
-
-@pytest.mark.parametrize(
-    ("method", "status", "words"),
-    [
-        ("raises", "failed", "RuntimeError: deliberate (faulty.py"),
-        ("diverges", "diverged", "loss nan in epoch 1"),
-        ("prunes_all", "collapsed", None),
-    ],
-)
-def test_bad_endings_are_records(faulty_methods, method, status, words):
-    record = result(method)
-    assert record.status == status
-    if words:
-        assert words in record.error
-        assert "\n" not in record.error
-    else:
-        assert record.channels_left == {"1": 1}
-        assert record.test_accuracy < 0.5
-    assert Record.model_validate_json(record.model_dump_json(exclude_defaults=True)) == record
-
-
-def test_a_trial_that_fails_keeps_what_it_reached(monkeypatch):
-    def silence(self, net, images, labels):
-        raise RuntimeError("no")
-
-    whole = result("implicit")
-    monkeypatch.setattr(get_method("implicit"), "silence", silence)
-    record = result("implicit")
-    assert record.status == "failed"
-    assert record.history == whole.history
-    assert record.stage_accuracy == {"trained": whole.stage_accuracy["trained"]}
-    assert record.threshold_sweep == whole.threshold_sweep
-    assert record.train_seconds > 0
-    assert record.params is record.val_accuracy is record.removal_error is None
-
-
-def test_a_trial_that_diverges_keeps_the_epochs_before(monkeypatch):
-    def after_step(self, net, lr):
-        if next(steps) == 2 * STEPS:  # in the middle of the third epoch
-            net.weights[-1].data.fill_(float("nan"))
-
-    whole = result("implicit")
-    steps = itertools.count(-STEPS // 2)
-    monkeypatch.setattr(get_method("implicit"), "after_step", after_step)
-    record = result("implicit")
-    assert (record.status, record.error) == ("diverged", "loss nan in epoch 3")
-    assert record.history == {name: values[:2] for name, values in whole.history.items()}
-    assert record.stage_accuracy == {}
-
-
-def test_trials_whose_base_failed_are_skipped(faulty_methods, tmp_path):
-    diverging = make("diverges").setting
-    trial = make("magnitude_filter").model_copy(update={"base": diverging})
-    records = []
-    run_in_process([trial], Resources(), Destination(Store(tmp_path), records.append))
-    assert records[0].status == "skipped"
-    assert "DivergedError: loss nan" in records[0].error
-    assert records[0].created
-    assert records[0].provenance == software()
-    assert not list(tmp_path.iterdir())
 
 
 def test_a_base_network_is_trained_once_and_kept(tmp_path, monkeypatch):

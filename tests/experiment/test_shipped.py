@@ -1,0 +1,46 @@
+"""The studies that come with the suite."""
+
+from benchmark.experiment.coverage import remaining
+from benchmark.experiment.study import load_study, study_names
+from benchmark.experiment.tuning import EVALUATION, sizes
+
+
+def test_every_study_of_the_suite_loads():
+    assert {"digits", "smoke"} <= set(study_names())
+    for name in study_names():
+        study = load_study(name)
+        if study.tuning:
+            assert sizes(study)[EVALUATION] == study.size > 0
+        else:
+            assert len(remaining(study, [], retry_failed=False)) == study.size > 0
+
+
+def test_every_study_has_a_dense_control_and_enough_seeds():
+    for name in study_names():
+        study = load_study(name)
+        assert "dense" in study.methods
+        assert len(study.seeds) >= 3 or name == "smoke"
+
+
+def test_methods_have_equally_many_knob_points():
+    for name in study_names():
+        counts = {label: count for label, count in load_study(name).planned().items() if label != "dense"}
+        assert len(set(counts.values())) == 1, name
+
+
+def test_every_label_that_fine_tunes_says_so_at_the_end_of_its_legend_and_no_other_does():
+    for name in study_names():
+        study = load_study(name)
+        for label in study.tables:
+            slot = next(slot for slot in study.slots() if slot.label == label)
+            trial = study.trial(slot, study.setting(label, {}))
+            tunes = trial.stages[1] < trial.protocol.epochs
+            assert study.legend(label).count(" + fine-tune") == tunes, (name, label)
+            assert study.legend(label).endswith(" + fine-tune") == tunes, (name, label)
+
+
+def test_mnist_has_the_point_that_the_paper_is_held_against():
+    study = load_study("mnist")
+    (point,) = [p.hyperparameters for p in study.points("implicit_paper") if p.hyperparameters["strength"] == 0.001]
+    assert (point["optimizer"], point["learning_rate"], point["threshold"]) == ("adam", 0.001, 1e-15)
+    assert {"learning_rate": 0.001} in study.tuning.candidates["implicit_paper"]
