@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from benchmark.removal.operations import ELEMENTWISE
+from benchmark.removal.operations import ELEMENTWISE, FILLINGS
 
 
 @dataclass
@@ -43,7 +43,9 @@ class Call:
     @property
     def scalars(self) -> tuple[Any, ...]:
         """The numbers that it computes with: what are sizes and places shows in its result's shape."""
-        kinds = int | float | str if self.name in ELEMENTWISE else bool | float | str
+        if self.name == "lift_fresh":  # a number that code made a tensor of
+            return tuple(x.item() for x in self.tensors if x.numel() == 1)
+        kinds = int | float | str if self.name in ELEMENTWISE | FILLINGS else bool | float | str
         return tuple(v for v in self.arguments.values() if isinstance(v, kinds))
 
 

@@ -67,7 +67,7 @@ def best_carriers(followed: Trace, missing: list[tuple[Reader, Ids]], dead: Mask
 
 
 def find_husks(followed: Trace, dead: Mask) -> Mask:
-    """The dead channels that stay: one in a layer without a living one, and what keeps convolution groups alike."""
+    """The dead channels that stay: one in a layer without a living one, and what keeps groups and parts alike."""
     husks = np.zeros_like(dead)
     while True:
         revived: list[int] = []
@@ -78,9 +78,21 @@ def find_husks(followed: Trace, dead: Mask) -> Mask:
                 revived.append(int(layer.writes[0]))
             elif layer.blocks > 1:
                 revived += _shortfall(layer.blocks, layer.reads, layer.writes, gone)
+        for cut in followed.cuts:
+            alike = max((int((~gone[part]).sum()) for part in cut.alike), default=0)
+            revived += _narrow(cut.parts, 1, gone) + _narrow(cut.alike, alike, gone)
         if not revived:
             return husks
         husks[revived] = True
+
+
+def _narrow(parts: list[Ids], width: int, gone: Mask) -> list[int]:
+    """What parts of a cut lack to be of a width at least."""
+    lacking: list[int] = []
+    for ids in parts:
+        if (count := int((~gone[ids]).sum())) < width:
+            lacking += ids[gone[ids]][: width - count].tolist()
+    return lacking
 
 
 def _shortfall(blocks: int, reads: Ids, writes: Ids, gone: Mask) -> list[int]:

@@ -89,6 +89,24 @@ class Seen:
     results: tuple[Shape, ...] | None  # None for an operation that was seen as those that it is composed of
 
 
+@dataclass(frozen=True)
+class Cut:
+    """The parts into which code cuts the channels of an axis, by their labels; none of them may end up empty."""
+
+    parts: list[Ids]
+    alike: list[Ids]  # those of them that must keep the same width
+
+
+@dataclass(frozen=True)
+class Size:
+    """A number of channels that a module keeps in an attribute, at some place if that is a list or tuple."""
+
+    owner: str
+    key: str
+    place: int | None
+    labels: Ids
+
+
 @dataclass
 class Trace:
     """The result of following a network's channels; labels are resolved, so equal labels mean one channel."""
@@ -103,6 +121,8 @@ class Trace:
     seen: list[Seen]
     picks: bool  # whether the code takes some channels of a tensor alone, by their place
     unfollowed: dict[str, int]  # by name of a layer that has no rule: how many hidden channels it makes
+    cuts: list[Cut]  # that the code makes by numbers that follow the widths, or are made to
+    sizes: list[Size]  # those numbers
     idle: dict[str, Layer] = field(default_factory=dict)  # layers that only training passes, and what they read
     pinned: dict[int, str] = field(default_factory=dict)  # channels that cannot be removed, and why
 

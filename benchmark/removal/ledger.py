@@ -12,7 +12,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from benchmark.removal.book import Book
 from benchmark.removal.cells import compact, core, flat, spread
-from benchmark.removal.labels import Ids, Layer, Shape, Step, UntraceableError
+from benchmark.removal.labels import Cut, Ids, Layer, Shape, Size, Step, UntraceableError
 from benchmark.removal.tensors import tensors_of
 
 
@@ -46,6 +46,9 @@ class Ledger:
         self.parameters: dict[tuple[str, str], Ids] = {}
         self.borrowed: set[tuple[str, str]] = set()  # parameters that the forward pass uses outside their layer
         self.picks = False  # whether the forward pass takes some channels of a tensor alone, by their place
+        self.running: list[nn.Module] = []  # the modules whose forward passes run, the innermost last
+        self.cuts: list[Cut] = []
+        self.sizes: list[Size] = []
         self.entries: dict[int, Entry] = {}
         self.memories: dict[int, Memory] = {}
         self.tenants: dict[int, StorageWeakRef] = {}  # by its address memory that a tensor with cells lies in

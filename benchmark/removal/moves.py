@@ -10,8 +10,9 @@ from torch import Tensor
 
 from benchmark.removal.calls import Call, tensors_in
 from benchmark.removal.cells import along, compact, core, flat, spread, varies
+from benchmark.removal.cuts import read_cut, sizes_kept
 from benchmark.removal.making import Making
-from benchmark.removal.operations import JOINS, PICKS, SPLITS, VIEWS
+from benchmark.removal.operations import CUTS, JOINS, PICKS, SPLITS, VIEWS
 
 
 class Moves(Making):
@@ -28,14 +29,38 @@ class Moves(Making):
         parts = [cells for x in sources if (cells := self.cells_of(x)) is not None]
         if call.name in JOINS and self.joins_positions(call, parts):
             return None
-        for result, cells in zip(call.results, tensors_in(_moved(call, self.cells_of)), strict=True):
-            small = compact(cells)
+        moved = [compact(cells) for cells in tensors_in(_moved(call, self.cells_of))]
+        if call.name in CUTS:
+            self.cut(call, parts[0], moved)
+        for result, small in zip(call.results, moved, strict=True):
             self.put(result, small)
             if call.name in PICKS:
                 self.picks |= core(small).numel() < core(parts[0]).numel()
             elif call.name in SPLITS:
                 self.split(core(parts[0]), core(small))
         return None
+
+    def cut(self, call: Call, cells: Tensor, parts: list[Tensor]) -> None:
+        """Notes that channels are cut into parts, where the widths of the parts can follow what is left of them."""
+        axis = call.arguments["dim"] % cells.dim()
+        whole, *ids = (along(part, axis) for part in (cells, *parts))
+        labels = [self.book.label[part] for part in ids if part is not None]
+        if whole is None or len(labels) < len(parts) or not varies(cells)[axis]:
+            return
+        found = read_cut(call, self.book.label[whole], labels)
+        if found is None:
+            return
+        if call.name == "chunk":  # which follows the width
+            if len(found[0].alike) < call.arguments["chunks"]:
+                self.consume(cells, "chunk cuts them into uneven parts")
+            self.cuts.append(found[0])
+            return
+        owner = self.running[-1] if self.running else self.module
+        name = next(name for name, part in self.modules.items() if part is owner)
+        cut, sizes = sizes_kept(owner, name, *found)
+        if sizes:
+            self.cuts.append(cut)
+            self.sizes += sizes
 
     def joins_positions(self, call: Call, parts: list[Tensor]) -> bool:
         """Whether a concatenation joins positions, not channels; then makes the channels of its parts one."""

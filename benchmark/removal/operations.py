@@ -21,6 +21,7 @@ ELEMENTWISE = frozenset({
     "sin", "softplus", "softshrink", "sqrt", "square", "sub", "tan", "tanh", "threshold", "to", "_to_copy", "trunc",
     "where", "zeros_like",
 })  # fmt: skip
+FILLINGS = frozenset({"fill", "full", "full_like", "new_full", "scalar_tensor"})
 PRODUCTS = frozenset({"mul"})
 
 # The result's elements are elements of the operands, in other places.
@@ -54,6 +55,7 @@ MIXING = frozenset({
 PICKS = frozenset({
     "chunk", "index", "index_select", "narrow", "select", "slice", "split", "split_with_sizes", "unbind",
 })  # fmt: skip
+CUTS = frozenset({"chunk", "narrow", "slice", "split", "split_with_sizes"})
 JOINS = frozenset({"cat", "concat", "stack"})
 VIEWS = frozenset({"view", "_unsafe_view", "reshape", "_reshape_alias", "view_as", "reshape_as"})
 SPLITS = VIEWS | {"unflatten"}
@@ -68,6 +70,7 @@ RULES: dict[str, str] = {
     **dict.fromkeys(DENSE, "dense"),
     **dict.fromkeys(NORMALISATIONS, "normalise"),
     "pixel_shuffle": "shuffle_pixels",
+    "softmax": "weigh",
     "pad": "pad",
     "constant_pad_nd": "pad",
 }

@@ -6,11 +6,13 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from torch import Tensor
+
 from benchmark.removal.calls import Call
 from benchmark.removal.cells import core, varies
 from benchmark.removal.labels import Border
 from benchmark.removal.moves import Moves
-from benchmark.removal.operations import AVERAGES
+from benchmark.removal.operations import AVERAGES, REDUCTIONS
 
 
 class Positions(Moves):
@@ -44,7 +46,7 @@ class Positions(Moves):
         return self.over_positions(call, padded, border, shifts=border == "none")
 
     def reduce(self, call: Call) -> None:
-        """Means, sums and extremes over positions."""
+        """Means, sums and extremes over positions, or over the parts that a channel's axis was split into."""
         rank, dim = call.tensors[0].dim(), call.arguments.get("dim")
         listed = [dim] if isinstance(dim, int) else dim or range(rank)
         axes = sorted({axis % max(rank, 1) for axis in listed})
@@ -52,21 +54,43 @@ class Positions(Moves):
         kept = call.results[0].dim() == rank
         self.over_positions(call, axes, "zeros" if sums else "none", shifts=not sums, lost=[] if kept else axes)
 
+    def weigh(self, call: Call) -> None:
+        """A softmax along an axis: over positions, or between the parts that a channel's axis was split into."""
+        cells, axis = self.cells_of(call.tensors[0]), call.arguments["dim"]
+        parts = None if cells is None or not cells.dim() or not cells.numel() else _across(cells, [axis])
+        if cells is None or parts is None:
+            return self.opaque(call)
+        own = [part.expand(cells.shape) for part in parts]
+        alone = len(parts) == 1  # what it gives to each of so many positions depends on how many there are
+        return self.combine([*own, cells], call.result, border="other" if alone else "none", own=own)
+
     def over_positions(
         self, call: Call, axes: Sequence[int], border: Border, shifts: bool, lost: Sequence[int] = ()
     ) -> None:
-        """A result that combines positions along some axes, and lacks the `lost` ones."""
+        """A result that combines positions, or parts of a channel, along some axes, and lacks the `lost` ones."""
         result = call.results[0]
         cells = self.cells_of(call.tensors[0])
-        if cells is None or len(call.tensors) > 1 or not result.numel() or any(varies(cells)[axis] for axis in axes):
+        parts = None if cells is None or len(call.tensors) > 1 or not result.numel() else _across(cells, axes)
+        if parts is None or (len(parts) > 1 and call.name not in REDUCTIONS):
             return self.opaque(call)
-        small = core(cells)
         for axis in sorted(lost, reverse=True):
-            small = small.select(axis, 0)
-        self.combine([small.expand(result.shape)], result, "map", border, shifts)
+            parts = [part.select(axis, 0) for part in parts]
+        shifts &= len(parts) == 1
+        self.combine([part.expand(result.shape) for part in parts], result, "map", border, shifts)
         for places in call.results[1:]:  # of the largest values
-            self.combine([small.expand(places.shape)], places, border="other")
+            self.combine([part.expand(places.shape) for part in parts], places, border="other")
         return None
+
+
+def _across(cells: Tensor, axes: Sequence[int]) -> list[Tensor] | None:
+    """The cells with one position left on some axes, once for each place along those on which they vary.
+
+    None where they vary along no other axis: what combines them mixes all channels.
+    """
+    parts, vary = [core(cells)], varies(cells)
+    for axis in {axis % cells.dim() for axis in axes if vary[axis]}:
+        parts = [part.narrow(axis, i, 1) for part in parts for i in range(cells.shape[axis])]
+    return None if len(parts) > 1 and not any(varies(parts[0])) else parts
 
 
 def _any(amounts: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from benchmark.removal.calls import Call
-from benchmark.removal.cells import varies
+from benchmark.removal.cells import core, varies
 from benchmark.removal.labels import Kind
 from benchmark.removal.layers import Layers
 from benchmark.removal.operations import IDENTITIES, PRODUCTS, RULES
@@ -21,7 +21,7 @@ class Operand(NamedTuple):
     cells: Tensor | None
 
     def spreads(self, axes: list[bool]) -> list[int]:
-        """Of the axes along which channels vary, those along which its own do not."""
+        """Of the axes along which channels vary, those along which its own cells do not."""
         own = [False] * len(axes) if self.cells is None else varies(self.cells)
         return [axis for axis, vary in enumerate(axes) if vary and not own[axis]]
 
@@ -42,7 +42,7 @@ class Rules(Positions, Layers):
         random = arguments.get("train") or arguments.get("training")
         operands = [self.operand(call, x) for x in _deciding(call) if x.numel() > 1 or self.follows(x)]
         followed = [operand.cells for operand in operands if operand.cells is not None]
-        axes = [any(vary) for vary in zip(*map(varies, followed), strict=True)]
+        axes = [any(vary) for vary in zip(*map(self.channel_axes, followed), strict=True)]
         own = [x.cells for x in operands if x.cells is not None and not x.spreads(axes)]
         if random or not result.numel() or not own:
             return self.opaque(call)
@@ -57,6 +57,14 @@ class Rules(Positions, Layers):
         fixed = len(followed) < len(operands)  # which may vary with the position
         shifts = call.name in IDENTITIES and result.is_floating_point()
         return self.combine(followed, result, kind, "other" if fixed else "none", shifts, own)
+
+    def channel_axes(self, cells: Tensor) -> list[bool]:
+        """By axis whether channels vary along it: cells may, where one channel was split into several."""
+        axes = varies(cells)
+        if sum(axes) > 1:
+            labels = self.book.label[core(cells).numpy()]
+            axes = [vary and bool((labels != labels.take([0], axis)).any()) for axis, vary in enumerate(axes)]
+        return axes
 
     def operand(self, call: Call, x: Tensor) -> Operand:
         """A tensor that an elementwise operation meets."""

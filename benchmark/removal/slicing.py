@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmark.removal.labels import Ids, Layer, Mask, Module, Trace, Values
+from benchmark.removal.labels import Ids, Layer, Mask, Module, Size, Trace, Values
 from benchmark.removal.shifts import norms_behind
 from benchmark.removal.silence import Silence
 from benchmark.removal.tensors import copy_with
@@ -42,6 +42,8 @@ def _select(tensor: Tensor, axis: int, places: Ids) -> Tensor:
 
 
 def _narrow(layers: dict[str, Module], followed: Trace, kept: Mask, pick: Pick) -> None:
+    for size in followed.sizes:
+        _keep_size(layers[size.owner], size, int(kept[size.labels].sum()))
     for name, layer in followed.layers.items():
         _keep_outputs(layers[name], layer, kept[layer.writes], pick)
     for name, layer in followed.dense.items():
@@ -137,6 +139,14 @@ def _keep_inputs(module: Module, blocks: int, kept: Mask, pick: Pick) -> None:
     sliced = [pick(block, 1, index) for block, index in zip(rows, present, strict=True)]
     _set(module, "weight", sliced[0] if len(sliced) == 1 else torch.cat(sliced))
     _resize(module, in_features=int(kept.sum()), in_channels=int(kept.sum()), groups=len(present))
+
+
+def _keep_size(module: Module, size: Size, count: int) -> None:
+    if size.place is None:
+        return setattr(module, size.key, count)
+    counts = list(getattr(module, size.key))
+    counts[size.place] = count
+    return setattr(module, size.key, type(getattr(module, size.key))(counts))
 
 
 def _resize(module: Module, **sizes: int) -> None:

@@ -20,7 +20,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmark.removal.calls import Call, tensors_in
 from benchmark.removal.cells import core, flat
-from benchmark.removal.labels import Seen, Trace, UntraceableError
+from benchmark.removal.cuts import agreeing, noting
+from benchmark.removal.labels import Cut, Seen, Trace, UntraceableError
 from benchmark.removal.ledger import address
 from benchmark.removal.operations import CONVOLUTIONS, MIXING, MOVES, RULES
 from benchmark.removal.passes import attributes, check_kind, check_state, following
@@ -101,7 +102,7 @@ class Follower(TorchDispatchMode):
             self.rules.start(x, "the network's input")
         before = attributes(module)
         try:
-            with self, Escapes(self.rules):
+            with noting(module, self.rules.running), self, Escapes(self.rules):
                 outputs = module(*copies)
         except RuntimeError as error:
             if self.cast:
@@ -166,6 +167,8 @@ class Follower(TorchDispatchMode):
             seen=self.seen,
             picks=rules.picks,
             unfollowed=rules.unfollowed(),
+            cuts=[Cut([root[part] for part in cut.parts], [root[part] for part in cut.alike]) for cut in rules.cuts],
+            sizes=agreeing([replace(size, labels=root[size.labels]) for size in rules.sizes]),
         )
         for labels, reason in book.pins:
             followed.pin(root[labels], reason)

@@ -61,6 +61,9 @@ def _reason(module: nn.Module, inputs: tuple[Tensor, ...], followed: Trace, grou
     half = np.random.default_rng(0).random(followed.size) < 0.5
     for ids in groups:
         half[ids[:1]] = True
+    for cut in followed.cuts:
+        for part in cut.alike:
+            half[part] = half[cut.alike[0][: len(part)]]
     for chosen in (half, ~half) if followed.picks else (half,):
         dead = np.zeros(followed.size, dtype=bool)
         for ids in groups:

@@ -3,8 +3,11 @@
     python -m tests.performance.survey --out FOLDER [NAME …]
 
 reduces one network of every family of torchvision and of 46 families of timm, half of the channels of each group
-silenced at random, and prints the table in Markdown. Every network has a process of its own, so that a crash or a
-time-out is a row; rows are kept in FOLDER, and a run that was cut off goes on where it was. No weights are downloaded.
+silenced at random, and prints the table in Markdown. Counted are the outputs of plain convolutions and of MLPs' hidden
+layers. `of plain` leaves out those that a norm over channels or a product of activations reads, by the reason for which
+their group is kept whole: there, taking a silent channel away changes the others. `of all` leaves out none. Every
+network has a process of its own, so that a crash or a time-out is a row; rows are kept in FOLDER, and a run that was
+cut off goes on where it was. No weights are downloaded.
 """
 
 from __future__ import annotations
@@ -24,11 +27,14 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.removal.exact import remove_silent
-from benchmark.removal.groups import find_groups
+from benchmark.removal.groups import net_from_trace
+from benchmark.removal.labels import Trace, hidden_groups, reasons_to_keep
+from benchmark.removal.trace import trace
 from tests.support.families import make, networks
 
 SIDES = (64, 96, 128, 224)  # of the images: the smallest that the network accepts
 LIMIT = 60  # seconds of CPU for one network
+MIXERS = ("layer_norm", "group_norm", "rms_norm", "scaled_dot_product_attention", "matmul", "bmm", "baddbmm", "einsum")
 MEMORY = 8 << 30  # bytes that it may take
 
 
@@ -73,6 +79,15 @@ def counted(module: nn.Module) -> dict[str, int]:
     }
 
 
+def mixed(followed: Trace) -> set[str]:
+    """The layers whose channels a norm over channels or a product of activations reads."""
+    groups = hidden_groups(followed)
+    reasons = reasons_to_keep(followed, groups)
+    inexact = {f"{mixer} mixes them" for mixer in MIXERS}
+    labels = {i for name, ids in groups.items() if reasons.get(name) in inexact for i in ids.tolist()}
+    return {name for name, layer in followed.dense.items() if not labels.isdisjoint(layer.writes.tolist())}
+
+
 @torch.no_grad()
 def deviation(reduced: nn.Module, silenced: nn.Module, side: int) -> float | None:
     if not accepts(silenced, side):
@@ -84,7 +99,9 @@ def deviation(reduced: nn.Module, silenced: nn.Module, side: int) -> float | Non
 def ours(module: nn.Module, side: int) -> dict[str, Any]:
     """Incoming weights alone are zeroed, so that silent channels emit constants."""
     generator, total = torch.Generator().manual_seed(0), counted(module)
-    groups = find_groups(module, images(side)).groups
+    followed = trace(module, images(side))
+    others = mixed(followed)
+    groups = net_from_trace(module, followed).groups
     removable = [len(site.positions) for group in groups for site in group.writers if site.name in total]
     for group in groups:
         group.zero_incoming(torch.randperm(group.size, generator=generator) < group.size // 2)
@@ -92,7 +109,8 @@ def ours(module: nn.Module, side: int) -> dict[str, Any]:
     removal = remove_silent(module, images(side))
     return {
         "seconds": time.process_time() - start,
-        "share": sum(removable) / sum(total.values()),
+        "share": sum(removable) / sum(count for name, count in total.items() if name not in others),
+        "of_all": sum(removable) / sum(total.values()),
         "deviation": max(removal.deviation, deviation(removal.module, module, side)),
         "elsewhere": deviation(removal.module, module, side + 32),
     }
@@ -172,13 +190,14 @@ def survey(names: list[str], file: Path) -> list[dict[str, Any]]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     lines = [
-        "| network | px | removable | worst deviation | at + 32 px | s | torch-pruning: removable | deviation | s |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "| network | px | removable: of plain | of all | worst deviation | at + 32 px | s "
+        "| torch-pruning: of all | deviation | s |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for r in rows:
         mine, other = r.get("ours", r), r.get("theirs", {"error": "–"})
-        left = [mine["error"], "", "", ""] if "error" in mine else [
-            f"{mine['share']:.0%}", f"{mine['deviation']:.0e}",
+        left = [mine["error"], "", "", "", ""] if "error" in mine else [
+            f"{mine['share']:.0%}", f"{mine['of_all']:.0%}", f"{mine['deviation']:.0e}",
             "–" if mine["elsewhere"] is None else f"{mine['elsewhere']:.0e}", f"{mine['seconds']:.1f}",
         ]  # fmt: skip
         right = [other["error"], "", ""] if "error" in other else [

@@ -52,7 +52,8 @@ FOLLOWED = {
 PINNED = {
     "a fixed view": (lambda _, x: x.view(-1, 64), 16, "view depends on how many there are"),
     "a fixed reshape": (lambda _, x: torch.reshape(x, (-1, 64)), 16, "reshape depends on how many there are"),
-    "chunks": (lambda _, x: torch.cat(x.chunk(2, 1)[::-1], 1).flatten(1), 16, "chunk depends on how many there are"),
+    "parts": (lambda _, x: torch.cat(x.split(2, 1)[::-1], 1).flatten(1), 16, "split depends on how many there are"),
+    "uneven parts": (lambda _, x: torch.cat(x.chunk(3, 1)[::-1], 1).flatten(1), 16, "into uneven parts"),
     "an index": (lambda _, x: x[:, [1, 0, 3, 2]].flatten(1), 16, "index depends on how many there are"),
     "a softmax": (lambda _, x: x.softmax(1).flatten(1), 16, "softmax mixes them"),
     "a sort": (lambda _, x: x.sort(1).values.flatten(1), 16, "sort has no rule"),

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tests.support.cutting import WAYS, Cutting
+
 SIDE = 9
 ACTIVATIONS = [nn.ReLU, nn.ReLU, lambda: nn.ReLU(inplace=True), nn.ReLU6, nn.Sigmoid, nn.GELU, nn.Hardswish, nn.Tanh]
 SHARE = 0.5  # of the channels that are silenced
@@ -149,12 +151,17 @@ class Grower:
         name = self.choice.choice(list(OPERATIONS))
         return self.step(name, [first, second], 2 * width if name == "cat" else width)
 
+    def cut(self, x: Value) -> Value:
+        """Parts of eight channels, cut by numbers that a module keeps, or weighed against each other."""
+        x = self.plain(x, 8)
+        return self.layer(Cutting(self.choice.choice(WAYS), 8), x, 8)
+
     def grow(self) -> Wild:
         x = self.plain(self.inputs[0], 4)
         if len(self.inputs) > 1:
             x = self.step("add", [x, self.conv(self.inputs[1], 4)], 4)
         for _ in range(self.choice.randint(1, 4)):
-            x = self.choice.choice([self.spatial, self.joined, lambda x: self.plain(x, 5)])(x)
+            x = self.choice.choice([self.spatial, self.joined, self.cut, lambda x: self.plain(x, 5)])(x)
         pool, places = self.choice.choice([(nn.AdaptiveAvgPool2d(1), 1), (nn.AdaptiveMaxPool2d(1), 1),
                                            (nn.AdaptiveAvgPool2d(2), 4)])  # fmt: skip
         x = self.layer(nn.Flatten(), self.layer(pool, x, x.width), places * x.width)
@@ -179,7 +186,7 @@ def silence(network: Wild, generator: torch.Generator) -> None:
         if tensor.is_floating_point():
             drawn = torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype)
             tensor.copy_(drawn / max(1, tensor[0].numel()) ** 0.5 if tensor.dim() > 1 else drawn.abs() + 0.3)
-    layers = [layer for layer in network.layers.values() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     for layer in layers[:-1]:
         layer.bias -= 0.8
         gone = torch.rand(len(layer.weight), generator=generator) < SHARE
