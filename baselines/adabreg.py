@@ -28,7 +28,7 @@ class AdaBreg(Method):
     reference = "Bungert et al. 2022, arXiv:2105.04319"
     knob = "strength"
     space = {
-        "strength": Real(0.1, 0, 1000, log=True, grid=(1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)),
+        "strength": Real(0.3, 0, 1000, log=True, grid=(3e-2, 0.15, 0.3, 1.0, 3.0, 6.0)),
         **training("adam", 0.01, ("adam", "sgd")),
     }
 

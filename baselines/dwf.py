@@ -23,7 +23,7 @@ class DWF(Method):
     reference = "Kolb et al. 2025, arXiv:2502.02496"
     knob = "strength"
     space = {
-        "strength": Real(3e-4, 0, 10, log=True, grid=(3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)),
+        "strength": Real(2e-4, 0, 10, log=True, grid=(2e-5, 7e-5, 2e-4, 1e-3, 3e-3, 1e-2)),
         "depth": Choice("3", ("3", "4")),  # D
         "threshold": Threshold(1e-4),
         **training("adam", 0.01, ("adam", *DESCENT)),

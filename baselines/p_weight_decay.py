@@ -22,7 +22,7 @@ class PWeightDecay(Method):
     reference = "Outmezguine and Levi 2024, arXiv:2404.10824"
     knob = "strength"
     space = {
-        "strength": Real(1e-3, 0, 100, log=True, grid=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)),
+        "strength": Real(5e-2, 0, 100, log=True, grid=(3e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.2)),
         "power": Real(0.8, 0.1, 2),  # p
         "threshold": Threshold(1e-4),
         **training("adam", 0.01, ("adam", *DESCENT)),

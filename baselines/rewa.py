@@ -23,7 +23,7 @@ class ReWA(Method):
     reference = "Xu et al. 2026, arXiv:2605.25134"
     knob = "strength"
     space = {
-        "strength": Real(1e-4, 0, 10, log=True, grid=(1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3)),
+        "strength": Real(4e-3, 0, 10, log=True, grid=(1e-3, 2e-3, 3e-3, 4e-3, 6e-3, 1.5e-2)),
         "order": Real(9.0, 1, 15),  # K
         "exponent": Real(2.0, 0, 14),  # M
         "epsilon": Real(0.0, 0, 1),

@@ -25,7 +25,7 @@ class VIBNet(Method):
     reference = "Dai et al. 2018, arXiv:1802.10399"
     knob = "strength"
     space = {
-        "strength": Real(1e-3, 0, 100, log=True, grid=(1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)),  # κ
+        "strength": Real(6e-5, 0, 100, log=True, grid=(2e-6, 2e-5, 6e-5, 4e-4, 3e-3, 1e-2)),  # κ
         **training("adam", 0.01, ("adam", *DESCENT)),
     }
 
