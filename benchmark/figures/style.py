@@ -45,6 +45,13 @@ ORDER = (
     "implicit_scale",
     "proximal_adam",
     "d_gating_adam",
+    "rewa",
+    "p_weight_decay",
+    "adabreg",
+    "hesso",
+    "vibnet",
+    "obd_channel",
+    "dwf",
 )
 TIGHT = {
     "borderaxespad": 0.2,

@@ -46,7 +46,7 @@ def locked(folder: Path) -> Iterator[None]:
         lock.acquire()
     except filelock.Timeout:
         raise UsageError(f"another run is writing to {folder}; wait for it, or choose another --results") from None
-    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+    except (PermissionError, FileExistsError, FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(f"results folder {folder} is not writable: {error.strerror}") from None
     except (OSError, NotImplementedError) as error:
         raise UsageError(f"results folder {folder} cannot be locked: {first_line(error)}; choose another") from None

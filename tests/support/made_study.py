@@ -52,7 +52,7 @@ def _made(trial, generator, epochs, bad: float, new: bool) -> Record:
     accuracy = float(np.clip(0.97 - 0.3 * sparsity**6 + generator.normal(0, 0.004), 0, 1))
     curve = accuracy * (1 - np.exp(-epochs / 8))
     optional = {
-        "norm_histogram": {"-inf": int(sum(widths) * sparsity), "0.00": sum(widths) - int(sum(widths) * sparsity)},
+        "norm_histogram": {"-inf": int(sum(widths) * sparsity), "0.25": sum(widths) - int(sum(widths) * sparsity)},
         "never_active": sparsity / 2,
         "latency": {"dense": 1e-3, "reduced": 1e-3 * (1.05 - sparsity)},
     }

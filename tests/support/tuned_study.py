@@ -44,6 +44,7 @@ NOTHING_FOLLOWS = _METHODS + "[tuning]" + _TUNING.partition("[tuning]")[2].parti
 def measured(trial, accuracy, sparsity=0.0, left=8, **fields):
     """The record of a trial that ended with so many of the eight hidden channels."""
     numbers = {"val_accuracy": accuracy, "param_sparsity": sparsity, "channels": 8, "channels_left": {"0": left}}
+    numbers["channel_sparsity"] = 1 - left / 8
     return result(trial, **numbers, **fields)
 
 
