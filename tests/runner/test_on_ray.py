@@ -22,6 +22,7 @@ VOLATILE = {"created", "train_seconds", "base_seconds", "peak_memory", "provenan
 
 
 def start(*arguments, cwd):
+    """Starts the command, with Ctrl-C as a terminal gives it: a shell's background job would ignore it."""
     environment = {**os.environ, "PYTHONPATH": str(FAULTY)}
     return subprocess.Popen(
         [COMMAND, *arguments],
@@ -31,6 +32,7 @@ def start(*arguments, cwd):
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
