@@ -111,7 +111,7 @@ def _draw_many(records: pd.DataFrame, marks: pd.DataFrame, band: Interval, floor
     labels = _methods(records)
     rows = math.ceil(len(labels) / page.columns)
     figure = Figure(figsize=(page.many, page.row * rows), layout="constrained")
-    panels = figure.subplots(rows, page.columns, sharex=True, sharey=True).flat
+    panels = list(figure.subplots(rows, page.columns, sharex=True, sharey=True, squeeze=False).flat)
     lines = marks[marks.mark == "attained by half"]
     others, beat = _all_staircases(lines), _all_staircases(lines[lines.label == SCRATCH])
     for label, panel in zip(labels, panels, strict=False):
@@ -125,8 +125,10 @@ def _draw_many(records: pd.DataFrame, marks: pd.DataFrame, band: Interval, floor
         panel.set_title(_legend(records, label, page.title), fontsize=page.small, pad=2)
         panel.tick_params(labelsize=page.small)
         panel.set_ylim(floor, _top(records))
-    for panel in list(panels):
+    for panel in panels[len(labels) :]:
         panel.set_axis_off()
+    for panel in panels[max(0, len(labels) - page.columns) : len(labels)]:  # the lowest of each column
+        panel.tick_params(labelbottom=True)
     if page.print:
         _draw_key(figure, records, page)
     return figure

@@ -12,8 +12,9 @@ from benchmark.analysis.frame import SCRATCH
 
 MARKERS = "osD^vP*X<>p"
 COLORS = sns.color_palette("colorblind")
-# Of methods: seaborn's without its grey and pale yellow, and Tol's indigo and wine, which are darker than these.
-METHOD_COLORS = [*COLORS[:7], COLORS[9], *sns.color_palette(["#332288", "#882255"])]
+# Of methods: seaborn's without its grey, pale pink and pale yellow, and a magenta, a violet and an olive, so that all
+# show on white and on black.
+METHOD_COLORS = [*COLORS[:6], *sns.color_palette(["#dc267f"]), COLORS[9], *sns.color_palette(["#7765e3", "#808000"])]
 CONTROL_COLORS = {SCRATCH: (0.0, 0.0, 0.0), "random_filter": COLORS[7]}  # the line to beat in black, chance in grey
 # The place of a name in this list is its colour and marker in every figure; other names get theirs from a hash. The
 # first ten, of which each has a colour of its own, are what the main studies compare.

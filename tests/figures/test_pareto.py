@@ -107,6 +107,8 @@ def test_many_methods_have_a_panel_each_and_low_points_stay_visible():
     figure, marks = draw(frame(DENSE, *many))
     panels = [panel for panel in figure.axes if panel.axison]
     assert [panel.get_title() for panel in panels] == [f"M{i}" for i in range(12)]
+    with_numbers = [panel.get_title() for panel in panels if panel.xaxis.get_tick_params()["labelbottom"]]
+    assert with_numbers == [f"M{i}" for i in range(7, 12)]  # the lowest of each of five columns
     assert (marks.mark == "trial").sum() == 12 * 2 + len(DENSE)
     for panel in panels:
         triangles = panel.collections[-1].get_offsets()
@@ -133,6 +135,17 @@ def test_files_hold_the_points_and_repeat_byte_by_byte(tmp_path):
     assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
     with next(p for p in first if p.suffix == ".csv").open() as file:
         assert sum(row["mark"] == "trial" for row in csv.DictReader(file)) == len(records)
+
+
+def test_colours_of_methods_can_be_told_from_a_light_and_a_dark_page():
+    def luminance(color):
+        linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in color]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    for color in style.METHOD_COLORS:
+        on_white, on_dark = 1.05 / (luminance(color) + 0.05), (luminance(color) + 0.05) / 0.056
+        assert on_white > 2, color
+        assert on_dark > 3, color
 
 
 def test_styles_are_stable_and_distinct():
