@@ -1,11 +1,14 @@
 """What a method changes of its process reaches no other trial, and its record says so."""
 
 import builtins
+import json
 import os
 import random
 import sys
 import time
 import warnings
+from pathlib import Path
+from subprocess import check_output
 
 import numpy as np
 import pytest
@@ -195,12 +198,28 @@ def test_a_base_that_changes_its_process_leaves_it_as_it_was(meddling, monkeypat
 
 
 def test_memory_that_grows_is_said(meddling, tmp_path, monkeypatch):
-    monkeypatch.setattr(hygiene, "GROWTH", 2**26)
-    kept = []
-    meddling(lambda _: kept.append(np.ones(2**24)))
+    taken = [0]
+    monkeypatch.setattr(hygiene, "_memory", lambda: taken[0])
+    meddling(lambda _: taken.append(taken.pop() + hygiene.GROWTH + 1))
     first, meddler = run([make("dense"), make("meddles")], tmp_path)
     assert first.side_effects == []
     assert meddler.side_effects == ["memory"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell a process's memory")
+def test_the_memory_of_a_process_counts_what_it_keeps():
+    """In a process of its own: in this one, what earlier tests have left is freed at any time."""
+    before, after = json.loads(
+        check_output(
+            [
+                sys.executable,
+                "-c",
+                "import numpy as np; from benchmark.runner.hygiene import _memory; "
+                "before = _memory(); kept = np.ones(2**24); print([before, _memory()])",
+            ]
+        )
+    )
+    assert 2**27 <= after - before < 2**27 + 2**24
 
 
 def test_the_first_use_of_an_optimiser_is_no_patch():
