@@ -26,12 +26,19 @@ Networks = dict[str, Base | str]  # by base key: the trained network, or why the
 
 @dataclass(frozen=True)
 class Resources:
-    """What each trial gets, the Ray cluster to run on (without an address, this machine), and where its data lies."""
+    """What each trial gets, the Ray cluster to run on (without an address, this machine), and where its data lies.
+
+    `trial_minutes` is the limit of a trial, None: by what the first of its kind take. `wait` is how many minutes a
+    cluster has to bring a machine on which a trial fits. With `fetch` a machine downloads the datasets that it lacks.
+    """
 
     cpus_per_trial: int = 1
     gpus_per_trial: float = 0.0
     address: str | None = None
     data_root: Path = field(default_factory=data_root)
+    trial_minutes: float | None = None
+    wait: float = 0.5
+    fetch: bool = False
 
     @property
     def device(self) -> str:
@@ -39,21 +46,23 @@ class Resources:
         return "cuda" if self.gpus_per_trial > 0 else "cpu"
 
     def take(self) -> None:
-        """Gives a worker process its threads and the data root, which other machines do not have from the driver."""
+        """Gives a worker process its threads and the data root; a machine of a cluster may have set its own."""
         torch.set_num_threads(self.cpus_per_trial)
-        os.environ[ENVIRONMENT] = str(self.data_root)
+        if self.address is None or not os.environ.get(ENVIRONMENT):
+            os.environ[ENVIRONMENT] = str(self.data_root)
 
 
 @dataclass(frozen=True)
 class Destination:
     """Where what a run makes goes: `on_record` takes every record as it comes, the store's folder all else.
 
-    `say` is told in a line what the reader should know meanwhile.
+    `say` is told in a line what the reader should know meanwhile, `doing` in a few words what begins.
     """
 
     store: Store
     on_record: OnRecord
     say: Callable[[str], None] = print
+    doing: Callable[[str], None] = len  # nobody listens
 
     @property
     def bases(self) -> BaseStore:
@@ -83,11 +92,13 @@ def run_in_process(trials: list[Trial], resources: Resources, destination: Desti
     try:
         with exits_are_errors():
             for trial in needed_bases(trials):
+                destination.doing("training base networks")
                 networks[trial.base_key] = destination.bases.load(trial) or attempt_base(trial, resources.device)
                 if not isinstance(networks[trial.base_key], str):
                     destination.bases.save(trial, networks[trial.base_key])
             room = Room()
             for trial in trials:
+                destination.doing(f"running {trial.label}")
                 record, left = run_one(trial, networks, resources.device, provenance, room)
                 destination.on_record(record)
                 if left.lasting:

@@ -50,7 +50,7 @@ def results(folder):
 
 
 def wait_for_records(path, count, process):
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not path.exists() or path.read_bytes().count(b"\n") < count:
         assert process.poll() is None, process.stdout.read()
         assert time.monotonic() < deadline
