@@ -1,5 +1,6 @@
 """Ray clusters of several machines on this one: each has a working directory, data and Python path of its own."""
 
+import contextlib
 import os
 import secrets
 import signal
@@ -17,6 +18,7 @@ sys.path[:] = [place for place in sys.path if place != {root!r}]
 {more}
 """  # a machine where deadweight is not installed
 ROOT = Path(__file__).parents[2]
+PATIENT = {"RAY_raylet_start_wait_time_s": "300"}  # on a machine with much else to do
 
 
 class RayCluster:
@@ -50,7 +52,7 @@ class RayCluster:
             self.processes[name] = subprocess.Popen(
                 [RAY, "start", *where, "--num-cpus", str(cpus), "--block"],
                 cwd=home,
-                env={**os.environ, **self.token, "PYTHONPATH": str(home / "site"), **environment},
+                env={**os.environ, **self.token, **PATIENT, "PYTHONPATH": str(home / "site"), **environment},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -67,7 +69,8 @@ class RayCluster:
     def kill(self, name):
         """Kills a machine with all that runs on it."""
         process = self.processes.pop(name)
-        os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it may not have started
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
     def end(self):
