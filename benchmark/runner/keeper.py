@@ -80,7 +80,7 @@ class Keeper(tune.Callback):
         if kills < KILLS and lost < LOSSES:
             self.lost.append(own)
         else:
-            why = f"lost {lost} times: {kills} times its worker process ended, {lost - kills} times its machine did"
+            why = f"it was lost {lost} times: {kills} with its worker process, {lost - kills} with its machine"
             self._fail(own, "crashed", why)
 
     def _fail(self, own: Trial, status: str, why: str) -> None:

@@ -100,6 +100,12 @@ class Hangs(Raises):
         ctypes.PyDLL(None).sleep(3600)
 
 
+class HungBase(Meddles):
+    """Starts from what never ends."""
+
+    title, base = "Hung base", "hangs"
+
+
 class Lingers(Meddles):
     """Stays for ever on a machine that says so; on others it waits until it does."""
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 
@@ -10,13 +11,17 @@ import pytest
 from PIL import Image
 
 from benchmark.experiment.store import Store
-from tests.conftest import FAULTY, TINY
-from tests.runner.test_on_ray import finish, results, start, wait_for_records
+from tests.conftest import TINY
+from tests.runner.test_on_ray import COMMAND, finish, results, start, wait_for_records
 from tests.support.ray_cluster import ROOT, RayCluster
 
 HEAD = TINY.partition("[methods.dense]")[0]
 LINGERING = TINY.replace("[methods.dense]", "[methods.lingers]\n[methods.dense]")
 PICTURES = HEAD.replace('"simulated"', '"imagefolder:pictures"') + "[methods.dense]\n"
+HURRIED = (
+    "import sys; from benchmark.cli import main; from benchmark.runner import cluster\n"
+    "cluster.SILENCE = cluster.JOINED = 3; sys.argv[0] = 'deadweight'; main.main()"
+)  # the command, less patient with a cluster
 
 pytestmark = pytest.mark.xdist_group("cluster")
 
@@ -31,6 +36,12 @@ def pictures(root, shade):
     return str(root)
 
 
+def hurried(*arguments, cwd):
+    return subprocess.Popen(
+        [sys.executable, "-c", HURRIED, *arguments], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     """Two machines of one core each; on the second the method Lingers never ends, on the first once it is there."""
@@ -39,12 +50,22 @@ def cluster(tmp_path_factory):
     own = {"DEADWEIGHT_DATA": pictures(found.folder / "data", shade=0), "LD_PRELOAD": "libtheirs.so"}
     try:
         found.start("head", AWAIT=there, **own)
-        found.wait("head")
-        found.start("other", LINGER=there)
-        found.wait("other")
+        found.start("other", LINGER=there, **own)
         yield found
     finally:
         found.end()
+
+
+@pytest.fixture(scope="module")
+def stranger(cluster, tmp_path_factory):
+    """A run with another token, begun early: it takes Ray twenty seconds to give up."""
+    folder = tmp_path_factory.mktemp("stranger")
+    (folder / "tiny.toml").write_text(TINY)
+    environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
+    command = [COMMAND, "run", "tiny.toml", "--address", cluster.address]
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
 
 
 @pytest.fixture
@@ -60,7 +81,7 @@ def driver(cluster, monkeypatch, tmp_path):
     return run
 
 
-@pytest.mark.usefixtures("faulty_methods")
+@pytest.mark.usefixtures("faulty_methods", "stranger")
 def test_a_killed_machine_costs_nothing(cluster, driver, deadweight, tmp_path):
     """The trial that stays there runs again on the other; all records are those of one process."""
     (tmp_path / "tiny.toml").write_text(LINGERING)
@@ -73,6 +94,8 @@ def test_a_killed_machine_costs_nothing(cluster, driver, deadweight, tmp_path):
     assert "12 of 12 have a record (12 ok)" in output
     found = results(path.parent)
     assert sum(record.pop("losses", 0) for record in found.values()) == 1
+    theirs = {tuple(record.provenance["preloaded"]) for record in Store(path.parent).load()}
+    assert theirs == {("libtheirs.so",)}  # not this process's own
     assert deadweight("run", "tiny.toml", "--in-process", "--results", "alone")[0] == 0
     assert found == results(tmp_path / "alone" / "tiny")
 
@@ -85,8 +108,6 @@ def test_a_machine_that_differs_is_left_out_with_its_reason(cluster, driver, tmp
     (theirs / "baselines" / "dense.py").open("a").write("\n")
     cluster.start("code", 2, f"sys.path.insert(0, {str(theirs)!r})", DEADWEIGHT_DATA=str(tmp_path / "data"))
     cluster.start("data", 2, DEADWEIGHT_DATA=pictures(cluster.folder / "other", shade=1))
-    cluster.wait("code")
-    cluster.wait("data")
     code, output = driver()
     assert code == 0, output
     assert output.count("is left out: the code of baselines differs\n") == 1
@@ -95,18 +116,54 @@ def test_a_machine_that_differs_is_left_out_with_its_reason(cluster, driver, tmp
     shutil.rmtree(cluster.folder / "other")
     code, output = driver("--results", "none", "--cpus-per-trial", "2")
     assert code == 2
-    assert f"is left out: the data of imagefolder:pictures: folder {cluster.folder}" in output
+    assert output.count("is left out: the code of baselines differs\n") == 1
+    assert output.count("is left out: the data of imagefolder:pictures: image folder") == 1
     assert "no machine of the cluster can run the trials" in output.splitlines()[-1]
-    assert not results_exist(tmp_path / "none")
+    assert not (tmp_path / "none" / "tiny" / "records.jsonl").exists()
 
 
-def results_exist(folder):
-    return any(folder.glob("*/records.jsonl"))
+def test_a_wrong_token_is_one_line(stranger):
+    _, errors = stranger.communicate(timeout=300)
+    assert stranger.returncode == 2
+    assert errors.count("\n") == 1
+    assert "does not take this token; set RAY_AUTH_MODE=token" in errors
 
 
-def test_a_provenance_is_the_workers(cluster, driver, tmp_path):
-    (tmp_path / "tiny.toml").write_text(HEAD + "[methods.dense]\n")
-    code, output = driver()
-    assert code == 0, output
-    for record in Store(tmp_path / "results" / "tiny").load():
-        assert record.provenance["preloaded"] == ["libtheirs.so"]
+def test_what_a_cluster_does_not_have_is_one_line(driver, tmp_path):
+    (tmp_path / "tiny.toml").write_text(TINY)
+    code, output = driver("--cpus-per-trial", "64", "--wait", "0.02")
+    assert code == 2
+    assert "a trial asks for 64 CPU cores and 0 GPUs, and no machine has more than " in output.splitlines()[-1]
+    assert "give the cluster longer with --wait" in output.splitlines()[-1]
+
+
+@pytest.mark.usefixtures("faulty_methods")
+def test_a_head_that_dies_ends_the_run_with_one_line(cluster, driver, tmp_path):
+    """The last test of this cluster."""
+    (tmp_path / "tiny.toml").write_text(TINY.replace("[0, 1]", str([*range(100)])))
+    path = tmp_path / "results" / "tiny" / "records.jsonl"
+    process = driver(how=hurried)
+    wait_for_records(path, 2, process)
+    cluster.kill("head")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert errors.strip().count("\n") == 0
+    assert errors.strip().startswith("deadweight: the head of the Ray cluster, ")
+    assert "what is done is kept: run the same command to go on" in errors
+    assert len(results(path.parent)) >= 2
+
+
+def test_something_else_at_the_address_is_one_line(tmp_path):
+    (tmp_path / "tiny.toml").write_text(TINY)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        process = hurried("run", "tiny.toml", "--address", address, cwd=tmp_path)
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert errors.strip() == f"deadweight: no Ray cluster answers at {address!r} within 3 s"
+
+
+def test_an_address_of_another_kind_is_one_line(deadweight, tiny):
+    code, _, errors = deadweight("run", tiny, "--address", "ray://127.0.0.1:10001")
+    assert code == 2
+    assert "is no HOST:PORT; run on one of the cluster's machines" in errors

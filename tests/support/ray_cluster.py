@@ -18,7 +18,6 @@ sys.path[:] = [place for place in sys.path if place != {root!r}]
 {more}
 """  # a machine where deadweight is not installed
 ROOT = Path(__file__).parents[2]
-PATIENT = {"RAY_raylet_start_wait_time_s": "300"}  # on a machine with much else to do
 
 
 class RayCluster:
@@ -41,7 +40,7 @@ class RayCluster:
         return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(self.folder / "token")}
 
     def start(self, name, cpus=1, python="", **environment):
-        """Begins to start a machine; `python` runs at the start of each of its Pythons."""
+        """Starts a machine; `python` runs at the start of each of its Pythons."""
         home = self.folder / name
         (home / "site").mkdir(parents=True)
         (home / "site" / "sitecustomize.py").write_text(BARE.format(root=str(ROOT), more=python))
@@ -52,15 +51,12 @@ class RayCluster:
             self.processes[name] = subprocess.Popen(
                 [RAY, "start", *where, "--num-cpus", str(cpus), "--block"],
                 cwd=home,
-                env={**os.environ, **self.token, **PATIENT, "PYTHONPATH": str(home / "site"), **environment},
+                env={**os.environ, **self.token, "PYTHONPATH": str(home / "site"), **environment},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-
-    def wait(self, name):
-        """Waits until a machine runs."""
-        deadline, log = time.monotonic() + 300, self.folder / name / "log"
+        deadline, log = time.monotonic() + 300, home / "log"
         while "Ray runtime started" not in log.read_text():
             assert self.processes[name].poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
