@@ -10,7 +10,7 @@ from typing import Any
 from benchmark.experiment.trial import Trial
 from benchmark.runner.in_process import Destination, Networks, Resources, attempt_base
 from benchmark.runner.limits import Limits, base_kind
-from benchmark.runner.machines import LOSSES, Fitness, Machines, reason
+from benchmark.runner.machines import LOSSES, Fitness, Machines, UnfitError, reason
 from benchmark.runner.ray_import import ray
 from benchmark.runner.trial import Base
 
@@ -73,9 +73,9 @@ def _hear(stream: Any, job: _Job, limits: Limits) -> Base | str | _Job | None:
     """What a task has come to: None where it has begun, a job where it has to be done once more."""
     try:
         said = ray.get(next(stream))
-    except ray.exceptions.RayTaskError as error:
-        return f"its worker failed: {reason(error)}"
     except ray.exceptions.RayError as error:
+        if isinstance(error, ray.exceptions.RayTaskError) and not isinstance(error, UnfitError):
+            return f"its worker failed: {reason(error)}"
         if job.losses + 1 == LOSSES:
             return f"its worker ended, {LOSSES} times; last: {reason(error)}"
         return _Job(job.trial, job.losses + 1)

@@ -23,11 +23,11 @@ from benchmark.method.registry import ENTRY_POINTS
 from benchmark.runner.identity import SUITE, own_modules, place
 from benchmark.runner.in_process import Resources
 from benchmark.runner.ray_import import ray
-from benchmark.runner.trial import explain
 
 JOINED = 45.0  # seconds that a cluster has to take this process in
 SILENCE = 45.0  # seconds without an answer after which the cluster's head counts as lost: Ray itself ends us at 60
 PROBED = 3.0  # seconds between two questions whether it is there
+WORDS = 300  # characters of what Ray says of a failed start
 KEPT = "what is done is kept: run the same command to go on"
 
 
@@ -85,7 +85,8 @@ def _refusal(resources: Resources, error: Exception, log: Path, began: int) -> s
             f"the Ray cluster at {resources.address!r} does not take this token; set RAY_AUTH_MODE=token, and "
             "RAY_AUTH_TOKEN_PATH to a file with the cluster's own (on its head that is ~/.ray/auth_token)"
         )
-    return f"Ray did not start: {explain(error)}; its log is in {log.parent}"
+    words = " ".join(str(error).split())[:WORDS]  # Ray's messages have many lines
+    return f"Ray did not start: {type(error).__name__}: {words}; its log is in {log.parent}"
 
 
 def _code(folder: Path) -> list[str]:

@@ -18,6 +18,7 @@ from benchmark.runner.ray_import import ray, tune
 from benchmark.runner.trial import failed
 
 KILLS = 2  # workers that end under a trial: then it is the trial that ends them
+LOOKED = 1.0  # seconds between two looks at what runs
 WORKER_DIED = "its worker process has died"  # as Ray says it of a process whose machine lives
 
 
@@ -32,6 +33,7 @@ class Keeper(tune.Callback):
         self.lost: list[Trial] = []
         self.losses, self.kills = Counter[str](), Counter[str]()
         self.refusal: UsageError | None = None
+        self.looked = time.monotonic()
 
     def __getstate__(self) -> dict:
         return {}  # Tune stores its callbacks for a restore that is never made: the records are the state
@@ -61,6 +63,9 @@ class Keeper(tune.Callback):
 
     def on_step_end(self, iteration: int, trials: list, **info: Any) -> None:
         now = time.monotonic()
+        if now - self.looked < LOOKED:
+            return
+        self.looked = now
         for identity, (trial, own, started) in self.running.items():
             late = self.limits.exceeded(kind(own), now - started)
             if late and identity not in self.overdue:
