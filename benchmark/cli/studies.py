@@ -43,12 +43,13 @@ def run(
     from benchmark.experiment.study import load_study
 
     use_data_root(data_root)
-    plan = load_study(study)
+    plan = load_study(study, results)
     if first is not None:
         plan = plan.model_copy(update={"seeds": plan.seeds[:first]})
 
     from benchmark.analysis.tuning import stages
     from benchmark.cli.tuning import take_tuning
+    from benchmark.experiment.brought import write_note
     from benchmark.experiment.record import FINISHED
     from benchmark.experiment.store import Store
     from benchmark.runner.in_process import Resources
@@ -62,6 +63,7 @@ def run(
         return
     with locked(results / plan.name):
         store.mend()
+        write_note(plan, results / plan.name)
         store.add(taken)
         resources = Resources(cpus_per_trial, gpus_per_trial, address)
         finished = {r.status in FINISHED for r in _run_stages(study, plan, store, resources, in_process, retry_failed)}
@@ -164,7 +166,7 @@ def status(study: StudyName = "digits", results: Results = Path("results"), as_j
     from benchmark.experiment.store import Store
     from benchmark.experiment.study import load_study
 
-    plan = load_study(study)
+    plan = load_study(study, results)
     store = Store(results / plan.name)
     every = store.load()
     known = stages(plan, every)

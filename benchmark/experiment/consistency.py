@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.errors import unknown
 from benchmark.experiment.tuning import CONTROL, Tuning, following
+from benchmark.method.registry import get_method
 
 if TYPE_CHECKING:
     from benchmark.experiment.study import Study
@@ -64,9 +65,10 @@ def _of_tuning(study: Study, tuning: Tuning, reserved: Collection[str]) -> Itera
         f"[tuning.candidates]: {unknown('label', label, methods)}" for label in candidates if label not in methods
     )
     yield from (f"[tuning.candidates] has none for {label!r}" for label in methods if label not in candidates)
-    fewest = min(candidates, key=lambda label: len(candidates[label]), default="")
+    tunable = [label for label in candidates if label in methods and get_method(study.method_name(label)).space]
+    fewest = min(tunable, key=lambda label: len(candidates[label]), default="")
     for label, tables in candidates.items():
-        if len(tables) > len(candidates[fewest]):
+        if label in tunable and len(tables) > len(candidates[fewest]):
             yield f"[tuning.candidates] has {len(tables)} for {label!r} and {len(candidates[fewest])} for {fewest!r}"
         if any(table in tables[:place] for place, table in enumerate(tables)):
             yield f"[tuning.candidates] has a candidate of {label!r} twice"
