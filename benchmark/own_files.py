@@ -51,7 +51,7 @@ def canonical(name: str) -> str:
     path = PurePosixPath(place)
     if path.is_absolute() or ".." in path.parts or place.startswith("~"):
         return path.name + name.removeprefix(place)
-    return str(path) + name.removeprefix(place)
+    return (str(path) if place else "") + name.removeprefix(place)
 
 
 def check_name(name: str) -> None:

@@ -34,7 +34,7 @@ def choose(study: Study, store: Store, accuracy: float) -> Record:
     reached = {r.key: min(r.val_accuracy or 0.0, fmean(seeds[_setting(r)])) for r in records}
     enough = [r for r in records if reached[r.key] >= accuracy]
     if not enough:
-        raise UsageError(f"no network validates at {accuracy:g} over its seeds; the best at {max(reached.values()):.4f}")
+        raise UsageError(f"no network validates at {accuracy:g} over seeds; the best at {max(reached.values()):.4f}")
     chosen = min(enough, key=lambda r: (r.params or 0, -reached[r.key], r.key))
     knob = "" if chosen.knob is None else f"{chosen.knob} {chosen.knob_value}, "
     console.print(

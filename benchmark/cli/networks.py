@@ -53,7 +53,6 @@ def export_network(
 
     Example: deadweight export digits --accuracy 0.95 --format onnx
     """
-    from benchmark.cli.choice import choose
     from benchmark.experiment.store import Store, find
     from benchmark.experiment.study import load_study
 
@@ -62,7 +61,12 @@ def export_network(
     if bool(key) == (accuracy is not None):
         raise UsageError("give the key of a record, or --accuracy for the smallest network that validates so well")
     store = Store(results / plan.name)
-    record = find(store, key) if accuracy is None else choose(plan, store, accuracy)
+    if accuracy is None:
+        record = find(store, key)
+    else:
+        from benchmark.cli.choice import choose
+
+        record = choose(plan, store, accuracy)
     trial = record.trial
 
     from benchmark.networks.export import check_target, export

@@ -32,6 +32,7 @@ def check_dataset(name: str) -> str:
         own_files.check_name(own_name(name))
     elif name not in BUNDLED and not is_stored(name):
         kinds = [f"{FOLDER}PATH", f"{ARRAYS}FILE", "FILE.py:FUNCTION", *own_files.plugins(PLUGINS)]
+        kinds += [ARRAYS + name] if name.endswith(".npz") else []
         raise unknown("dataset", name, [*BUNDLED, *TORCHVISION, *kinds])
     return name
 

@@ -143,9 +143,7 @@ def _plain(name: str, key: str, x: np.ndarray) -> np.ndarray:
 def _check_labels(name: str, key: str, y: np.ndarray, count: int, samples: str) -> None:
     """Raises UsageError where labels are no whole numbers from 0 on, one for each sample."""
     if y.dtype.kind not in "iu" or y.ndim != 1:
-        raise UsageError(
-            f"{name}: {key} is of {y.dtype} with the shape {y.shape}; labels are whole numbers, one a sample"
-        )
+        raise UsageError(f"{name}: {key} is of {y.dtype}, shape {y.shape}; labels are whole numbers, one a sample")
     if len(y) != count:
         raise UsageError(f"{name}: {samples} has {count} samples, {key} {len(y)} labels")
     if y.min() < 0:

@@ -6,8 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from benchmark.errors import unknown
-from benchmark.experiment.tuning import CONTROL, Tuning, following
-from benchmark.method.registry import get_method
+from benchmark.experiment.tuning import AS_IT_CAME, CONTROL, Tuning, following
 
 if TYPE_CHECKING:
     from benchmark.experiment.study import Study
@@ -65,7 +64,7 @@ def _of_tuning(study: Study, tuning: Tuning, reserved: Collection[str]) -> Itera
         f"[tuning.candidates]: {unknown('label', label, methods)}" for label in candidates if label not in methods
     )
     yield from (f"[tuning.candidates] has none for {label!r}" for label in methods if label not in candidates)
-    tunable = [label for label in candidates if label in methods and get_method(study.method_name(label)).space]
+    tunable = [label for label in candidates if methods.get(label, {}).get("method", label) != AS_IT_CAME]
     fewest = min(tunable, key=lambda label: len(candidates[label]), default="")
     for label, tables in candidates.items():
         if label in tunable and len(tables) > len(candidates[fewest]):

@@ -46,7 +46,7 @@ def check(network: str, widths: tuple[int, ...] = (), activation: str = "relu", 
         return
     known = [TORCHVISION + name for name in _classifiers()] if network.startswith(TORCHVISION) else [*NETWORKS]
     if network not in known and not (network.startswith(TIMM) and network != TIMM and network.isprintable()):
-        raise ValueError(str(unknown("network", network, [*known, *own_files.plugins(PLUGINS)])))
+        raise ValueError(str(unknown("network", network, [*known, *own_files.plugins(PLUGINS), "FILE.py:FUNCTION"])))
     if widths or activation != "relu" or norm != "batch":
         raise ValueError(f"{network} has its own widths, activation and norm: leave these options at their defaults")
 
