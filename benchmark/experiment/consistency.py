@@ -27,6 +27,8 @@ def problems(study: Study, reserved: Collection[str]) -> Iterator[str]:
         points = table.get("points", [{}])
         if not (isinstance(points, list) and points and all(isinstance(point, dict) for point in points)):
             yield f"[methods.{label}]: points is no list of tables"
+        if study.sampler != "grid" and table.get("method", label) == AS_IT_CAME:
+            yield f"[methods.{label}] has nothing to sample, and so needs the sampler grid"
         if not isinstance(table.get("fine_tune", True), bool):
             yield f"[methods.{label}]: fine_tune = {table['fine_tune']!r} is neither true nor false"
     if study.conditions is not None:
