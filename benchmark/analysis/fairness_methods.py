@@ -10,10 +10,10 @@ from benchmark.errors import some
 from benchmark.experiment.record import Record
 from benchmark.experiment.study import Study
 from benchmark.experiment.tuning import Tuning
+from benchmark.method.domains import RULE
 from benchmark.method.registry import get_method
 
 MARKED = "+ fine-tune"  # how the legend of a method that fine-tunes ends
-RULE = "rule"  # what stands in a method's threshold where the protocol chooses it
 PAPERS = ("implicit", 1e-15)  # the method whose paper says its ξ, and that ξ
 CHECKPOINT_RULE = "A checkpoint has not seen what it is judged by"
 
