@@ -130,10 +130,16 @@ def agree(name: str, content: str) -> None:
 
 def _path(name: str, folder: Path) -> Path | None:
     """Where a file lies, or a module's source; None for a module that is not installed."""
-    place = home(name)
-    if is_function(name) and not place.endswith(".py"):
-        return _source(place)
-    return (folder / Path(place).expanduser()).absolute()
+    is_module = is_function(name) and not home(name).endswith(".py")
+    return _source(home(name)) if is_module else path_of(home(name), folder)
+
+
+def path_of(name: str, folder: Path) -> Path:
+    """Where a file lies that a study in `folder` names. Raises UsageError for a home folder that there is none of."""
+    try:
+        return (folder / Path(name).expanduser()).absolute()
+    except RuntimeError as error:
+        raise UsageError(f"{name}: {error}") from None
 
 
 def _source(module: str) -> Path | None:

@@ -35,7 +35,7 @@ def merge_records(
     sources = {str(folder): load_records(folder) for folder in folders}
     if len(sources) < len(folders):
         raise UsageError("one of the folders is named twice")
-    notes = {name: read_note(folder) for name, folder in zip(sources, folders, strict=True)}
+    notes = {name: read_note(folder / NOTE) for name, folder in zip(sources, folders, strict=True)}
     first = next(iter(notes))
     for name, note in notes.items():
         if note != notes[first]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,7 +72,8 @@ def export_network(
 
     from benchmark.networks.export import check_target, export
 
-    target = out or Path(f"{record.label}-{record.short_key}" + {"torch": ".pt2", "onnx": ".onnx"}.get(form, ""))
+    label = re.sub(r"[^\w.+-]+", "-", record.label).strip("-.")  # of a record that anybody may have written
+    target = out or Path(f"{label}-{record.short_key}" + {"torch": ".pt2", "onnx": ".onnx"}.get(form, ""))
     check_target(target, form)
 
     from benchmark.runner.trial import examples, untrained

@@ -66,8 +66,7 @@ def look_up(name: str, folder: Path) -> own_files.Own:
     """
     if name.startswith(ARRAYS):
         own_files.check_name(own_files.canonical(own_name(name)))
-        path = (folder / Path(own_name(name)).expanduser()).absolute()
-        return own_files.know(own_name(name), own_files.Own(path, ""))
+        return own_files.know(own_name(name), own_files.Own(own_files.path_of(own_name(name), folder), ""))
     return own_files.look_up(name, folder, noted="")
 
 

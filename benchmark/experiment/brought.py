@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from benchmark.experiment.study import Study
 
 NOTE = "brought.json"  # beside records: the hashes of what the study brought when it was run last
+PINS = "pinned.json"  # beside a published study: the same, which it then means whatever lies there
 HASHES = ("network_sha256", "checkpoint_sha256")
 Table = dict[str, Any]
 
@@ -31,8 +32,8 @@ def identify(table: Table, path: Path, results: Path | None = None) -> None:
     Files lie in the study's folder. Hashes that are noted beside the study, as in a published site, are its own; those
     noted beside its records in `results` stand for files that are not there any more. Raises UsageError.
     """
-    pinned = read_note(path.parent)
-    noted = (read_note(results / path.stem) if results else {}) | pinned
+    pinned = read_note(path.parent / PINS)
+    noted = (read_note(results / path.stem / NOTE) if results else {}) | pinned
     tasks, levels = list(_tables(table.get("tasks"))), list(_levels(table))
     places: dict[str, Path] = {}
     for part in (*tasks, *levels):
@@ -81,9 +82,8 @@ def _levels(table: Table) -> Iterator[Table]:
         yield from _tables(list(levels.values()) if isinstance(levels, dict) else [])
 
 
-def read_note(folder: Path) -> dict[str, str]:
-    """The hashes that are noted in a folder. Raises UsageError for a bad file."""
-    path = folder / NOTE
+def read_note(path: Path) -> dict[str, str]:
+    """The hashes that are noted in a file, none where there is none. Raises UsageError for a bad one."""
     try:
         noted = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except (OSError, ValueError) as error:

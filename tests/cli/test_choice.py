@@ -48,6 +48,18 @@ def test_a_study_without_results_or_of_several_tasks_is_one_line(study, tiny, tm
         choose(load_study(str(tiny)), empty, 0.5)
 
 
+def test_a_label_of_a_record_is_no_path(deadweight, study, tmp_path, monkeypatch):
+    records = Store(tmp_path / "results" / "tiny")
+    records.path.parent.mkdir(parents=True)
+    record = result(study.trials()[0], label="../../a b", params=3)
+    records.append(record)
+    targets = []
+    monkeypatch.setattr("benchmark.networks.export.check_target", lambda target, form: targets.append(target) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        deadweight("export", tmp_path / "tiny.toml", record.key)
+    assert [str(target) for target in targets] == [f"a-b-{record.short_key}"]
+
+
 def test_a_key_and_an_accuracy_are_one_too_many_and_neither_is_too_few(deadweight, tiny):
     for arguments in ((), ("ab", "--accuracy", "0.5")):
         code, _, err = deadweight("export", tiny, *arguments)

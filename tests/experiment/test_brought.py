@@ -8,7 +8,7 @@ import torch
 
 from benchmark import own_files
 from benchmark.errors import UsageError
-from benchmark.experiment.brought import NOTE, write_note
+from benchmark.experiment.brought import NOTE, PINS, write_note
 from benchmark.experiment.record import Record
 from benchmark.experiment.store import Store
 from benchmark.experiment.study import load_study
@@ -100,6 +100,8 @@ def test_another_source_or_checkpoint_or_name_gives_other_keys(own, tmp_path):
         ("trained.pt", "..", "'..' is no name of a file"),
         ("trained.pt", "", "'' is no name of a file"),
         ("trained.pt", "folder", "folder is no file"),
+        ("trained.pt", "~no_such_user/trained.pt", "~no_such_user/trained.pt: "),
+        ("npz:signals.npz", "npz:~no_such_user/a.npz", "~no_such_user/a.npz: "),
         ("trained.pt", "/dev/zero", "/dev/zero is no file"),
         ("trained.pt", 300 * "a", "is no name of a file in a study's folder"),
         ("trained.pt", "a\\u0007b", "is no name of a file in a study's folder"),
@@ -142,10 +144,12 @@ def test_a_note_stands_for_files_that_are_not_there_and_no_longer_where_they_are
         load_study(str(own), results)
 
 
-def test_a_note_beside_the_study_is_what_it_means(own, tmp_path):
+def test_pins_beside_the_study_are_what_it_means(own, tmp_path):
     before = keys(own)
     write_note(load_study(str(own)), tmp_path)
     (tmp_path / "my_nets.py").write_text(NETS + "# changed\n")
+    assert keys(own) != before  # a note in its folder is one of a run
+    (tmp_path / NOTE).rename(tmp_path / PINS)
     assert keys(own) == before
     with pytest.raises(UsageError, match="is not the file that it was"):
         own_files.read("my_nets.py:build", task(own).network_sha256)
