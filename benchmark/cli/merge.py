@@ -30,17 +30,12 @@ def merge_records(
         raise UsageError(f"{out} has records already; give another name")
 
     from benchmark.cli.compare import load_records
-    from benchmark.experiment.brought import NOTE, read_note
+    from benchmark.experiment.brought import NOTE
 
     sources = {str(folder): load_records(folder) for folder in folders}
     if len(sources) < len(folders):
         raise UsageError("one of the folders is named twice")
-    notes = {name: read_note(folder / NOTE) for name, folder in zip(sources, folders, strict=True)}
-    first = next(iter(notes))
-    for name, note in notes.items():
-        if note != notes[first]:
-            changed = next(key for key in {**note, **notes[first]} if note.get(key) != notes[first].get(key))
-            raise UsageError(f"{name} was made with another {changed} than {first}")
+    note = _common_note(dict(zip(sources, folders, strict=True)))
 
     from benchmark.analysis.merge import merge
     from benchmark.experiment.study import study_names
@@ -52,7 +47,7 @@ def merge_records(
     check_writable(out)
     lines = [record.model_dump_json(exclude_defaults=True) + "\n" for record in merged.records.values()]
     write_whole(out / "records.jsonl", "".join(lines).encode())
-    if notes[first]:
+    if note:
         write_whole(out / NOTE, (folders[0] / NOTE).read_bytes())
     for name, count in merged.added.items():
         console.print(f"{name}: {len(sources[name])} records, {count} of trials that none before it has")
@@ -63,3 +58,16 @@ def merge_records(
     console.print(
         f"wrote {len(lines)} records to {out / 'records.jsonl'}; next: deadweight status {named} --results {out.parent}"
     )
+
+
+def _common_note(folders: dict[str, Path]) -> dict[str, str]:
+    """The hashes of the own files that all folders were made with. Raises UsageError where they are not the same."""
+    from benchmark.experiment.brought import NOTE, read_note
+
+    notes = {name: read_note(folder / NOTE) for name, folder in folders.items()}
+    first = next(iter(notes))
+    for name, note in notes.items():
+        if note != notes[first]:
+            changed = next(key for key in {**note, **notes[first]} if note.get(key) != notes[first].get(key))
+            raise UsageError(f"{name} was made with another {changed} than {first}")
+    return notes[first]

@@ -54,20 +54,8 @@ def export_network(
 
     Example: deadweight export digits --accuracy 0.95 --format onnx
     """
-    from benchmark.experiment.store import Store, find
-    from benchmark.experiment.study import load_study
-
     use_data_root(data_root)
-    plan = load_study(study, results)
-    if bool(key) == (accuracy is not None):
-        raise UsageError("give the key of a record, or --accuracy for the smallest network that validates so well")
-    store = Store(results / plan.name)
-    if accuracy is None:
-        record = find(store, key)
-    else:
-        from benchmark.cli.choice import choose
-
-        record = choose(plan, store, accuracy)
+    record = _named(study, results, key, accuracy)
     trial = record.trial
 
     from benchmark.networks.export import check_target, export
@@ -95,6 +83,22 @@ def export_network(
         f"wrote {made.path}: {record.params} of {record.params_dense} parameters, test accuracy {made.accuracy:.4f} as "
         f"in the record, logits within {made.deviation:.1e}"
     )
+
+
+def _named(study: str, results: Path, key: str, accuracy: float | None) -> Record:
+    """The record with a key, or of the smallest network that validates so well. Raises UsageError."""
+    from benchmark.experiment.store import Store, find
+    from benchmark.experiment.study import load_study
+
+    plan = load_study(study, results)
+    if bool(key) == (accuracy is not None):
+        raise UsageError("give the key of a record, or --accuracy for the smallest network that validates so well")
+    store = Store(results / plan.name)
+    if accuracy is None:
+        return find(store, key)
+    from benchmark.cli.choice import choose
+
+    return choose(plan, store, accuracy)
 
 
 @contextmanager

@@ -49,7 +49,6 @@ def run(
 
     from benchmark.analysis.tuning import stages
     from benchmark.cli.tuning import take_tuning
-    from benchmark.experiment.brought import write_note
     from benchmark.experiment.record import FINISHED
     from benchmark.experiment.store import Store
     from benchmark.runner.in_process import Resources
@@ -63,7 +62,6 @@ def run(
         return
     with locked(results / plan.name):
         store.mend()
-        write_note(plan, results / plan.name)
         store.add(taken)
         resources = Resources(cpus_per_trial, gpus_per_trial, address)
         finished = {r.status in FINISHED for r in _run_stages(study, plan, store, resources, in_process, retry_failed)}
@@ -79,8 +77,10 @@ def _run_stages(
     """Runs what a study lacks; returns its trials' records. Raises UsageError where nothing could be chosen."""
     from benchmark.analysis.tuning import resolved
     from benchmark.cli.tuning import each_stage, show_choice
+    from benchmark.experiment.brought import write_note
     from benchmark.experiment.tuning import EVALUATION
 
+    write_note(plan, store.path.parent)
     records = []
     for name, stage in each_stage(plan, store):
         if name == EVALUATION:
