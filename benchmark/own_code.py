@@ -24,7 +24,7 @@ def load_function(name: str, sha256: str | None = None) -> Callable[..., Any]:
     home, _, attribute = name.rpartition(":")
     try:
         module = _run(source, path, home) if home.endswith(".py") else importlib.import_module(home)
-        function = getattr(module, attribute)
+        function: Callable[..., Any] | object = getattr(module, attribute)
     except (Exception, SystemExit) as error:
         raise UsageError(f"{name} cannot be loaded: {explained(error, path)}") from None
     if not callable(function):
