@@ -27,7 +27,7 @@ def judge_claims(
 
     found = []
     for name in studies:
-        plan = load_study(name)
+        plan = load_study(name, results)
         every = Store(results / plan.name).load()
         study = resolved(plan, every)
         records = own_records(study, every)

@@ -18,7 +18,7 @@ def plot_study(study: StudyName = "digits", results: Results = Path("results")) 
     from benchmark.experiment.store import Store
     from benchmark.experiment.study import load_study
 
-    plan = load_study(study)
+    plan = load_study(study, results)
     folder = results / plan.name
     every = Store(folder).load()
     tried = scores(plan, every)

@@ -19,6 +19,7 @@ from benchmark.experiment.study import Slot, Study
 from benchmark.experiment.trial import Trial
 from benchmark.runner.in_process import Destination, Resources
 from benchmark.runner.run import check_trial, run_points
+from benchmark.runner.trial import checkpoint_accuracy
 
 LOGGED = 30  # seconds between two lines of progress where nobody watches a bar
 
@@ -34,6 +35,11 @@ def run_with_progress(
         for point in {point.task.name: point for point in todo}.values():
             trial = point if isinstance(point, Trial) else study.trial(point, study.setting(point.label, {}))
             check_trial(trial, store)
+            if trial.task.checkpoint is not None:
+                found = checkpoint_accuracy(trial)
+                terminal.print(
+                    f"{trial.task.name}: the checkpoint's validation accuracy is {found:.4f}", highlight=False
+                )
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[failed]} failed"),
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),

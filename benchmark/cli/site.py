@@ -29,7 +29,7 @@ def publish_site(
 
     texts = {}
     for name in studies:
-        study, path = load_study(name), study_path(name)
+        study, path = load_study(name, results), study_path(name)
         if study.name in texts:
             raise UsageError(f"study {study.name!r} is named twice")
         texts[study.name] = path.read_text(encoding="utf-8")

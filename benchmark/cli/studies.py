@@ -43,7 +43,7 @@ def run(
     from benchmark.experiment.study import load_study
 
     use_data_root(data_root)
-    plan = load_study(study)
+    plan = load_study(study, results)
     if first is not None:
         plan = plan.model_copy(update={"seeds": plan.seeds[:first]})
 
@@ -77,8 +77,10 @@ def _run_stages(
     """Runs what a study lacks; returns its trials' records. Raises UsageError where nothing could be chosen."""
     from benchmark.analysis.tuning import resolved
     from benchmark.cli.tuning import each_stage, show_choice
+    from benchmark.experiment.brought import write_note
     from benchmark.experiment.tuning import EVALUATION
 
+    write_note(plan, store.path.parent)
     records = []
     for name, stage in each_stage(plan, store):
         if name == EVALUATION:
@@ -164,7 +166,7 @@ def status(study: StudyName = "digits", results: Results = Path("results"), as_j
     from benchmark.experiment.store import Store
     from benchmark.experiment.study import load_study
 
-    plan = load_study(study)
+    plan = load_study(study, results)
     store = Store(results / plan.name)
     every = store.load()
     known = stages(plan, every)

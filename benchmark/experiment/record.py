@@ -47,7 +47,7 @@ class Record(BaseModel):
 
     val_accuracy: Share | None = None  # of the final network: reduced, and fine-tuned where the trial does
     test_accuracy: Share | None = None
-    stage_accuracy: dict[str, Share] = {}  # on validation: trained, silenced, reduced, fine_tuned
+    stage_accuracy: dict[str, Share] = {}  # on validation: (checkpoint,) trained, silenced, reduced, fine_tuned
     channels: Number | None = None  # hidden channels before removal
     channels_left: dict[str, Count] = {}  # by group
     params: Number | None = None

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, ValidationError, model_validator
 
 from benchmark.errors import UsageError, unknown
+from benchmark.experiment.brought import identify
 from benchmark.experiment.conditions import Conditions, expand
 from benchmark.experiment.consistency import problems
 from benchmark.experiment.trial import MOST, MethodSetting, Protocol, Seed, Strict, Task, Trial, shared_training
@@ -39,7 +40,6 @@ class Study(Strict):
     With the sampler `grid` a method's knob takes the listed points. With `random` and `optuna` every method gets the
     same number of samples for each task and seed, of all hyperparameters that its table does not fix; a list for the
     knob is then its range.
-
     A method's table may give `points` in place of a list for the knob: for each point the hyperparameters it sets. With
     `tuning` the study's trials follow from its earlier records (see tuning.py); a label that `follows` another is then
     evaluated at the shapes that the other one ended with on the tuning seed.
@@ -123,7 +123,7 @@ class Study(Strict):
             label=slot.label,
             task=slot.task,
             setting=setting,
-            base=self.base(setting),
+            base=self.base(setting, slot.task),
             protocol=self.changed(self.protocol, slot.label, "protocol"),
             seed=slot.seed,
             fine_tune=self.fine_tune(slot.label),
@@ -229,13 +229,13 @@ class Study(Strict):
                 raise UsageError(f"[methods.{trial.label}] repeats a point of [methods.{labels[trial.key]}]")
             labels[trial.key] = trial.label
 
-    def base(self, setting: MethodSetting) -> MethodSetting | None:
-        """The base of a method's setting: what the study fixes for the base's method, else that method's defaults."""
+    def base(self, setting: MethodSetting, task: Task) -> MethodSetting | None:
+        """The base of a setting, as the study fixes it, else by its method's defaults; a checkpoint replaces it."""
         name = get_method(setting.method).base
-        if name is None:
-            return None
         if name == setting.method:
             return shared_training(setting)
+        if name is None or task.checkpoint is not None:
+            return None
         if name in self.methods and self.table(name)[0] == name:
             return self.setting(name, {})
         method = get_method(name)
@@ -249,14 +249,14 @@ def study_names() -> list[str]:
 
 def check_study_name(name: str) -> None:
     """Raises UsageError for a name that no folder of results can have."""
-    if name.startswith(".") or not name:
+    if not name or name.startswith("."):
         raise UsageError(f"{name!r} cannot name a study: its results lie in a folder of that name")
     if len(name) > LONGEST:
         raise UsageError(f"a study's name has at most {LONGEST} letters, not {len(name)}")
 
 
 def study_path(name: str) -> Path:
-    """The file of a study by name, or the path itself. Raises UsageError for an unknown name, or one it cannot have."""
+    """The file of a study by name, or the path itself. Raises UsageError for an unknown name."""
     check_study_name(Path(name).name.removesuffix(".toml"))
     if not name.endswith(".toml") and name not in study_names():
         if Path(f"{name}.toml").is_file():
@@ -265,8 +265,8 @@ def study_path(name: str) -> Path:
     return Path(name) if name.endswith(".toml") else STUDIES / f"{name}.toml"
 
 
-def load_study(name: str) -> Study:
-    """A study by name, or from a path that ends in .toml. Raises UsageError where it is not valid."""
+def load_study(name: str, results: Path | None = None) -> Study:
+    """A study by name, or from a path that ends in .toml; `results`: see `identify`. Raises UsageError."""
     path = study_path(name)
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -277,6 +277,7 @@ def load_study(name: str) -> Study:
     try:
         if "name" in table:  # it names a folder: the file's own name is the only one
             raise UsageError(f"study {name!r}: unknown key 'name'; a study is called as its file is")
+        identify(table, path, results)
         return Study.model_validate({"name": path.stem, **table})
     except ValidationError as error:
         raise _explained(name, error) from None

@@ -55,6 +55,7 @@ class Method(ABC):
     base: ClassVar[str | None] = None  # the method whose trained network this one starts from, trained once and shared;
     # its own name where the knob acts in `silence` alone: the same training then serves all points of the knob
     trains_base: ClassVar[bool] = False  # whether it trains its base network on before it silences channels
+    starts_anew: ClassVar[bool] = False  # whether it begins with initial weights even where a task has a checkpoint
     fine_tunes: ClassVar[bool] = False  # by default, spends the protocol's fine-tune share on the reduced network:
     # for every method alike by its own optimiser on the loss alone, without penalty or weight decay
     version: ClassVar[int] = 1  # raised when results would change; part of the trial's key

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from benchmark import own_files
 from benchmark.data.names import ENVIRONMENT, data_root
 from benchmark.errors import UsageError, some
 from benchmark.experiment.record import Record
@@ -26,12 +27,16 @@ Networks = dict[str, Base | str]  # by base key: the trained network, or why the
 
 @dataclass(frozen=True)
 class Resources:
-    """What each trial gets, the Ray cluster to run on (without an address, this machine), and where its data lies."""
+    """What each trial gets, the Ray cluster to run on (without an address, this machine), and where its data lies.
+
+    `own` is what this process knows of the user's files, and what it will have read of them once workers start.
+    """
 
     cpus_per_trial: int = 1
     gpus_per_trial: float = 0.0
     address: str | None = None
     data_root: Path = field(default_factory=data_root)
+    own: dict[str, own_files.Own] = field(default_factory=lambda: own_files.KNOWN)
 
     @property
     def device(self) -> str:
@@ -39,8 +44,9 @@ class Resources:
         return "cuda" if self.gpus_per_trial > 0 else "cpu"
 
     def take(self) -> None:
-        """Gives a worker process its threads and the data root, which other machines do not have from the driver."""
+        """Gives a worker process its threads, and the data root and files, which other processes do not know."""
         torch.set_num_threads(self.cpus_per_trial)
+        own_files.KNOWN.update(self.own)
         os.environ[ENVIRONMENT] = str(self.data_root)
 
 
