@@ -15,7 +15,7 @@ MEASURED = ("ok", "collapsed")
 
 FINISHED = ("ok", "collapsed", "diverged")  # outcomes that running again would repeat
 
-UNFINISHED = ("failed", "crashed", "skipped")  # outcomes that may be others the next time
+UNFINISHED = ("failed", "crashed", "skipped", "timeout")  # outcomes that may be others the next time
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Sparsity = Annotated[float, Field(ge=-1, le=1)]  # below 0 where carriers take more than removal saves
@@ -70,6 +70,7 @@ class Record(BaseModel):
         str, Annotated[float, Field(gt=0)]
     ] = {}  # old records only: seconds for 64 images, dense and reduced, beside other trials
     history: dict[str, list[float]] = {}
+    losses: Count = 0  # how often its worker process or machine ended under it before
     side_effects: list[str] = []  # what it changed of its process, which was put back before another trial ran there
 
     train_seconds: Amount | None = None  # this trial's own training, fine-tuning included

@@ -51,7 +51,14 @@ def test_where_nobody_watches_a_bar_progress_is_told_in_lines(deadweight, tiny, 
     _, out, _ = deadweight("run", tiny, "--in-process")
     told = [line for line in out.splitlines() if line.endswith(" of 10 trials done, 0 failed")]
     assert told[0] == "starting: 0 of 10 trials done, 0 failed"
-    assert len(told) > 2
+    assert any(line.startswith("tiny: training base networks: 0 of 10 ") for line in told)
+    assert any(line.startswith("tiny: running implicit: ") for line in told)
+
+
+def test_one_process_has_no_worker_to_end(deadweight, tiny):
+    code, _, err = deadweight("run", tiny, "--in-process", "--trial-minutes", "1")
+    assert code == 2
+    assert err == "deadweight: --trial-minutes ends a worker process, and there is none; leave out --in-process\n"
 
 
 def test_status_as_json_counts_what_the_table_counts(deadweight, tiny):
