@@ -11,7 +11,7 @@ every method here. The default grid of ratios, from nearly none to nearly all, i
 import torch
 from torch import Tensor
 
-from benchmark.method import Method, Real, silence_lowest, training
+from benchmark.method import Method, Real, scope, silence_lowest, training
 
 
 class NetworkSlimming(Method):
@@ -24,6 +24,7 @@ class NetworkSlimming(Method):
         "ratio": Real(0.5, 0, 1, grid=(0.02, 0.2, 0.4, 0.6, 0.75, 0.85, 0.92, 0.96)),
         "strength": Real(1e-4, 0, 1, log=True),
         "decay": Real(1e-4, 0, 1, log=True),
+        "scope": scope("global"),
         **training("nesterov", 0.1),
     }
     base = "network_slimming"
@@ -45,4 +46,4 @@ class NetworkSlimming(Method):
         torch._foreach_add_(grads, torch._foreach_sign(self.scales), alpha=self.strength)
 
     def silence(self, net, images: Tensor, labels: Tensor):
-        silence_lowest(net, [group.scales() for group in net.groups], self.ratio)
+        silence_lowest(net, [group.scales() for group in net.groups], self.ratio, self.scope)

@@ -15,7 +15,7 @@ from benchmark.experiment.conditions import Conditions, expand
 from benchmark.experiment.consistency import problems
 from benchmark.experiment.trial import MOST, MethodSetting, Protocol, Seed, Strict, Task, Trial, shared_training
 from benchmark.experiment.tuning import Tuning, following
-from benchmark.method.domains import Real, Sampled
+from benchmark.method.domains import Real, Sampled, Variant
 from benchmark.method.registry import check_names, get_method
 
 STUDIES = Path(__file__).parents[1] / "studies"
@@ -143,7 +143,8 @@ class Study(Strict):
         """What a sampler chooses for a label: the method's hyperparameters without those that its table fixes."""
         name, fixed, points = self.table(label)
         method = get_method(name)
-        domains = {k: d for k, d in method.space.items() if isinstance(d, Sampled) and d.default is not None}
+        drawn = {k: d for k, d in method.space.items() if isinstance(d, Sampled) and not isinstance(d, Variant)}
+        domains = {k: d for k, d in drawn.items() if d.default is not None}
         knob, free = method.knob, {k: d for k, d in domains.items() if k not in fixed}
         if knob is None or not points:
             self.setting(label, {})
