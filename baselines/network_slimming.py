@@ -5,7 +5,8 @@ decay; γ starts at 0.5. After training, the `ratio` of channels with the lowest
 silenced wholly, γ and β included, and the rest is fine-tuned. One training serves all ratios. Source: Liu et al.
 2017, equation 1 and section 3; d = 1e-4 as there, and λ = 1e-4 as there for CIFAR's VGG: it depends on the task, and
 has to be tuned. SGD with Nesterov's momentum 0.9 as there. Deviation: fine-tuning is without weight decay, as for
-every method here. The default grid of ratios, from nearly none to nearly all, is ours.
+every method here, unless a protocol has one. On MNIST they rank within each layer: `scope` = "layer". The default grid
+of ratios, from nearly none to nearly all, is ours.
 """
 
 import torch

@@ -68,6 +68,7 @@ def export_network(
     network = {
         "network": task.network, "shape": data.shape, "classes": data.classes, "seed": trial.seed,
         "widths": task.widths, "activation": task.activation, "norm": task.norm,
+        **({"features": True} if task.features else {}),
     }  # fmt: skip
     with _threads(record.provenance.get("threads", 1)):
         module = _train_again(record)

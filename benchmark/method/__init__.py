@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         rows,
         scope,
         shrink,
+        shrink_outgoing,
         silence_lowest,
         soft_threshold,
     )
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DESCENT", "OPTIMIZERS", "Choice", "Domain", "Method", "Net", "Real", "Text", "Threshold", "Variant",
     "adam_metric", "channel_sum", "columns", "incoming_rows", "lowest", "lowest_channels", "pools", "rows", "scope",
-    "shrink", "silence_lowest", "soft_threshold", "training",
+    "shrink", "shrink_outgoing", "silence_lowest", "soft_threshold", "training",
 ]  # fmt: skip
 
 

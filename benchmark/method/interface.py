@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -124,6 +125,10 @@ class Method(ABC):
 
     def after_step(self, net: Net, lr: float) -> None:
         """After the optimiser's step at learning rate `lr`: a proximal step, a mask, a schedule."""
+
+    def tested(self, net: Net) -> AbstractContextManager[None]:
+        """A context, at the end of every epoch, in which the network is as it is tested: by default as it is."""
+        return nullcontext()
 
     def silence(self, net: Net, images: Tensor, labels: Tensor) -> None:
         """After training: set parameters of doomed channels to zero, given at most 10,000 training samples."""

@@ -35,6 +35,12 @@ def shrink(group: ChannelGroup, amount: float) -> None:
 
 
 @torch.no_grad()
+def shrink_outgoing(group: ChannelGroup, amount: float) -> None:
+    """The same for every channel's outgoing weights."""
+    group.scale_outgoing((1 - amount / group.outgoing_norms().clamp_min_(1e-30)).clamp_min_(0))
+
+
+@torch.no_grad()
 def incoming_rows(group: ChannelGroup) -> Tensor:
     """A copy of every channel's incoming weights (size, fan-in), 0 where one of several layers does not write it."""
     columns = []

@@ -10,7 +10,8 @@ from torch import nn
 
 from benchmark.networks.blocks import block, conv, linear
 from benchmark.networks.convnets import basicnet, resnet20, resnet56, vgg11, vgg16
-from benchmark.networks.names import TORCHVISION, check
+from benchmark.networks.features import make_single
+from benchmark.networks.names import TORCHVISION, check, check_features
 from benchmark.torchvision_import import import_torchvision
 
 SMALL = 64  # pixels; below this side torchvision's networks get the stem that is usual for small images
@@ -25,17 +26,23 @@ def build(
     widths: tuple[int, ...] = (),
     activation: str = "relu",
     norm: str = "batch",
+    features: bool = False,
 ) -> nn.Module:
     """A network by name for images of `shape` (C, H, W), its initial weights drawn from `seed` alone.
 
-    Raises ValueError for an unknown name, and for options or a shape that the network cannot honour.
+    With `features` those that its first dense layer reads can be removed one by one (see `features.py`). Raises
+    ValueError for an unknown name, and for options or a shape that the network cannot honour.
     """
     check(network, widths, activation, norm)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if network.startswith(TORCHVISION):
             return _torchvision(network.removeprefix(TORCHVISION), shape, classes)
-        return NETWORKS[network](shape, classes, widths, activation, norm)
+        built = NETWORKS[network](shape, classes, widths, activation, norm)
+    if features:
+        check_features(network)
+        make_single(built)
+    return built
 
 
 def mlp(shape: tuple[int, ...], classes: int, widths: tuple[int, ...], activation: str, norm: str) -> nn.Module:

@@ -25,6 +25,7 @@ from benchmark.experiment.trial import MethodSetting, Trial
 from benchmark.method.interface import Method
 from benchmark.method.registry import get_method, registry
 from benchmark.networks.build import build
+from benchmark.networks.features import drop_unread, feature_groups
 from benchmark.networks.measure import accuracy
 from benchmark.removal.exact import remove_silent
 from benchmark.removal.groups import Net, check_removable, find_groups
@@ -109,6 +110,9 @@ def _follow_protocol(trial: Trial, base: Base | None, device: torch.device, outc
         fine_tune(reduced, method, range(last, trial.protocol.epochs))
         outcome.stage_accuracy["fine_tuned"] = accuracy(removal.module, *validation)
 
+    if trial.task.features is not None:
+        (dense,) = net.features
+        outcome.features = dense.size, drop_unread(removal.module, _examples(data))
     outcome.measurements = measure_reduced(net.module, removal, data, _examples(data))
     return "collapsed" if removal.collapsed else "ok", removal.module
 
@@ -192,8 +196,12 @@ def _network(trial: Trial, data: Dataset) -> Net:
         widths=task.widths,
         activation=task.activation,
         norm=task.norm,
+        features=task.features is not None,
     )
-    return find_groups(module.to(data.train.labels.device), _examples(data))
+    net = find_groups(module.to(data.train.labels.device), _examples(data))
+    if task.features is not None:
+        net.features = feature_groups(module)
+    return net
 
 
 def _examples(data: Dataset) -> Tensor:
