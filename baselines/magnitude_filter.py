@@ -27,4 +27,5 @@ class MagnitudeFilter(Method):
     version = 2
 
     def silence(self, net, images: Tensor, labels: Tensor):
-        silence_lowest(net, [group.incoming_norms(p=1) for group in net.groups], self.ratio, self.scope)
+        norms = [group.incoming_norms(p=1) for group in net.groups]
+        silence_lowest(net, norms, self.ratio, self.scope)

@@ -44,8 +44,8 @@ def problems_of_reproduction(study: Study) -> Iterator[str]:
         for label, table in study.methods.items():
             if table.keys() & {"task", "protocol"}:
                 yield (
-                    f"[methods.{label}] changes task or protocol, which all methods of a comparison share; see "
-                    'conditions, or kind = "reproduction"'
+                    f"[methods.{label}] changes task or protocol, which all methods share; see conditions, or, for "
+                    'published numbers run again, kind = "reproduction"'
                 )
         if study.published:
             yield 'it has published numbers; only kind = "reproduction" is held against them'

@@ -68,7 +68,7 @@ def test_features_and_the_other_options_of_a_recipe_are_other_trials(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (REPRODUCTION.replace('kind = "reproduction"\n', ""), "changes task or protocol, which all methods of a compa"),
+        (REPRODUCTION.replace('kind = "reproduction"\n', ""), "changes task or protocol, which all methods share; see"),
         (
             TINY + "[published.dense]\nerror = 1.0\nweights = 1.0\nsource = 's'\nverified = 'read'\n",
             "published numbers",
