@@ -10,9 +10,9 @@ from benchmark.errors import some
 from benchmark.experiment.record import Record
 from benchmark.experiment.study import Study
 from benchmark.experiment.tuning import Tuning
+from benchmark.method.domains import RULE
 
 MARKED = "+ fine-tune"  # how the legend of a method that fine-tunes ends
-RULE = "rule"  # what stands in a method's threshold where the protocol chooses it
 PAPERS = ("implicit", 1e-15)  # the method whose paper says its ξ, and that ξ
 
 

@@ -65,9 +65,7 @@ class Record(BaseModel):
     removal_tried: dict[str, Count] = {}  # samples on which that was searched, by kind and size; empty: not searched
     kept_whole: dict[str, str] = {}  # groups that cannot be removed from, and why
     threshold_sweep: dict[Power, Share] = {}  # fraction of channels with ‖w_k‖₂ < ξ after training, by ξ
-    threshold_accuracy: dict[
-        Power, Share
-    ] = {}  # on validation, silenced at each ξ of the sweep where the method has one
+    threshold_accuracy: dict[Power, Share] = {}  # on validation, silenced at each ξ tried, where the method has one
     threshold: Amount | None = None  # the method's ξ, fixed or by the rule
     norm_histogram: dict[Lower, Count] = {}  # channels by ‖w_k‖₂ after training, see `measure.norm_histogram`
     never_active: Share | None = None  # share of channels that no training image activates, after training
