@@ -81,10 +81,15 @@ def judge(paper: Published, errors: Interval, weights: Interval) -> str:
     """The verdict over a row's mean test error and share of weights, both from 0 to 1."""
     if np.isnan(errors.mean):
         return OPEN
-    more, ratio = 100 * errors.mean - paper.error, weights.mean / paper.weights
+    more, ratio = differences(paper, errors, weights)
     if more > POINTS or ratio > 1 + SHARE:
         return NOT_MET
     return MET if more >= -POINTS and ratio >= 1 - SHARE else SURPASSED
+
+
+def differences(paper: Published, errors: Interval, weights: Interval) -> tuple[float, float]:
+    """By how many points the mean error lies above the paper's, and the ratio of the weights; past rounding errors."""
+    return round(100 * errors.mean - paper.error, 9), round(weights.mean / paper.weights, 9)
 
 
 def reasons(paper: Published, errors: Interval, weights: Interval, records: Sequence[Record]) -> list[str]:
@@ -92,7 +97,7 @@ def reasons(paper: Published, errors: Interval, weights: Interval, records: Sequ
     found = [f"seed {r.seed} {r.status}" for r in records if r.status != "ok"]
     if np.isnan(errors.mean):
         return found
-    more, ratio = 100 * errors.mean - paper.error, weights.mean / paper.weights
+    more, ratio = differences(paper, errors, weights)
     if abs(more) > POINTS:
         found.append(f"error {abs(more):.2f} points {'above' if more > 0 else 'below'} the paper's")
     if abs(ratio - 1) > SHARE:

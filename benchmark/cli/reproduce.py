@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from benchmark.experiment.record import Record
     from benchmark.experiment.store import Store
     from benchmark.experiment.study import Study
+    from benchmark.runner.in_process import Resources
 
 STUDY = "published_mnist"
 
@@ -54,18 +55,17 @@ def reproduce(
 
     store = Store(results / plan.name)
     if not rows:
-        _list(plan, store, as_json)
+        _list(study, plan, store, as_json)
         return
     from benchmark.runner.in_process import Resources
 
     labels = {name for row in rows for name in (row, plan.published[row].control or row)}
     _run(plan, labels, store, Resources(cpus_per_trial, gpus_per_trial), in_process)
-    failed = _show(plan, labels, store, as_json)
-    if failed:
+    if _show(study, plan, labels, store, as_json):
         raise typer.Exit(1)
 
 
-def _run(plan: Study, labels: set[str], store: Store, resources, in_process: bool) -> None:
+def _run(plan: Study, labels: set[str], store: Store, resources: Resources, in_process: bool) -> None:
     """Runs what these labels lack."""
     from benchmark.cli.progress import run_with_progress
     from benchmark.runner.run import locked, open_points
@@ -83,7 +83,7 @@ def _own(plan: Study, store: Store) -> list[Record]:
     return own_records(plan, store.load())
 
 
-def _list(plan: Study, store: Store, as_json: bool) -> None:
+def _list(study: str, plan: Study, store: Store, as_json: bool) -> None:
     """Shows what can be reproduced, and the verdicts there are; writes the table of all where there are records."""
     from benchmark.analysis.published import OPEN, published_table
 
@@ -102,11 +102,13 @@ def _list(plan: Study, store: Store, as_json: bool) -> None:
     if records:
         _write(plan, records, store)
     open_ = [row for row, verdict in zip(rows["row"], rows["verdict"], strict=True) if verdict == OPEN]
-    name = (open_ or list(plan.published))[0]
-    console.print(f"{len(rows) - len(open_)} of {len(rows)} have been run; next: deadweight reproduce {name}")
+    where = "" if study == STUDY else f" --study {study}"
+    more = f"; next: deadweight reproduce {open_[0]}{where}" if open_ else ""
+    table_of_all = f"; all is in {store.path.parent / 'table.md'}" if records else ""
+    console.print(f"{len(rows) - len(open_)} of {len(rows)} have been run{table_of_all}{more}")
 
 
-def _show(plan: Study, labels: set[str], store: Store, as_json: bool) -> bool:
+def _show(study: str, plan: Study, labels: set[str], store: Store, as_json: bool) -> bool:
     """Shows what came of these labels, and writes the table of all; returns whether a trial has failed."""
     from benchmark.analysis.published import NOTE, published_table
     from benchmark.experiment.record import FINISHED
@@ -127,6 +129,8 @@ def _show(plan: Study, labels: set[str], store: Store, as_json: bool) -> bool:
     console.print(NOTE, style="dim")
     for record in failures:
         console.print(f"  {record.status}: {record.label}, seed {record.seed}: {record.error}")
+    if failures:
+        console.print(f"`deadweight run {study} --retry-failed` runs what has failed again")
     verdicts = ", ".join(f"{row} {verdict}" for row, verdict in zip(rows["row"], rows["verdict"], strict=True))
     console.print(f"{verdicts}; all that has been run is in {path}")
     return bool(failures)

@@ -36,7 +36,8 @@ def row(study, records, label):
 @pytest.mark.parametrize(
     ("error", "weights", "verdict"),
     [
-        (1.5, 0.2, "met"), (1.69, 0.219, "met"), (1.31, 0.181, "met"), (1.71, 0.2, "not met"), (1.5, 0.221, "not met"),
+        (1.5, 0.2, "met"), (1.7, 0.22, "met"), (1.3, 0.18, "met"),
+        (1.69, 0.219, "met"), (1.31, 0.181, "met"), (1.71, 0.2, "not met"), (1.5, 0.221, "not met"),
         (1.2, 0.2, "surpassed"), (1.5, 0.1, "surpassed"), (1.2, 0.1, "surpassed"), (1.2, 0.3, "not met"),
         (3.0, 0.01, "not met"), (float("nan"), float("nan"), "not run"),
     ],

@@ -25,7 +25,7 @@ def test_without_a_name_it_lists_what_there_is(deadweight, again):
     code, out, _ = deadweight("reproduce", "--study", again)
     assert code == 0
     assert all(word in out for word in ("slim", "Another, as a third quotes it (quoted)", "0 of 3", "not run"))
-    assert out.splitlines()[-1] == "0 of 3 have been run; next: deadweight reproduce dense"
+    assert out.splitlines()[-1] == f"0 of 3 have been run; next: deadweight reproduce dense --study {again}"
     assert not (again.parent / "results").exists()
 
 
@@ -59,7 +59,7 @@ def test_what_has_a_record_is_not_run_again_and_the_rest_is(deadweight, again):
     assert all(1 <= r.features_left <= 16 for r in cut)
     assert {r.channels for r in cut} == {12}
     _, out, _ = deadweight("reproduce", "--study", again)
-    assert out.splitlines()[-1].startswith("3 of 3 have been run")
+    assert out.splitlines()[-1] == "3 of 3 have been run; all is in results/again/table.md"
 
 
 def test_run_plan_and_status_take_it_like_any_study_and_lead_to_the_table(deadweight, again):
@@ -105,6 +105,7 @@ def test_a_trial_that_fails_ends_with_1_and_its_reason(deadweight, again):
     code, out, _ = deadweight("reproduce", "cut", "--study", again, "--in-process")
     assert code == 1
     assert "failed: cut, seed 0: " in out
+    assert f"`deadweight run {again} --retry-failed` runs what has failed again" in out
     assert out.splitlines()[-1].startswith("cut not run; ")
 
 
