@@ -70,6 +70,7 @@ def export_network(
     network = {
         "network": task.network, "shape": data.shape, "classes": data.classes, "seed": trial.seed,
         "widths": task.widths, "activation": task.activation, "norm": task.norm,
+        **({"features": True} if task.features else {}),
     }  # fmt: skip
     before = untrained(task, data, trial.seed)
     with _threads(record.provenance.get("threads", 1)):

@@ -73,7 +73,7 @@ def run(
         resources = Resources(cpus_per_trial, gpus_per_trial, address, fetch=fetch, **limits)
         finished = {r.status in FINISHED for r in _run_stages(study, plan, store, resources, in_process, retry_failed)}
     if True in finished:
-        console.print(f"next: deadweight plot {study}")
+        console.print(f"next: deadweight {'plot' if plan.kind == 'comparison' else 'reproduce --study'} {study}")
     if False in finished:
         raise typer.Exit(1)
 
@@ -190,7 +190,8 @@ def status(study: StudyName = "digits", results: Results = Path("results"), as_j
     for line in later:
         console.print(line)
     left = bool(later) or any(len(own[name]) < stage.size for name, stage in known.items())
-    console.print(f"next: deadweight {'run' if left else 'plot'} {study}")
+    shown = "plot" if plan.kind == "comparison" else "reproduce --study"
+    console.print(f"next: deadweight {'run' if left else shown} {study}")
 
 
 def _counts(stage: Study, records: list[Record]) -> dict[str, dict[str, int]]:

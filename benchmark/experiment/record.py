@@ -47,9 +47,12 @@ class Record(BaseModel):
 
     val_accuracy: Share | None = None  # of the final network: reduced, and fine-tuned where the trial does
     test_accuracy: Share | None = None
+    best_test_accuracy: Share | None = None  # of the best epoch of the last part: chosen by the test set, no result
     stage_accuracy: dict[str, Share] = {}  # on validation: (checkpoint,) trained, silenced, reduced, fine_tuned
     channels: Number | None = None  # hidden channels before removal
     channels_left: dict[str, Count] = {}  # by group
+    features: Number | None = None  # single ones that the first dense layer reads, where the task has them
+    features_left: Number | None = None  # and after removal; counted in params and macs, never among the channels
     params: Number | None = None
     params_dense: Number | None = None
     macs: Count | None = None
