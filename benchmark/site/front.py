@@ -22,7 +22,7 @@ def pareto(source: Source) -> Section:
     files = {"data/fronts.csv": csv(surfaces), "data/trials.csv": csv(frame)}
     images = []
     for task, group in frame.groupby("task", sort=False):
-        drawing = figures.draw_pareto(group, SPARSITY, f"{source.digest.study.title}: {task}", lacking=lacking)
+        drawing = figures.draw_pareto(group, SPARSITY, source.digest.study.headings[task], lacking=lacking)
         images.append(Image(f"figures/pareto-{task}.svg", alt(task, summary[summary.task == task])))
         files[images[-1].path] = drawing.picture("svg")
     text = (
