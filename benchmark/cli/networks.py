@@ -53,9 +53,11 @@ def export_network(
     from benchmark.experiment.study import load_study
 
     use_data_root(data_root)
-    record = find(Store(results / load_study(study).name), key)
+    store = Store(results / load_study(study).name)
+    record = find(store, key)
     trial = record.trial
 
+    from benchmark.analysis.stages import start_of, tell
     from benchmark.networks.build import build
     from benchmark.networks.export import check_target, export
 
@@ -75,6 +77,7 @@ def export_network(
     if made.accuracy != record.test_accuracy:
         raise UsageError(f"{made.path} has accuracy {made.accuracy}, its record {record.test_accuracy}")
     _show_costs(build(**network), module, data.shape)
+    console.print(tell(record, start_of(record, store.load())))
     console.print(
         f"wrote {made.path}: {record.params} of {record.params_dense} parameters, test accuracy {made.accuracy:.4f} as "
         f"in the record, logits within {made.deviation:.1e}"
@@ -168,7 +171,8 @@ def reduce_own(
     console.print(
         f"wrote {made.path}: {done.parameters[1]} of {done.parameters[0]} parameters, {done.macs[1]} of {done.macs[0]} "
         f"multiply-accumulates; silencing changed logits by {done.change:.1e}, removal by {done.removal.deviation:.1e} "
-        f"(float64), writing by {made.deviation:.1e}"
+        f"(float64), writing by {made.deviation:.1e}, so where its accuracy falls it is by silencing: a smaller "
+        "--threshold silences less"
     )
 
 
