@@ -92,6 +92,11 @@ def _gap(own: pd.Series, other: pd.Series) -> Interval:
     return spread((own - other).dropna().round(DIGITS).to_numpy(), least=-1.0)
 
 
+def with_seeds(scores: pd.DataFrame) -> pd.DataFrame:
+    """The scores of the places that have LEAST seeds or more."""
+    return scores[scores.groupby("task").seed.transform("nunique") >= LEAST]
+
+
 @dataclass(frozen=True)
 class Leaders:
     """The methods of one place by what one score shows of them; titles, in order of their means.

@@ -39,7 +39,15 @@ def test_a_row_holds_what_its_record_says(trials):
     names = {"key": trial.key, "task": "simulated-mlp-8", "label": "implicit", "title": "Adam", "status": "ok"}
     knob = {"seed": 0.0, "knob_name": "strength", "knob": 0.1, "error": ""}
     texts = {"hyperparameters": made.hyperparameters[0], "channels_left": '{"0": 3}'}
-    expected = {**names, **knob, **texts, **MEASURED, "seconds": 7.5, "trained_accuracy": 0.96, "silenced_accuracy": 0.9}
+    expected = {
+        **names,
+        **knob,
+        **texts,
+        **MEASURED,
+        "seconds": 7.5,
+        "trained_accuracy": 0.96,
+        "silenced_accuracy": 0.9,
+    }
     row = made.iloc[0]
     assert row[["reduced_accuracy", "fine_tuned_accuracy"]].isna().all()
     assert row.drop(["reduced_accuracy", "fine_tuned_accuracy"]).to_dict() == expected
