@@ -173,6 +173,12 @@ class Study(Strict):
         tunes = get_method(name).fine_tunes if changed is None else changed
         return title + (FINE_TUNED if tunes and self.protocol.fine_tune_epochs else "")
 
+    @property
+    def headings(self) -> dict[str, str]:
+        """By task the study's title, with the task in words where there are several."""
+        one = len(self.tasks) == 1
+        return {task.name: self.title if one else f"{self.title}: {task.words}" for task in self.tasks}
+
     def fine_tune(self, label: str) -> bool | None:
         """Whether the label's trials fine-tune, where its table says other than its method; else None."""
         usual = get_method(self.method_name(label)).fine_tunes

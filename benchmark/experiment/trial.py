@@ -85,6 +85,14 @@ class Task(Strict):
         parts += [f"{self.features}-features"] if self.features else []
         return "-".join([*parts, *(["from", own_files.slug(self.checkpoint)] if self.checkpoint else [])])
 
+    @property
+    def words(self) -> str:
+        """The task for a heading, for example `mlp 256 on digits`."""
+        network = " ".join([self.network, ", ".join(map(str, self.widths))]).strip()
+        others = {"activation": "relu", "norm": "batch", "augment": None}
+        changed = [f"{name} {getattr(self, name)}" for name, usual in others.items() if getattr(self, name) != usual]
+        return f"{network} on {slug(self.dataset)}" + (f" ({', '.join(changed)})" if changed else "")
+
 
 class Protocol(Strict):
     """The budget that all methods of a study share. What is None by default is then no part of the key."""
