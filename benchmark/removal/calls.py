@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from torch import Tensor
@@ -27,7 +27,7 @@ class Call:
         arguments.update(zip(arguments, args, strict=False))
         return cls(function, name, arguments | kwargs)
 
-    @property
+    @cached_property
     def tensors(self) -> list[Tensor]:
         return tensors_in(list(self.arguments.values()))
 
@@ -51,11 +51,11 @@ class Call:
 
 def tensors_in(value: Any) -> list[Tensor]:
     """The tensors in nested lists, tuples and dicts."""
-    if isinstance(value, Tensor):
-        return [value]
     if isinstance(value, dict):
         value = list(value.values())
-    return [tensor for item in value for tensor in tensors_in(item)] if isinstance(value, list | tuple) else []
+    if not isinstance(value, (list, tuple)):  # the usual case, asked first of what is quick to ask
+        return [value] if isinstance(value, Tensor) else []
+    return [tensor for item in value for tensor in tensors_in(item)]
 
 
 @cache

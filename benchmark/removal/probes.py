@@ -28,10 +28,13 @@ class Probes:
         self.generator = torch.Generator().manual_seed(0)
         elements = max(1, sum(x[0].numel() for x in example))
         self.samples = max(FEWEST, min(MOST, ELEMENTS // elements))
-        self.few = tuple(x[: self.samples].detach() for x in example)
+        self.example = tuple(x.detach() for x in example)
+        self.few = tuple(x[: self.samples] for x in self.example)
 
     def batches(self) -> Iterator[tuple[str, Inputs]]:
-        yield "batch", self.few
+        if len(self.few[0]) < len(self.example[0]):
+            yield "batch", self.few
+        yield "example", self.example
         for i in range(min(2, len(self.few[0]))):
             yield "single", tuple(x[i : i + 1] for x in self.few)
 

@@ -28,9 +28,9 @@ def slice_network(silenced: nn.Module, followed: Trace, silence: Silence) -> nn.
 
 
 @torch.no_grad()
-def narrow_network(module: nn.Module, followed: Trace, kept: Mask) -> nn.Module:
-    """A copy of a network with the widths that it has without some channels, and any values."""
-    narrow = copy_with(module, lambda tensor: tensor)
+def narrow_network(module: nn.Module, followed: Trace, kept: Mask, values: Callable[[Tensor], Tensor]) -> nn.Module:
+    """A copy of a network with the widths that it has without some channels, and any values of its tensors."""
+    narrow = copy_with(module, values)
     _narrow(
         dict(narrow.named_modules()), followed, kept, lambda tensor, axis, places: tensor.narrow(axis, 0, len(places))
     )
