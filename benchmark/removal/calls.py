@@ -10,6 +10,11 @@ from torch import Tensor
 
 from benchmark.removal.operations import ELEMENTWISE, FILLINGS
 
+NESTED = (list, tuple, dict)
+HOLDING = (Tensor, *NESTED)  # what may hold tensors, in tuples: a union would be made at every call
+NUMBERS = (int, float, str)
+COMPUTING = ELEMENTWISE | FILLINGS
+
 
 @dataclass
 class Call:
@@ -45,17 +50,18 @@ class Call:
         """The numbers that it computes with: what are sizes and places shows in its result's shape."""
         if self.name == "lift_fresh":  # a number that code made a tensor of
             return tuple(x.item() for x in self.tensors if x.numel() == 1)
-        kinds = int | float | str if self.name in ELEMENTWISE | FILLINGS else bool | float | str
+        kinds = NUMBERS if self.name in COMPUTING else (bool, float, str)
         return tuple(v for v in self.arguments.values() if isinstance(v, kinds))
 
 
 def tensors_in(value: Any) -> list[Tensor]:
     """The tensors in nested lists, tuples and dicts."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if not isinstance(value, (list, tuple)):  # the usual case, asked first of what is quick to ask
-        return [value] if isinstance(value, Tensor) else []
-    return [tensor for item in value for tensor in tensors_in(item)]
+    if isinstance(value, Tensor):
+        return [value]
+    if not value or not isinstance(value, NESTED):
+        return []
+    items = value.values() if isinstance(value, dict) else value
+    return [tensor for item in items if isinstance(item, HOLDING) for tensor in tensors_in(item)]
 
 
 @cache

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from benchmark.removal.labels import UntraceableError
 
+KEPT = (int, float, str, Tensor)  # what a memory of earlier passes may be in
+
 
 def unchanged_seed(batch: Tensor) -> AbstractContextManager[None]:
     """A context that gives the global random state back as it was."""
@@ -58,5 +60,5 @@ def attributes(module: nn.Module) -> dict[str, Any]:
         f"{name}.{key}".lstrip("."): value
         for name, part in module.named_modules()
         for key, value in vars(part).items()
-        if key != "training" and isinstance(value, int | float | str | Tensor)
+        if isinstance(value, KEPT) and key != "training"
     }

@@ -18,7 +18,7 @@ PLAIN = (bool, int, float, str, type(None))
 
 def tensors_of(module: nn.Module) -> list[Tensor]:
     """All parameters, buffers, and other tensors in the attributes of a module and its parts, each once."""
-    found = [tensor for part in module.modules() for value in vars(part).values() for tensor in tensors_in(value)]
+    found = [tensor for part in module.modules() for tensor in tensors_in(vars(part))]
     return list({id(tensor): tensor for tensor in found}.values())
 
 
