@@ -53,6 +53,13 @@ class Call:
         kinds = NUMBERS if self.name in COMPUTING else (bool, float, str)
         return tuple(v for v in self.arguments.values() if isinstance(v, kinds))
 
+    def numbers(self, lone: tuple[int, ...]) -> tuple[Any, ...]:
+        """The numbers that each element is computed with; `lone` says which of the tensors are numbers."""
+        if self.name not in ELEMENTWISE:  # a pooling, which divides by a number of its own
+            return tuple(self.arguments["kernel_size"]), self.arguments["divisor_override"]
+        scalars = (v for v in self.scalars if not isinstance(v, bool | str))
+        return (*scalars, *(self.tensors[i].item() for i in lone))
+
 
 def tensors_in(value: Any) -> list[Tensor]:
     """The tensors in nested lists, tuples and dicts."""

@@ -27,6 +27,7 @@ from benchmark.removal.passes import check_kind, unchanged_seed
 from benchmark.removal.probes import Inputs
 from benchmark.removal.proof import Proof, RemovalError, attack
 from benchmark.removal.silence import find_silence
+from benchmark.removal.sizes import mark_sizes
 from benchmark.removal.slicing import slice_network
 from benchmark.removal.tensors import copy_with
 from benchmark.removal.trace import trace
@@ -63,6 +64,7 @@ def remove_silent(module: nn.Module, example: Tensor | tuple[Tensor, ...]) -> Re
     check_kind(module)
     silenced = copy_with(module, partial(_in_float64, copied=True)).eval()
     followed = trace(silenced, *inputs)
+    mark_sizes(silenced, inputs, followed)
     groups = hidden_groups(followed)
     kept_whole = reasons_to_keep(followed, groups)
     silence = find_silence(followed, {name: ids for name, ids in groups.items() if name not in kept_whole})

@@ -45,7 +45,7 @@ class Probes:
         yield "one-hot", self.changed(self.one_hot)
 
     def sizes(self) -> Iterator[tuple[str, Inputs]]:
-        """Noise of each other size near the example's, half as many samples of it."""
+        """Noise of each other size near the example's, half as many samples of it, in turns ordinary and times ten."""
         shapes = [tuple(x.shape[1:]) for x in self.few]
         seen = {tuple(shapes)}
         for new in zip(*map(resized, shapes), strict=False):
@@ -54,7 +54,9 @@ class Probes:
             seen.add(new)
             name = ", ".join("×".join(map(str, shape)) for shape in new)
             few = max(1, min(self.samples, len(self.few[0])) // 2)
-            yield f"size {name}", tuple(self.noise(x, (few, *shape)) for x, shape in zip(self.few, new, strict=True))
+            larger = torch.tensor([1, 10] if len(seen) % 2 else [10, 1]).repeat(few)
+            noise = [self.noise(x, (few, *shape)) for x, shape in zip(self.few, new, strict=True)]
+            yield f"size {name}", tuple(x * column(x, larger) if x.is_floating_point() else x for x in noise)
 
     def changed(self, change: Callable[[Tensor], Tensor]) -> Inputs:
         """The first samples with every real input changed; token ids are drawn anew."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 from torch import Tensor, nn
@@ -25,7 +24,8 @@ def tensors_of(module: nn.Module) -> list[Tensor]:
 def copy_with(module: nn.Module, replace: Callable[[Tensor], Tensor]) -> nn.Module:
     """A deep copy of a module, but for its tensors, which it holds as they are replaced."""
     memo: dict[int, Any] = {id(tensor): replace(tensor) for tensor in tensors_of(module)}
-    plain = [part for part in module.modules() if _is_plain(type(part))]
+    plain_kinds = {kind for kind in set(map(type, module.modules())) if _is_plain(kind)}
+    plain = [part for part in module.modules() if type(part) in plain_kinds]
     memo |= {id(part): object.__new__(type(part)) for part in plain}
     for part in plain:  # what deepcopy does too, but slowly: a dozen empty dicts of hooks in each part
         own = {key: value for key, value in vars(part).items() if key != "_compiled_call_impl"}
@@ -41,7 +41,6 @@ def _copied(key: str, value: Any, memo: dict[int, Any]) -> Any:
     return type(value)() if isinstance(value, dict | set) and not value else copy.deepcopy(value, memo)
 
 
-@cache
 def _is_plain(kind: type[nn.Module]) -> bool:
     """Whether copies of such a module are of its attributes alone."""
     own = ("__new__", "__reduce__", "__reduce_ex__")
