@@ -45,6 +45,5 @@ def _is_plain(kind: type[nn.Module]) -> bool:
     """Whether copies of such a module are of its attributes alone."""
     own = ("__new__", "__reduce__", "__reduce_ex__")
     standard = all(getattr(kind, name) is getattr(object, name) for name in own) and not hasattr(kind, "__deepcopy__")
-    slots = any("__slots__" in vars(base) for base in kind.__mro__)
     state = kind.__getstate__ is nn.Module.__getstate__ and kind.__setstate__ in RESTORING
-    return standard and state and not slots
+    return standard and state

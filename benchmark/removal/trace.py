@@ -30,6 +30,7 @@ from benchmark.removal.tensors import copy_with
 from benchmark.removal.widths import is_same_pass, pin_fixed_widths
 
 READS = frozenset({"_local_scalar_dense", "item", "is_nonzero", "equal"})
+LARGER = (1, 2, 4)  # how many times as large images are that a training network is tried on
 CASTS = frozenset({"to", "_to_copy"})
 ESCAPES = frozenset({
     Tensor.numpy, Tensor.tolist, Tensor.__array__, Tensor.data_ptr, Tensor.__dlpack__, Tensor.untyped_storage,
@@ -66,12 +67,28 @@ def dense_layers(module: nn.Module) -> list[str]:
 
 
 def add_idle_layers(module: nn.Module, inputs: tuple[Tensor, ...], followed: Trace) -> None:
-    """Adds the layers that only a training network passes (auxiliary heads), so that they fit what they read."""
-    training = copy_with(module, Tensor.clone).train()
-    try:
-        other = Follower(Rules(training)).run(training, inputs)
-    except Exception:
-        return  # it cannot be trained like this, or not be followed there
+    """Adds the layers that only a training network passes (auxiliary heads), so that they fit what they read.
+
+    Such a head may need a larger image than the rest does. Where a training network cannot be followed, none is added.
+    """
+    training = copy_with(module, _blank).train()
+    for times in LARGER if any(x.dim() == 4 for x in inputs) else LARGER[:1]:
+        images = (_blank(x).repeat(1, 1, times, times) if x.dim() == 4 else _blank(x) for x in inputs)
+        try:
+            other = Follower(Rules(training)).run(training, tuple(images))
+        except Exception:
+            continue
+        return _add_idle(other, followed)
+    return None
+
+
+def _blank(tensor: Tensor) -> Tensor:
+    """Zeros of single precision for real numbers: only which layers read which channels counts."""
+    zeros = torch.zeros_like(tensor, dtype=torch.float32) if tensor.is_floating_point() else tensor.clone()
+    return nn.Parameter(zeros, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else zeros
+
+
+def _add_idle(other: Trace, followed: Trace) -> None:
     same = np.full(other.size, -1)
     for name in followed.layers.keys() & other.layers.keys():
         same[other.layers[name].writes] = followed.layers[name].writes
