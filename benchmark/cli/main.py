@@ -19,6 +19,7 @@ from benchmark.cli.merge import merge_records
 from benchmark.cli.methods import check, list_, new
 from benchmark.cli.networks import export_network, reduce_own
 from benchmark.cli.plot import plot_study
+from benchmark.cli.reproduce import reproduce
 from benchmark.cli.site import publish_site, verify_site
 from benchmark.cli.studies import run, status
 from benchmark.errors import UsageError
@@ -50,6 +51,7 @@ app.command("new")(new)
 app.command("plot")(plot_study)
 app.command("publish")(publish_site)
 app.command("reduce")(reduce_own)
+app.command("reproduce")(reproduce)
 app.command("run")(run)
 app.command("status")(status)
 app.command("trajectories")(follow_channels)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from benchmark.experiment.record import Record
+    from benchmark.experiment.store import Store
+    from benchmark.experiment.study import Study
 
 Format = Annotated[str, typer.Option("--format", help="state_dict, torch (torch.export) or onnx.")]
 EXAMPLES = 16  # inputs on which a removal is proven
@@ -55,9 +57,15 @@ def export_network(
     Example: deadweight export digits --accuracy 0.95 --format onnx
     """
     use_data_root(data_root)
-    record = _named(study, results, key, accuracy)
+    from benchmark.experiment.store import Store
+    from benchmark.experiment.study import load_study
+
+    plan = load_study(study, results)
+    store = Store(results / plan.name)
+    record = _named(plan, store, key, accuracy)
     trial = record.trial
 
+    from benchmark.analysis.stages import start_of, tell
     from benchmark.networks.export import check_target, export
 
     label = re.sub(r"[^\w.+-]+", "-", record.label).strip("-.")  # of a record that anybody may have written
@@ -70,6 +78,7 @@ def export_network(
     network = {
         "network": task.network, "shape": data.shape, "classes": data.classes, "seed": trial.seed,
         "widths": task.widths, "activation": task.activation, "norm": task.norm,
+        **({"features": True} if task.features else {}),
     }  # fmt: skip
     before = untrained(task, data, trial.seed)
     with _threads(record.provenance.get("threads", 1)):
@@ -79,21 +88,19 @@ def export_network(
     if made.accuracy != record.test_accuracy:
         raise UsageError(f"{made.path} has accuracy {made.accuracy}, its record {record.test_accuracy}")
     _show_costs(before, module, data.shape)
+    console.print(tell(record, start_of(record, store.load())))
     console.print(
         f"wrote {made.path}: {record.params} of {record.params_dense} parameters, test accuracy {made.accuracy:.4f} as "
         f"in the record, logits within {made.deviation:.1e}"
     )
 
 
-def _named(study: str, results: Path, key: str, accuracy: float | None) -> Record:
+def _named(plan: Study, store: Store, key: str, accuracy: float | None) -> Record:
     """The record with a key, or of the smallest network that validates so well. Raises UsageError."""
-    from benchmark.experiment.store import Store, find
-    from benchmark.experiment.study import load_study
+    from benchmark.experiment.store import find
 
-    plan = load_study(study, results)
     if bool(key) == (accuracy is not None):
         raise UsageError("give the key of a record, or --accuracy for the smallest network that validates so well")
-    store = Store(results / plan.name)
     if accuracy is None:
         return find(store, key)
     from benchmark.cli.choice import choose
@@ -188,7 +195,8 @@ def reduce_own(
     console.print(
         f"wrote {made.path}: {done.parameters[1]} of {done.parameters[0]} parameters, {done.macs[1]} of {done.macs[0]} "
         f"multiply-accumulates; silencing changed logits by {done.change:.1e}, removal by {done.removal.deviation:.1e} "
-        f"(float64), writing by {made.deviation:.1e}"
+        f"(float64), writing by {made.deviation:.1e}, so where its accuracy falls it is by silencing: a smaller "
+        "--threshold silences less"
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from benchmark.errors import unknown
+from benchmark.experiment.published import problems_of_reproduction
 from benchmark.experiment.tuning import AS_IT_CAME, CONTROL, Tuning, following
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ def problems(study: Study, reserved: Collection[str]) -> Iterator[str]:
     if (study.sampler == "grid") != (study.samples is None):
         yield "samplers random and optuna need the key 'samples', and grid has none"
     for label, table in study.methods.items():
-        if table.keys() & {"task", "protocol"}:
-            yield f"[methods.{label}] changes task or protocol, which all methods share; see conditions"
         if "points" in table and study.sampler != "grid":
             yield f"[methods.{label}]: points need the sampler grid"
         points = table.get("points", [{}])
@@ -40,6 +39,7 @@ def problems(study: Study, reserved: Collection[str]) -> Iterator[str]:
             yield "conditions need the sampler grid"
         if len(study.tasks) > 1:
             yield "conditions are of one task"
+    yield from problems_of_reproduction(study)
     yield from _of_following(study)
     if study.tuning is not None:
         yield from _of_tuning(study, study.tuning, reserved)

@@ -15,7 +15,7 @@ MEASURED = ("ok", "collapsed")
 
 FINISHED = ("ok", "collapsed", "diverged")  # outcomes that running again would repeat
 
-UNFINISHED = ("failed", "crashed", "skipped")  # outcomes that may be others the next time
+UNFINISHED = ("failed", "crashed", "skipped", "timeout")  # outcomes that may be others the next time
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Sparsity = Annotated[float, Field(ge=-1, le=1)]  # below 0 where carriers take more than removal saves
@@ -47,9 +47,12 @@ class Record(BaseModel):
 
     val_accuracy: Share | None = None  # of the final network: reduced, and fine-tuned where the trial does
     test_accuracy: Share | None = None
+    best_test_accuracy: Share | None = None  # of the best epoch of the last part: chosen by the test set, no result
     stage_accuracy: dict[str, Share] = {}  # on validation: (checkpoint,) trained, silenced, reduced, fine_tuned
     channels: Number | None = None  # hidden channels before removal
     channels_left: dict[str, Count] = {}  # by group
+    features: Number | None = None  # single ones that the first dense layer reads, where the task has them
+    features_left: Number | None = None  # and after removal; counted in params and macs, never among the channels
     params: Number | None = None
     params_dense: Number | None = None
     macs: Count | None = None
@@ -70,6 +73,7 @@ class Record(BaseModel):
         str, Annotated[float, Field(gt=0)]
     ] = {}  # old records only: seconds for 64 images, dense and reduced, beside other trials
     history: dict[str, list[float]] = {}
+    losses: Count = 0  # how often its worker process or machine ended under it before
     side_effects: list[str] = []  # what it changed of its process, which was put back before another trial ran there
 
     train_seconds: Amount | None = None  # this trial's own training, fine-tuning included

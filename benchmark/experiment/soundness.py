@@ -20,6 +20,10 @@ def flaws(record: Record) -> Iterator[str]:
     if record.knob is not None and record.knob not in record.setting.hyperparameters:
         yield f"knob {record.knob!r} is none of its hyperparameters"
     yield from _of_counts(record)
+    if (record.features_left or 0) > (record.features or 0):
+        yield f"features_left is {record.features_left} of {record.features}"
+    if record.best_test_accuracy is not None and not record.protocol.watch_test:
+        yield "best_test_accuracy is there, and its protocol does not watch the test set"
     yield from _of_series(record)
     yield from _of_provenance(record)
     yield from (f"stage_accuracy.{name} is no stage" for name in record.stage_accuracy if name not in STAGES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from functools import cache
 from typing import Annotated, Any, Literal
 
@@ -15,7 +16,7 @@ from benchmark.errors import UsageError
 from benchmark.method.domains import Real
 from benchmark.method.registry import get_method
 from benchmark.networks.names import check as check_network
-from benchmark.networks.names import is_own
+from benchmark.networks.names import check_features, is_own
 
 SCHEMA = 1  # raised when the suite itself would compute other results, or records get another layout
 
@@ -42,6 +43,8 @@ class Task(Strict):
     checkpoint: str | None = None  # the file of weights that training starts from
     network_sha256: Sha256 | None = None  # of the source of a network of the user's own
     checkpoint_sha256: Sha256 | None = None
+    features: Literal["single"] | None = None  # what the first dense layer reads, pixels or flattened channels, is
+    # removed one by one too, beside the channels and not counted among them
 
     @model_validator(mode="after")
     def _known(self) -> Task:
@@ -55,6 +58,8 @@ class Task(Strict):
             check_augmentation(self.augment)
         try:
             check_network(self.network, self.widths, self.activation, self.norm)
+            if self.features is not None:
+                check_features(self.network)
         except ValueError as error:
             raise UsageError(str(error)) from None
         return self
@@ -77,11 +82,20 @@ class Task(Strict):
         parts = [slug(self.dataset), network, *map(str, self.widths)]
         defaults = {"activation": "relu", "norm": "batch", "augment": None}
         parts += [getattr(self, k) for k, v in defaults.items() if getattr(self, k) != v]
+        parts += [f"{self.features}-features"] if self.features else []
         return "-".join([*parts, *(["from", own_files.slug(self.checkpoint)] if self.checkpoint else [])])
+
+    @property
+    def words(self) -> str:
+        """The task for a heading, for example `mlp 256 on digits`."""
+        network = " ".join([self.network, ", ".join(map(str, self.widths))]).strip()
+        others = {"activation": "relu", "norm": "batch", "augment": None}
+        changed = [f"{name} {getattr(self, name)}" for name, usual in others.items() if getattr(self, name) != usual]
+        return f"{network} on {slug(self.dataset)}" + (f" ({', '.join(changed)})" if changed else "")
 
 
 class Protocol(Strict):
-    """The budget that all methods of a study share."""
+    """The budget that all methods of a study share. What is None by default is then no part of the key."""
 
     epochs: Annotated[int, Field(ge=1, le=MOST)]
     fine_tune_share: Annotated[float, Field(ge=0, lt=1)] = 0.25
@@ -91,6 +105,10 @@ class Protocol(Strict):
     validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
     test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
     split_seed: int | Literal["seed"] = 0  # "seed": each seed has its own validation set
+    schedule: Literal["cosine"] | None = None  # down to nothing, in place of the decays
+    warm_up: Annotated[int, Field(ge=1, le=MOST)] | None = None  # epochs of each part in which the rate grows evenly
+    fine_tune_decay: Annotated[float, Field(ge=0, le=1)] | None = None  # d of (d/2) ‖all parameters‖² in fine-tuning
+    watch_test: Literal[True] | None = None  # whether a reproduction also notes the best epoch's test accuracy
 
     @field_validator("split_seed", mode="before")
     @classmethod
@@ -115,7 +133,13 @@ class Protocol(Strict):
 
         It runs through in each part: in a base, in what is trained on it, and again in fine-tuning.
         """
-        return self.decay ** (epoch * (self.decays + 1) // epochs)
+        warm_up = self.warm_up or 0
+        if epoch < warm_up:
+            return (epoch + 1) / (warm_up + 1)
+        place, length = epoch - warm_up, epochs - warm_up
+        if self.schedule == "cosine":
+            return (1 + math.cos(math.pi * place / length)) / 2
+        return self.decay ** (place * (self.decays + 1) // length)
 
 
 class MethodSetting(Strict):

@@ -96,6 +96,11 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Variant(Choice):
+    """A choice that a method was given after it had records: at its default no part of a trial's key, never sampled."""
+
+
+@dataclass(frozen=True)
 class Text:
     """A hyperparameter that is written out, as the pattern has it from its first sign to its last; never sampled."""
 

@@ -11,7 +11,8 @@ from torch import nn
 from benchmark.errors import unknown
 from benchmark.networks.blocks import block, conv, linear
 from benchmark.networks.convnets import basicnet, resnet20, resnet56, vgg11, vgg16
-from benchmark.networks.names import TIMM, TORCHVISION, check, timm
+from benchmark.networks.features import make_single
+from benchmark.networks.names import TIMM, TORCHVISION, check, check_features, timm
 from benchmark.networks.own import build_own
 from benchmark.torchvision_import import import_torchvision
 
@@ -29,11 +30,13 @@ def build(
     activation: str = "relu",
     norm: str = "batch",
     sha256: str | None = None,
+    features: bool = False,
 ) -> nn.Module:
     """A network by name for inputs of `shape`, (C, H, W) for images; its initial weights are drawn from `seed` alone.
 
-    `sha256` is the hash of the source of a network of the user's own, which a study has named. Raises ValueError for an
-    unknown name, and for options or a shape that the network cannot honour; UsageError for an own one that fails.
+    `sha256` is the hash of the source of a network of the user's own, which a study has named. With `features` those
+    that its first dense layer reads can be removed one by one (see `features.py`). Raises ValueError for an unknown
+    name, and for options or a shape that the network cannot honour; UsageError for an own one that fails.
     """
     check(network, widths, activation, norm)
     with torch.random.fork_rng(devices=[]):
@@ -46,7 +49,11 @@ def build(
             return _torchvision(network.removeprefix(TORCHVISION), shape, classes)
         if network.startswith(TIMM):
             return _timm(network.removeprefix(TIMM), shape, classes)
-        return NETWORKS[network](shape, classes, widths, activation, norm)
+        built = NETWORKS[network](shape, classes, widths, activation, norm)
+    if features:
+        check_features(network)
+        make_single(built)
+    return built
 
 
 def mlp(shape: tuple[int, ...], classes: int, widths: tuple[int, ...], activation: str, norm: str) -> nn.Module:

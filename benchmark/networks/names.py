@@ -22,6 +22,7 @@ ACTIVATIONS = {  # and what torch calls them
     "sigmoid": "Sigmoid",
 }
 NORMS = ("batch", "none")
+FLATTENING = {"mlp": 0, "lenet300": 0, "lenet5": 2}  # hidden layers in front of where images or channels are flattened
 
 
 def is_own(network: str) -> bool:
@@ -49,6 +50,12 @@ def check(network: str, widths: tuple[int, ...] = (), activation: str = "relu", 
         raise ValueError(str(unknown("network", network, [*known, *own_files.plugins(PLUGINS), "FILE.py:FUNCTION"])))
     if widths or activation != "relu" or norm != "batch":
         raise ValueError(f"{network} has its own widths, activation and norm: leave these options at their defaults")
+
+
+def check_features(network: str) -> None:
+    """Raises ValueError, in one line, for a network whose features cannot be removed one by one."""
+    if network not in FLATTENING:
+        raise ValueError(f"single features are for {', '.join(FLATTENING)}, not {network}: leave out `features`")
 
 
 def _classifiers() -> list[str]:

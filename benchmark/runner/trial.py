@@ -27,6 +27,7 @@ from benchmark.method.interface import Method
 from benchmark.method.registry import get_method, registry
 from benchmark.networks.build import build
 from benchmark.networks.checkpoint import load_weights
+from benchmark.networks.features import drop_unread, feature_groups
 from benchmark.networks.measure import accuracy, logits
 from benchmark.removal.exact import remove_silent
 from benchmark.removal.groups import Net, check_removable, find_groups
@@ -113,6 +114,9 @@ def _follow_protocol(trial: Trial, base: Base | None, device: torch.device, outc
         fine_tune(reduced, method, trial.fine_tuning)
         outcome.stage_accuracy["fine_tuned"] = accuracy(removal.module, *validation)
 
+    if trial.task.features is not None:
+        (dense,) = net.features
+        outcome.features = dense.size, drop_unread(removal.module, _examples(data))
     outcome.measurements = measure_reduced(net.module, removal, data, _examples(data))
     return "collapsed" if removal.collapsed else "ok", removal.module
 
@@ -216,6 +220,7 @@ def untrained(task: Task, data: Dataset, seed: int) -> nn.Module:
         activation=task.activation,
         norm=task.norm,
         sha256=task.network_sha256,
+        features=task.features is not None,
     )
 
 
@@ -229,7 +234,10 @@ def _network(trial: Trial, data: Dataset) -> Net:
     module = untrained(trial.task, data, trial.seed)
     if trial.starts_from_checkpoint:
         module = _with_checkpoint(trial.task, module)
-    return find_groups(module.to(data.train.labels.device), _examples(data))
+    net = find_groups(module.to(data.train.labels.device), _examples(data))
+    if trial.task.features is not None:
+        net.features = feature_groups(module)
+    return net
 
 
 def _examples(data: Dataset) -> Tensor:

@@ -110,6 +110,7 @@ def test_export_writes_what_the_record_says(deadweight, tiny, tmp_path):
     deadweight("run", tiny, "--in-process")
     record = next(r for r in Store(tmp_path / "results" / "tiny").load() if r.label == "magnitude_filter")
     code, out, _ = deadweight("export", tiny, record.key[:12])
+    assert f"{100 * record.stage_accuracy['silenced']:.2f} % after silencing" in " ".join(out.split())
     assert code == 0
     assert f"{record.params} of {record.params_dense} parameters" in out
     assert "latency, batch 64, 1 threads" in out
