@@ -12,11 +12,17 @@ from benchmark.experiment.record import Record
 
 @dataclass(frozen=True)
 class Agreement:
-    """The trials of both runs: with the same result, within the spread of the first run's seeds, and apart."""
+    """The trials of both runs: with the same result, within the spread of the first run's seeds, and apart.
+
+    Where another machine rounds otherwise, a result is as good as a new draw. A new draw lies outside n earlier ones
+    with the probability 2 / (n + 1) in one measure, and at most twice that in one of the two: `by_chance` are these
+    shares, added up over the trials that differ.
+    """
 
     same: list[Pair]
     within: list[Pair]
     apart: list[Pair]
+    by_chance: tuple[float, float]
 
 
 def agreement(pairs: list[Pair], before: list[Record]) -> Agreement:
@@ -28,11 +34,16 @@ def agreement(pairs: list[Pair], before: list[Record]) -> Agreement:
     seeds = defaultdict(list)
     for record in before:
         seeds[_point(record)].append(record)
-    found = Agreement([], [], [])
+    same: list[Pair] = []
+    within: list[Pair] = []
+    apart: list[Pair] = []
+    by_chance = 0.0
     for pair in pairs:
-        near = pair.identical or _within(pair, seeds[_point(pair.before)])
-        (found.same if pair.identical else found.within if near else found.apart).append(pair)
-    return found
+        draws = seeds[_point(pair.before)]
+        near = pair.identical or _within(pair, draws)
+        (same if pair.identical else within if near else apart).append(pair)
+        by_chance += 0 if pair.identical else min(1.0, 2 / (sum(record.measured for record in draws) + 1))
+    return Agreement(same, within, apart, (by_chance, min(2 * by_chance, float(len(within) + len(apart)))))
 
 
 def _point(record: Record) -> tuple[str, str, float | str | None]:

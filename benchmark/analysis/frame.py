@@ -13,7 +13,9 @@ from benchmark.experiment.record import MEASURED, Record
 CONTROL = "dense"
 SCRATCH = "scratch"  # the line to beat
 CONTROLS = (CONTROL, SCRATCH, "random_filter")
+CHECKPOINT = "checkpoint"  # a control that is one point: a network as it came
 SPARSITY = "param_sparsity"
+STAGES = ("trained", "silenced", "reduced", "fine_tuned")  # of a record's accuracy on validation, in order
 TEXTS = (
     "key",
     "task",
@@ -49,6 +51,7 @@ def as_frame(records: list[Record], titles: Mapping[str, str]) -> pd.DataFrame:
                 "hyperparameters": _hyperparameters(r),
                 "val_accuracy": r.val_accuracy,
                 "test_accuracy": r.test_accuracy,
+                **{f"{stage}_accuracy": r.stage_accuracy.get(stage) for stage in STAGES},
                 "param_sparsity": r.param_sparsity,
                 "mac_sparsity": r.mac_sparsity,
                 "channel_sparsity": r.channel_sparsity,

@@ -120,3 +120,17 @@ def bootstrap(values: ArrayLike, generator: np.random.Generator) -> Interval:
         drawn = stats.bootstrap((values,), np.mean, n_resamples=DRAWN, method="percentile", rng=generator)
         low, high = drawn.confidence_interval
     return Interval(float(values.mean()), float(low), float(high), n)
+
+
+def wilson(successes: float, n: int) -> Interval:
+    """A share of n trials with its 95 % interval, which stays within 0 and 1 and has a width where all succeed.
+
+    A success may be half of one. None where n is 0. Source: Wilson 1927; Brown, Cai and DasGupta 2001, section 4.
+    """
+    if not n:
+        return Interval(np.nan, np.nan, np.nan, 0, student=False)
+    share, z = successes / n, stats.norm.ppf(1 - LEVEL / 2)
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    low, high = min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half))
+    return Interval(share, float(low), float(high), n, student=False)

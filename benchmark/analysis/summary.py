@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from benchmark.analysis.frame import CONTROL, CONTROLS, SPARSITY, best, controls, ranked
+from benchmark.analysis.frame import CHECKPOINT, CONTROL, CONTROLS, SPARSITY, best, controls, ranked
 from benchmark.analysis.intervals import RULE, Interval, spread
 from benchmark.analysis.pareto import hypervolume, largest_drop, on_front, slope
 from benchmark.experiment.record import MEASURED
@@ -89,7 +89,7 @@ def shared_range(records: pd.DataFrame) -> tuple[float, float]:
     From the largest of what their weakest knob points remove to the smallest of what their strongest do, in the mean
     over seeds.
     """
-    points = _knob_points(records[~records.label.isin(CONTROLS)]).groupby("label")
+    points = _knob_points(records[~records.label.isin((*CONTROLS, CHECKPOINT))]).groupby("label")
     return float(points.min().max()), float(points.max().min())
 
 
@@ -162,15 +162,9 @@ def _best(seed: pd.DataFrame) -> float:
 
 def _within(seeds: list[pd.DataFrame], dense: pd.DataFrame, points: float) -> tuple[Interval, Interval]:
     """The largest share removed by a point that validates at most so far below dense, and its test minus dense's."""
-    least, reference = dense.val_accuracy.mean() - points - 1e-12, dense.test_accuracy.mean()
-    shares, tests = np.zeros(len(seeds)), np.full(len(seeds), np.nan)
-    for place, seed in enumerate(seeds):
-        sparsity, accuracy, rank = (seed[name].to_numpy() for name in (SPARSITY, "test_accuracy", "rank"))
-        near = np.flatnonzero(seed.val_accuracy.to_numpy() >= least)
-        if len(near):
-            largest = near[np.lexsort((rank[near], -sparsity[near]))[0]]
-            shares[place], tests[place] = sparsity[largest], accuracy[largest] - reference
-    return spread(shares), spread(tests, least=-1.0)
+    least, reference = dense.val_accuracy.mean() - points, dense.test_accuracy.mean()
+    found = [seed_within(seed, least) for seed in seeds]
+    return spread([share for share, _ in found]), spread([test - reference for _, test in found], least=-1.0)
 
 
 def _inside(group: pd.DataFrame, seeds: list[pd.DataFrame], ends: tuple[float, float]) -> Iterator[pd.DataFrame]:
@@ -187,3 +181,13 @@ def seed_hypervolume(seed: pd.DataFrame, floor: float) -> float:
     """The hypervolume above a floor of the front that a seed's results choose on validation, at test; 0 without one."""
     front = seed[on_front(seed[SPARSITY], seed.val_accuracy)]
     return hypervolume(front[SPARSITY], front.test_accuracy, floor)
+
+
+def seed_within(seed: pd.DataFrame, least: float) -> tuple[float, float]:
+    """The largest share removed by a seed's result that validates at least so well, and its test; 0 and NaN if none."""
+    sparsity, accuracy, rank = (seed[name].to_numpy() for name in (SPARSITY, "test_accuracy", "rank"))
+    near = np.flatnonzero(seed.val_accuracy.to_numpy() >= least - 1e-12)
+    if not len(near):
+        return 0.0, np.nan
+    largest = near[np.lexsort((rank[near], -sparsity[near]))[0]]
+    return float(sparsity[largest]), float(accuracy[largest])

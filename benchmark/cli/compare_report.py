@@ -37,6 +37,13 @@ def _commits(records: Iterable[Record]) -> list[str]:
     return sorted({str(r.provenance.get("commit") or "")[:10] for r in records} - {""})
 
 
+def _machines(records: Iterable[Record]) -> str:
+    """What computed them, for another processor or device rounds sums otherwise."""
+    used = {(r.provenance.get("cpu"), r.provenance.get("device")) for r in records}
+    named = {str(cpu or "an unknown processor") + (f" with {d}" if d not in (None, "cpu") else "") for cpu, d in used}
+    return ", ".join(sorted(named))
+
+
 def _studies(records: Iterable[Record]) -> str:
     return ", ".join(sorted({r.study for r in records}))
 
@@ -44,9 +51,8 @@ def _studies(records: Iterable[Record]) -> str:
 def _sides(before: list[Record], after: list[Record]) -> Iterator[str]:
     sides = {"A": before, "B": after}
     for name, records in sides.items():
-        yield (
-            f"{name}: {len(records)} records of {_studies(records)}, code {', '.join(_commits(records)) or 'unknown'}"
-        )
+        code = ", ".join(_commits(records)) or "unknown"
+        yield f"{name}: {len(records)} records of {_studies(records)}, code {code}, computed on {_machines(records)}"
     schemas = {name: sorted({r.schema_version for r in records}) for name, records in sides.items()}
     if len({*schemas["A"], *schemas["B"]}) > 1:
         listed = "; ".join(f"{name} has {', '.join(map(str, found))}" for name, found in schemas.items())
@@ -138,7 +144,13 @@ def _verdict(found: Match, differing: list[Change], regressions: list[str]) -> s
     verdict = "verdict: no regression beyond noise"
     if differing and not any(point.tested for point in differing):
         verdict = "verdict: no regression can be told from one seed a point"
-    if any(pair.same_key and not pair.identical for pair in found.pairs):
+    other = [pair for pair in found.pairs if pair.same_key and not pair.identical]
+    if other and all(_machines([pair.before]) != _machines([pair.after]) for pair in other):
+        return (
+            f"{verdict}; the same keys gave other results on another machine, which rounds sums otherwise: "
+            "only one machine can show what code changed"
+        )
+    if other:
         return (
             f"{verdict}, but the same keys gave other results; next: where the code was meant to change them, raise "
             "the method's version (or SCHEMA, for the suite's own), else see what differs between the machines"
@@ -156,7 +168,13 @@ def _agreement(found: Match, before: list[Record]) -> str:
         f"agreement of {len(found.pairs)} trials: {len(judged.same)} the same in every number, "
         f"{len(judged.within)} within the spread of A's seeds, {len(apart)} apart"
         + (f" ({some(apart)})" if apart else "")
+        + (f"; as many new seeds would have {_between(judged.by_chance)} apart by chance" if apart else "")
     )
+
+
+def _between(expected: tuple[float, float]) -> str:
+    low, high = (f"{value:.0f}" for value in expected)
+    return low if low == high else f"{low} to {high}"
 
 
 def _inspect(pairs: list[Pair]) -> str:

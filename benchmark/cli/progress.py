@@ -20,6 +20,7 @@ from benchmark.experiment.trial import Trial
 from benchmark.runner.identity import fetch
 from benchmark.runner.in_process import Destination, Resources
 from benchmark.runner.run import check_trial, run_points
+from benchmark.runner.trial import checkpoint_accuracy
 
 LOGGED = 30  # seconds between two lines of progress where nobody watches a bar
 
@@ -39,6 +40,11 @@ def run_with_progress(
             if resources.fetch:
                 fetch(trial)
             check_trial(trial, store)
+            if trial.task.checkpoint is not None:
+                found = checkpoint_accuracy(trial)
+                terminal.print(
+                    f"{trial.task.name}: the checkpoint's validation accuracy is {found:.4f}", highlight=False
+                )
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[failed]} failed"),
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),

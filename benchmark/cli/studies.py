@@ -49,7 +49,7 @@ def run(
     from benchmark.experiment.study import load_study
 
     use_data_root(data_root)
-    plan = load_study(study)
+    plan = load_study(study, results)
     if first is not None:
         plan = plan.model_copy(update={"seeds": plan.seeds[:first]})
 
@@ -73,7 +73,7 @@ def run(
         resources = Resources(cpus_per_trial, gpus_per_trial, address, fetch=fetch, **limits)
         finished = {r.status in FINISHED for r in _run_stages(study, plan, store, resources, in_process, retry_failed)}
     if True in finished:
-        console.print(f"next: deadweight plot {study}")
+        console.print(f"next: deadweight {'plot' if plan.kind == 'comparison' else 'reproduce --study'} {study}")
     if False in finished:
         raise typer.Exit(1)
 
@@ -84,8 +84,10 @@ def _run_stages(
     """Runs what a study lacks; returns its trials' records. Raises UsageError where nothing could be chosen."""
     from benchmark.analysis.tuning import resolved
     from benchmark.cli.tuning import each_stage, show_choice
+    from benchmark.experiment.brought import write_note
     from benchmark.experiment.tuning import EVALUATION
 
+    write_note(plan, store.path.parent)
     records = []
     for name, stage in each_stage(plan, store):
         if name == EVALUATION:
@@ -171,7 +173,7 @@ def status(study: StudyName = "digits", results: Results = Path("results"), as_j
     from benchmark.experiment.store import Store
     from benchmark.experiment.study import load_study
 
-    plan = load_study(study)
+    plan = load_study(study, results)
     store = Store(results / plan.name)
     every = store.load()
     known = stages(plan, every)
@@ -188,7 +190,8 @@ def status(study: StudyName = "digits", results: Results = Path("results"), as_j
     for line in later:
         console.print(line)
     left = bool(later) or any(len(own[name]) < stage.size for name, stage in known.items())
-    console.print(f"next: deadweight {'run' if left else 'plot'} {study}")
+    shown = "plot" if plan.kind == "comparison" else "reproduce --study"
+    console.print(f"next: deadweight {'run' if left else shown} {study}")
 
 
 def _counts(stage: Study, records: list[Record]) -> dict[str, dict[str, int]]:

@@ -14,14 +14,14 @@ from torch import Tensor
 from benchmark.dynamics.rates import ADAM_RATE
 from benchmark.dynamics.simulation import norms, simulate
 from benchmark.figures.drawing import Drawing
-from benchmark.figures.style import COLORS
+from benchmark.figures.style import COLORS, METHOD_COLORS
 
 THRESHOLD = 1e-15  # ξ, below which the paper removes a channel
 STEPS = 56_280  # 60 epochs of MNIST in batches of 64
 STRENGTH = 1e-3
 # Name: legend, learning rate as in the paper's setting, colour, dashes.
 OPTIMIZERS = {
-    "sgd": ("SGD", 0.1, COLORS[7], ()),
+    "sgd": ("SGD", 0.1, METHOD_COLORS[9], ()),
     "momentum": ("momentum, μ = 0.9", 0.01, COLORS[4], (4, 1.5)),
     "rmsprop": ("RMSprop", ADAM_RATE, COLORS[2], ()),
     "adam": ("Adam + L2", ADAM_RATE, COLORS[0], ()),

@@ -19,7 +19,7 @@ from benchmark.experiment.record import Record
 from benchmark.experiment.study import Study
 from benchmark.figures.drawing import Drawing, add_texts
 from benchmark.figures.heatmap import draw_heatmap
-from benchmark.figures.style import COLORS, SCREEN, TIGHT, Page
+from benchmark.figures.style import COLORS, METHOD_COLORS, NORM, SCREEN, TIGHT, Page
 
 SMALLEST, LARGEST = -20.0, 2.0  # log₁₀ of the norms that histograms tell apart; the end bins hold what lies outside
 BIN = 0.25
@@ -90,7 +90,7 @@ def draw_histograms(levels: Levels, page: Page = SCREEN) -> Drawing:
         panel.set_xlim(SMALLEST - 1, LARGEST)  # the bin of zeros stands clear of the axis
 
     figure = _by_factor(levels, draw, 3, 2.0, page)
-    figure.supxlabel("log₁₀ ‖w_k‖ of a hidden channel's incoming weights", fontsize=page.font)
+    figure.supxlabel(f"log₁₀ {NORM} of a hidden channel's incoming weights", fontsize=page.font)
     text = (
         f"Norms of the incoming weights of all hidden channels after training, {_counts(levels)}. Each row is scaled "
         "to its highest bin; the first bin holds zeros and all that is below 1e-20."
@@ -113,8 +113,15 @@ def draw_lines(levels: Levels, curve: Curve, page: Page = SCREEN) -> Drawing:
         for index, name in enumerate(own.level.unique()):
             seeds = own[own.level == name].groupby("x").y
             mean, low, high = seeds.mean(), seeds.min(), seeds.max()
-            panel.plot(mean.index, mean, color=COLORS[index], ls=LINES[index % len(LINES)], lw=1.4, label=name)
-            panel.fill_between(mean.index, low, high, color=COLORS[index], alpha=0.2, lw=0)
+            panel.plot(
+                mean.index,
+                mean,
+                color=METHOD_COLORS[index % len(METHOD_COLORS)],
+                ls=LINES[index % len(LINES)],
+                lw=1.4,
+                label=name,
+            )
+            panel.fill_between(mean.index, low, high, color=METHOD_COLORS[index % len(METHOD_COLORS)], alpha=0.2, lw=0)
         if curve.log:
             panel.set_xscale("log")
         panel.set_ylim(-3, 103)

@@ -47,5 +47,5 @@ def _drawings(plan: Study, records: list[Record], frame: pd.DataFrame) -> Iterat
     if plan.conditions:
         yield from conditions.draw(plan, records)
     else:
-        yield from pareto.draw_all(frame, plan.title, unfinished(plan, records))
+        yield from pareto.draw_all(frame, plan.headings, unfinished(plan, records))
         yield from thresholds.draw_thresholds(plan, records)

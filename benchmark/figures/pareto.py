@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import textwrap
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import matplotlib as mpl
 import numpy as np
@@ -22,7 +23,7 @@ from benchmark.analysis.pareto import attained
 from benchmark.analysis.summary import HANDICAPPED, handicapped, marked
 from benchmark.figures.drawing import Drawing, add_texts
 from benchmark.figures.marks import collect_marks
-from benchmark.figures.style import COLORS, SCREEN, TIGHT, Page, dashes, style
+from benchmark.figures.style import COLORS, SCREEN, TIGHT, Color, Page, dashes, looks, style
 
 AXES = {
     "param_sparsity": "parameters removed (%)",
@@ -35,11 +36,25 @@ VECTORS = 500  # trials of a method beyond which its points are an image, also i
 MANY = 10  # labels beyond which each gets a panel of its own
 
 
-def draw_all(records: pd.DataFrame, title: str, lacking: str = "") -> Iterator[Drawing]:
-    """One Pareto figure per task and kind of sparsity; `lacking` says what the study lacks, for the captions."""
+@dataclass(frozen=True)
+class Look:
+    """How a method is drawn in a panel: its name in the legend, colour and marker, and the marker's area."""
+
+    label: str
+    name: str | None
+    color: Color
+    marker: str
+    size: float
+
+
+def draw_all(records: pd.DataFrame, titles: Mapping[str, str], lacking: str = "") -> Iterator[Drawing]:
+    """One Pareto figure per task and kind of sparsity, titled by task.
+
+    `lacking` says what the study lacks, for the captions.
+    """
     for task, group in records.groupby("task", sort=False):
         for kind in AXES:
-            yield draw_pareto(group, kind, f"{title}: {task}", lacking=lacking)
+            yield draw_pareto(group, kind, titles[str(task)], lacking=lacking)
 
 
 def draw_pareto(records: pd.DataFrame, kind: str, title: str, page: Page = SCREEN, lacking: str = "") -> Drawing:
@@ -59,8 +74,9 @@ def _draw(records: pd.DataFrame, marks: pd.DataFrame, kind: str, page: Page) -> 
     floor = (band.mean if band.n else 100 * records.test_accuracy.max()) - ZOOM
     one = records.label.nunique() <= MANY
     figure = _draw_one(records, marks, band, floor, page) if one else _draw_many(records, marks, band, floor, page)
+    least = 100 * records[kind].min()  # below 0 where carriers take more than removal saves
     for panel in figure.axes:
-        panel.set_xlim(-2, 102)
+        panel.set_xlim(min(-2, least - 2), 102)
     figure.supxlabel(AXES[kind], fontsize=page.font)
     if one and page.print:  # not beside the legend on top
         figure.axes[0].set_ylabel("test accuracy (%)", fontsize=page.font)
@@ -83,14 +99,18 @@ def _draw_one(records: pd.DataFrame, marks: pd.DataFrame, band: Interval, floor:
     heights = [5, 1] if broken else [5]
     panels = figure.subplots(len(heights), sharex=True, squeeze=False, height_ratios=heights).ravel()
     size = 9 if page.print else 22
-    for panel in panels:
+    spans = [(floor, np.inf), (-np.inf, floor)] if broken else [(-np.inf, np.inf)]
+    styles = looks(_methods(records))
+    for panel, span in zip(panels, spans, strict=True):
         _draw_band(panel, band, _legend(records, CONTROL, page.wrap) if band.n else None)
         for label in _methods(records):
-            _draw_method(panel, marks[marks.label == label], label, _legend(records, label, page.wrap), page, size)
+            mine, name = marks[marks.label == label], _legend(records, label, page.wrap)
+            _draw_method(panel, mine, span, Look(label, name, *styles[label], size), page)
     panels[0].set_ylim(top=_top(records))
     if broken:
         panels[0].set_ylim(bottom=floor)
         panels[1].set_ylim(min(0, lowest), floor)
+        _break(*panels)
     entries = panels[0].get_legend_handles_labels()
     if page.print:
         figure.legend(*entries, loc="outside upper left", frameon=False, ncols=2, **TIGHT, title=_key(records))
@@ -114,14 +134,15 @@ def _draw_many(records: pd.DataFrame, marks: pd.DataFrame, band: Interval, floor
     panels = list(figure.subplots(rows, page.columns, sharex=True, sharey=True, squeeze=False).flat)
     lines = marks[marks.mark == "attained by half"]
     others, beat = _all_staircases(lines), _all_staircases(lines[lines.label == SCRATCH])
+    styles = looks(labels)
     for label, panel in zip(labels, panels, strict=False):
         _draw_band(panel, band, None)
         panel.step(*others, where="pre", color="0.8", lw=0.6)
         panel.step(*beat, where="pre", color=style(SCRATCH)[0], ls=dashes(SCRATCH), lw=0.8)
-        mine = marks[marks.label == label]
-        _draw_method(panel, mine, label, None, page, size=9)
+        mine, look = marks[marks.label == label], Look(label, None, *styles[label], size=9)
+        _draw_method(panel, mine, (floor, np.inf), look, page)
         below = mine[(mine.mark == "trial") & (mine.y < floor)]
-        panel.scatter(below.x, [floor + 0.4] * len(below), marker="v", s=12, color=style(label)[0])
+        panel.scatter(below.x, [floor + 0.4] * len(below), marker="v", s=12, color=look.color, clip_on=False)
         panel.set_title(_legend(records, label, page.title), fontsize=page.small, pad=2)
         panel.tick_params(labelsize=page.small)
         panel.set_ylim(floor, _top(records))
@@ -180,21 +201,35 @@ def _draw_band(panel: Axes, band: Interval, name: str | None) -> None:
         panel.axhline(band.mean, color="0.3", lw=1, ls="--", label=name)
 
 
-def _draw_method(panel: Axes, marks: pd.DataFrame, label: str, name: str | None, page: Page, size: float) -> None:
-    """A method's trials as faint points, and what half of its seeds attain as a line within a band."""
-    color, marker = style(label)
-    trials = marks[marks.mark == "trial"]
-    looks = {"color": color, "marker": marker, "s": size, "alpha": 0.35, "lw": 0, "rasterized": len(trials) > VECTORS}
-    sns.scatterplot(x=trials.x, y=trials.y, ax=panel, legend=False, **looks)
+def _break(upper: Axes, lower: Axes) -> None:
+    """Marks the vertical axis as broken between two panels."""
+    upper.spines.bottom.set_visible(False)
+    upper.tick_params(bottom=False)
+    slash = {"marker": [(-1, -0.6), (1, 0.6)], "markersize": 8, "ls": "none", "color": "black", "mew": 1}
+    for panel, end in ((upper, 0), (lower, 1)):
+        panel.plot(0, end, transform=panel.transAxes, clip_on=False, **slash)
+
+
+def _draw_method(panel: Axes, marks: pd.DataFrame, span: tuple[float, float], look: Look, page: Page) -> None:
+    """A method's trials as faint points, and what half of its seeds attain as a line within a band.
+
+    Of the markers those within the panel's span of accuracies, whole where they lie on its edge.
+    """
+    color, marker, size = look.color, look.marker, look.size
+    trials = marks[(marks.mark == "trial") & marks.y.between(*span, inclusive="left")]
+    faint = {"alpha": 0.35, "lw": 0, "rasterized": len(trials) > VECTORS}
+    dots = {"color": color, "marker": marker, "clip_on": False}
+    sns.scatterplot(x=trials.x, y=trials.y, ax=panel, legend=False, s=size, **dots, **faint)
     panel.set(xlabel=None, ylabel=None)
     one, half, everyone = (
         marks[marks.mark == f"attained by {m}"][["x", "y"]].to_numpy() for m in ("one", "half", "all")
     )
     grid = np.unique(np.concatenate([[0.0], one[:, 0], everyone[:, 0]]))
     panel.fill_between(grid, attained(everyone, grid), attained(one, grid), step="pre", color=color, alpha=0.12, lw=0)
-    corners = {"marker": marker, "markersize": size**0.5 - 0.7, "markevery": slice(1, None)}
-    looks = {"color": color, "ls": dashes(label), "lw": page.line, "zorder": 3 if label == SCRATCH else 2, **corners}
-    panel.step(*_staircase(half), where="pre", label=name, **looks)
+    line = {"color": color, "ls": dashes(look.label), "lw": page.line, "zorder": 3 if look.label == SCRATCH else 2}
+    inside = [bool(span[0] <= y < span[1]) for y in half[:, 1]]
+    corners = {"marker": marker, "markersize": size**0.5 - 0.7, "markevery": [False, *inside]}
+    panel.step(*_staircase(half), where="pre", label=look.name, **line, **corners)
 
 
 def _staircase(surface: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

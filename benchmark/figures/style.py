@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import seaborn as sns
 
 from benchmark.analysis.frame import SCRATCH
 
+Color = tuple[float, float, float]
 MARKERS = "osD^vP*X<>p"
 COLORS = sns.color_palette("colorblind")
 # Of methods: seaborn's without its grey, pale pink and pale yellow, and a magenta, a violet and an olive, so that all
@@ -54,6 +56,7 @@ ORDER = (
     "obd_channel",
     "dwf",
 )
+NORM = r"$\|w_k\|$"  # as matplotlib typesets it
 TIGHT = {
     "borderaxespad": 0.2,
     "borderpad": 0.2,
@@ -103,13 +106,32 @@ SCREEN = Page(one=7.2, many=7.2, columns=5, row=1.45, font=9, small=7, line=1.6,
 PRINT = Page(one=3.3, many=6.9, columns=4, row=1.25, font=8, small=8, line=1.2, wrap=22, title=22, print=True)
 
 
-def style(label: str) -> tuple[tuple[float, float, float], str]:
-    """The colour and the marker of a label, the same in every figure."""
+def style(label: str) -> tuple[Color, str]:
+    """The colour and the marker of a label, the same in every figure where no other method has them."""
     digest = int.from_bytes(hashlib.sha256(label.encode()).digest()[:4])
     free = len(METHOD_COLORS) * len(MARKERS) - len(ORDER)
     slot = ORDER.index(label) if label in ORDER else len(ORDER) + digest % free
     row, column = divmod(slot, len(METHOD_COLORS))
     return CONTROL_COLORS.get(label, METHOD_COLORS[column]), MARKERS[(row + column) % len(MARKERS)]
+
+
+def looks(labels: Iterable[str]) -> dict[str, tuple[Color, str]]:
+    """The colour and the marker of each label of one chart: its own, or where another there has it a free one.
+
+    Labels of ORDER keep theirs before others do. Where there are more labels than colours, or than markers, one may
+    return, but never both together.
+    """
+    made: dict[str, tuple[Color, str]] = {}
+    places = {label: place for place, label in enumerate(ORDER)}
+    for label in sorted(dict.fromkeys(labels), key=lambda label: places.get(label, len(ORDER))):
+        color, marker = style(label)
+        taken, used = ({look[part] for look in made.values()} for part in (0, 1))
+        colors = [color, *METHOD_COLORS] if label not in CONTROL_COLORS else [color]
+        free = [c for c in colors if c not in taken] or colors
+        markers = [m for m in (marker, *MARKERS) if m not in used] or [marker, *MARKERS]
+        pairs = ((c, m) for c in (*free, *colors) for m in (*markers, *MARKERS))
+        made[label] = next((pair for pair in pairs if pair not in made.values()), (color, marker))
+    return made
 
 
 def dashes(label: str) -> str:

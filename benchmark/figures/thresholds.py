@@ -46,7 +46,7 @@ def draw_thresholds(study: Study, records: list[Record], page: Page = SCREEN) ->
             with mpl.rc_context(page.settings):
                 figure = _draw(shown, page)
                 if not page.print:
-                    add_texts(figure, f"{study.title}: {task}", textwrap.fill(text, 140))
+                    add_texts(figure, study.headings[task], textwrap.fill(text, 140))
             drawn.append(Drawing(f"thresholds-{task}", figure, shown, text, page))
     return drawn
 

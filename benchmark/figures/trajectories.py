@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 
 from benchmark.experiment.record import SILENT, Record
 from benchmark.figures.drawing import Drawing
-from benchmark.figures.style import COLORS, STYLE
+from benchmark.figures.style import METHOD_COLORS, NORM, STYLE
+from benchmark.method.registry import get_method
 
 COLUMNS = ("channel", "last activation", "step", "run", "alone")
 COMPARED = 1e-15  # norms below which the run and the penalty alone are not compared: sums of squares underflow
@@ -38,7 +39,7 @@ def _draw(curves: pd.DataFrame, record: Record) -> Figure:
     figure = Figure(figsize=(7.2, 4.2), layout="constrained")
     panel = figure.subplots()
     for index, (_, own) in enumerate(curves.groupby("channel", sort=False)):
-        color = COLORS[index % len(COLORS)]
+        color = METHOD_COLORS[index % len(METHOD_COLORS)]
         panel.plot(own.step, own.run, color=color, lw=1.4, alpha=0.8)
         panel.plot(own.step, own.alone, color="black", lw=0.8, ls=(0, (3, 2)))
         stop = own[own.step == own["last activation"]]
@@ -48,8 +49,9 @@ def _draw(curves: pd.DataFrame, record: Record) -> Figure:
     panel.plot([], [], color="black", lw=0.8, ls=(0, (3, 2)), label="from there g = λw alone, same optimiser state")
     panel.axhline(SILENT, color="0.5", lw=0.8, ls=":")
     panel.set(yscale="log", ylim=(1e-20, 20), xlabel="optimiser step")
-    panel.set_ylabel("‖w_k‖ of the channel's incoming weights")
+    panel.set_ylabel(f"{NORM} of the channel's incoming weights")
     panel.legend(frameon=False, fontsize=8)
     strength = record.setting.hyperparameters.get("strength")
-    panel.set_title(f"{record.task.name}, {record.label}, λ = {strength:g}, seed {record.seed}", loc="left", fontsize=9)
+    title = f"{record.task.words}, {get_method(record.setting.method).title}, λ = {strength:g}, seed {record.seed}"
+    panel.set_title(title, loc="left", fontsize=9)
     return figure

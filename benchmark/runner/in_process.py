@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from benchmark import own_files
 from benchmark.data.names import ENVIRONMENT, data_root
 from benchmark.errors import UsageError, some
 from benchmark.experiment.record import Record
@@ -28,6 +29,7 @@ Networks = dict[str, Base | str]  # by base key: the trained network, or why the
 class Resources:
     """What each trial gets, the Ray cluster to run on (without an address, this machine), and where its data lies.
 
+    `own` is what this process knows of the user's files, and what it will have read of them once workers start.
     `trial_minutes` is the limit of a trial, None: by what the first of its kind take. `wait` is how many minutes a
     cluster has to bring a machine on which a trial fits. With `fetch` a machine downloads the datasets that it lacks.
     """
@@ -36,6 +38,7 @@ class Resources:
     gpus_per_trial: float = 0.0
     address: str | None = None
     data_root: Path = field(default_factory=data_root)
+    own: dict[str, own_files.Own] = field(default_factory=lambda: own_files.KNOWN)
     trial_minutes: float | None = None
     wait: float = 0.5
     fetch: bool = False
@@ -46,8 +49,9 @@ class Resources:
         return "cuda" if self.gpus_per_trial > 0 else "cpu"
 
     def take(self) -> None:
-        """Gives a worker process its threads and the data root; a machine of a cluster may have set its own."""
+        """Gives a worker process its threads, own files and data root, which a machine of a cluster may have set."""
         torch.set_num_threads(self.cpus_per_trial)
+        own_files.KNOWN.update(self.own)
         if self.address is None or not os.environ.get(ENVIRONMENT):
             os.environ[ENVIRONMENT] = str(self.data_root)
 

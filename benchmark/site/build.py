@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.errors import UsageError
+from benchmark.experiment.brought import NOTE, PINS
 from benchmark.experiment.store import Store
 from benchmark.experiment.study import load_study
 from benchmark.files import write_whole
@@ -17,25 +19,44 @@ if TYPE_CHECKING:
     from benchmark.site.parts import Source
 
 
-def build(studies: dict[str, Path], texts: dict[str, str], folder: Path) -> list[Source]:
+LIBRARY = "assets/plotly.min.js"  # by its path within the site: every page loads it from there
+Say = Callable[[str], None]  # is told in a few words what is being done
+
+
+def silent(text: str) -> None:
+    """Says nothing."""
+
+
+def build(studies: dict[str, Path], texts: dict[str, str], folder: Path, say: Say = silent) -> list[Source]:
     """Writes the whole site of studies, given the folders of their records and their files, into an empty folder.
 
-    Raises UsageError.
+    `say` is told what is being made. Raises UsageError.
     """
-    from benchmark.site.page import write_index, write_page
+    from plotly.offline import get_plotlyjs
+
+    from benchmark.site.index import write_index
+    from benchmark.site.page import write_page
     from benchmark.site.parts import Source  # matplotlib and plotly only where they are used
     from benchmark.site.trajectories import read_files
 
     sources = []
-    for name, text in texts.items():
+    for place, (name, text) in enumerate(texts.items(), start=1):
+        where = f"{name} ({place} of {len(texts)})"
+        say(f"{where}: reading its records")
         write_whole(folder / name / f"{name}.toml", text.encode())
         copy_whole_lines(studies[name] / "records.jsonl", folder / name / "records.jsonl")
+        for note in (studies[name] / NOTE, studies[name] / PINS):  # of a folder of results, or of a published site
+            if note.is_file():  # so that a page can be made where the user's own files are not
+                write_whole(folder / name / PINS, note.read_bytes())
         study = load_study(str(folder / name / f"{name}.toml"))
         source = Source(read(study, Store(folder / name)), text, read_files(studies[name]))
-        for path, content in write_page(source).items():
+        for path, content in write_page(source, lambda what, where=where: say(f"{where}: {what}")).items():
             write_whole(folder / name / path, content)
         sources.append(source)
-    write_whole(folder / "index.html", write_index(sources))
+    say("the first page")
+    for path, content in write_index(sources).items():
+        write_whole(folder / path, content)
+    write_whole(folder / LIBRARY, get_plotlyjs().encode())
     return sources
 
 

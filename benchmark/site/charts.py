@@ -5,25 +5,26 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from benchmark.figures.style import style
-from benchmark.site.looks import SYMBOLS, color, dash, number, values
+from benchmark.site.looks import Look, number, values
 
 LEGEND_ROW = 20  # height in pixels
+SHADES = sns.color_palette("blend:#2f7fd0,#8a6be0,#dc267f,#e08a1e", as_cmap=True)  # all of it shows on white and black
 
 
 def point_lines(tidy: pd.DataFrame, x: str, panels: dict[str, str], x_axis: dict[str, Any]) -> dict[str, Any]:
-    """One plot per task and method of lines, one per knob point from light to dark, in a panel for each measure.
+    """One plot per task and method of lines, one per knob point from blue to orange, in a panel for each measure.
 
     `panels` gives the vertical axes' titles by measure; a frame without measures has one panel.
     """
     plots = {}
     for (task, label), group in tidy.groupby(["task", "label"], sort=False):
         places = sorted(group.place.unique())
-        shades = sns.color_palette("viridis", len(places)).as_hex()
+        shades = [mpl.colors.to_hex(SHADES(i / max(1, len(places) - 1))) for i in range(len(places))]
         traces = []
         for panel, measure in enumerate(panels, start=1):
             part = group if len(panels) == 1 else group[group.measure == measure]
@@ -40,7 +41,7 @@ def point_lines(tidy: pd.DataFrame, x: str, panels: dict[str, str], x_axis: dict
                         "customdata": _ends(line),
                         "line": {"color": shades[places.index(place)], "width": 2},
                         "yaxis": "y" if panel == 1 else f"y{panel}",
-                        "hovertemplate": f"{_plain(point)}<br>%{{x}}: {_shown(line)}<extra></extra>",
+                        "hovertemplate": f"{plain(point)}<br>%{{x}}: {_shown(line)}<extra></extra>",
                     }
                 )
         plots[f"{task}/{label}"] = {"data": traces, "layout": _panels(panels, x_axis)}
@@ -75,7 +76,7 @@ def norm_bars(tidy: pd.DataFrame) -> dict[str, Any]:
     return plots
 
 
-def stability_lines(tidy: pd.DataFrame) -> dict[str, Any]:
+def stability_lines(tidy: pd.DataFrame, looks: dict[str, Look]) -> dict[str, Any]:
     """One plot per task: test accuracy and share removed against the knob point's place, one line per method."""
     titles = {"test_accuracy": "test accuracy (%)", "param_sparsity": "parameters removed (%)"}
     plots = {}
@@ -83,18 +84,18 @@ def stability_lines(tidy: pd.DataFrame) -> dict[str, Any]:
         traces = []
         for panel, measure in enumerate(titles, start=1):
             lines = group[group.measure == measure].groupby(["label", "title"], sort=False)
-            traces += [_stability_line(label, title, line, panel) for (label, title), line in lines]
+            traces += [_stability_line(label, title, line, panel, looks[label]) for (label, title), line in lines]
         axis = {"title": {"text": "knob point, from weak to strong"}, "dtick": 1 if group.place.max() <= 20 else None}
         plots[task] = {"data": traces, "layout": _panels(titles, axis)}
         plots[task]["layout"]["height"] += LEGEND_ROW * math.ceil(group.label.nunique() / 4)
     return plots
 
 
-def _stability_line(label: str, title: str, line: pd.DataFrame, panel: int) -> dict[str, Any]:
+def _stability_line(label: str, title: str, line: pd.DataFrame, panel: int, look: Look) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "lines+markers",
-        "name": _plain(title),
+        "name": plain(title),
         "meta": label,
         "legendgroup": label,
         "showlegend": panel == 1,
@@ -102,8 +103,8 @@ def _stability_line(label: str, title: str, line: pd.DataFrame, panel: int) -> d
         "y": values(100 * line["mean"]),
         "customdata": _ends(line),
         "text": line.point.tolist(),
-        "marker": {"symbol": SYMBOLS[style(label)[1]], "size": 7},
-        "line": {"color": color(label), "dash": dash(label), "width": 1.5},
+        "marker": {"symbol": look.symbol, "size": 7},
+        "line": {"color": look.color, "dash": look.dash, "width": 1.5},
         "yaxis": "y" if panel == 1 else f"y{panel}",
         "error_y": {
             "symmetric": False,
@@ -112,7 +113,7 @@ def _stability_line(label: str, title: str, line: pd.DataFrame, panel: int) -> d
             "thickness": 0.8,
             "width": 2,
         },
-        "hovertemplate": f"{_plain(title)}<br>%{{text}}: {_shown(line)}<extra></extra>",
+        "hovertemplate": f"{plain(title)}<br>%{{text}}: {_shown(line)}<extra></extra>",
     }
 
 
@@ -139,6 +140,6 @@ def _shown(tidy: pd.DataFrame) -> str:
     return f"%{{y:.2f}}{ends}, n = {low}" + (f" to {high}" if high > low else "")
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text that plotly's markup leaves as it is."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace("%{", "% {")

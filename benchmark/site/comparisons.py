@@ -21,11 +21,11 @@ def hypervolume_texts(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """The cells of `pairs.hypervolumes`, and the note."""
     interval = [_range(low, high, 3) for low, high in zip(table.low, table.high, strict=True)]
     cells = {
-        "task": table.task,
         "method": table.method,
-        "seeds": table.n.map(str),
         "hypervolume": table.hypervolume.map("{:.3f}".format),
         "95 % bootstrap interval": interval,
+        "seeds": table.n.map(str),
+        "task": table.task,
     }
     few = [f"{n}: {100 * (1 - 2 / 2**n):.0f} %" for n in sorted(set(table.n)) if n > 1]
     floors = [f"{task}: {100 * least:.1f} %" for task, least in table.groupby("task", sort=False).floor.first().items()]
@@ -43,11 +43,11 @@ def sparsity_texts(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """The cells of `pairs.at_sparsity`, one row per task and method, and the note."""
     rows = []
     for (task, _, method), group in table.groupby(["task", "label", "method"], sort=False):
-        row = {"task": task, "method": method}
+        row = {"method": method}
         for least, block in group.groupby("sparsity"):
             found = spread(block.test_accuracy)
             row[f"≥ {100 * least:g} % removed"] = shown(found, len(block)) if found.n else NOT_REACHED
-        rows.append(row)
+        rows.append({**row, "task": task})
     note = (
         "Test accuracy (%) of the point that validates best among those of a seed with at least so many parameters "
         f"removed; nothing is interpolated. {NOT_REACHED}: by no seed. {RULE}"
@@ -60,11 +60,11 @@ def comparison_texts(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     parts = zip(table.difference, table.low, table.high, table.n, table.ends == Interval(0, 0, 0, 0).ends, strict=True)
     differences = [Interval(*part) for part in parts]
     cells = {
-        "removed": table.sparsity.map(lambda s: f"≥ {100 * s:g} %"),
         "method": table.method,
-        "against": table.reference,
-        "pairs": [f"{n} of {slots}" for n, slots in zip(table.n, table.slots, strict=True)],
         "difference": [shown(d, sign="+", digits=2) if d.n else NOT_REACHED for d in differences],
+        "against": table.reference,
+        "removed": table.sparsity.map(lambda s: f"≥ {100 * s:g} %"),
+        "pairs": [f"{n} of {slots}" for n, slots in zip(table.n, table.slots, strict=True)],
         "d_z": table.effect.map(lambda d: "–" if np.isnan(d) else f"{d:+.2f}"),
         "p": table.p.map(_p),
         "p (Holm)": table.p_holm.map(_p),

@@ -13,16 +13,18 @@ from benchmark.site import pareto_chart
 from benchmark.site.looks import method_looks
 from benchmark.site.parts import Image, Section, Source, Table, csv
 
+COUNTS = ("seeds", "trials", "failed", "collapsed")
+
 
 def pareto(source: Source) -> Section:
     """The interactive Pareto figure and, for print, the static one."""
     frame, summary, surfaces = source.frame, source.summary, pareto_chart.all_corners(source.frame)
-    content = pareto_chart.pareto(frame, surfaces)
+    content = pareto_chart.pareto(frame, surfaces, {task.name: task.words for task in source.digest.study.tasks})
     lacking = unfinished(source.digest.study, source.digest.records)
     files = {"data/fronts.csv": csv(surfaces), "data/trials.csv": csv(frame)}
     images = []
     for task, group in frame.groupby("task", sort=False):
-        drawing = figures.draw_pareto(group, SPARSITY, f"{source.digest.study.title}: {task}", lacking=lacking)
+        drawing = figures.draw_pareto(group, SPARSITY, source.digest.study.headings[task], lacking=lacking)
         images.append(Image(f"figures/pareto-{task}.svg", alt(task, summary[summary.task == task])))
         files[images[-1].path] = drawing.picture("svg")
     text = (
@@ -62,6 +64,7 @@ def results(source: Source) -> Section:
     text = note(source.frame) + unfinished(source.digest.study, source.digest.records)
     if shown.task.nunique() == 1:
         shown = shown.drop(columns="task")
+    shown = shown[[*(name for name in shown if name not in COUNTS), *COUNTS]]  # on a phone what was found is first
     table = Table(shown, "Each method on each task", "table", head="method")
     files = {"data/table.csv": csv(tables.flatten(summary))}
     return Section("results", "What each method reaches", (text,), tables=(table,), files=files)

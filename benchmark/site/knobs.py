@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmark.analysis.frame import CONTROL
 from benchmark.site import chart_data, charts
-from benchmark.site.looks import method_looks
+from benchmark.site.looks import all_looks, method_looks
 from benchmark.site.parts import Chart, Section, Source, csv
 
 # The charts of one method in detail: heading, and what is shown in words.
@@ -38,9 +38,9 @@ def details(source: Source) -> Section:
         "layers": charts.layer_lines(frames["layers"]),
         "norms": charts.norm_bars(frames["norms"]),
     }
-    drawn = tuple(Chart(name, alt, plots[name], by_method=True) for name, (_, alt) in DETAILS.items())
+    drawn = tuple(Chart(name, alt, plots[name], by=("task", "method")) for name, (_, alt) in DETAILS.items())
     note = (
-        f"One line per knob point, from weak (dark) to strong (light), at most {chart_data.SHOWN} of them, evenly "
+        f"One line per knob point, from weak (blue) to strong (orange), at most {chart_data.SHOWN} of them, evenly "
         "spaced; each is the mean over seeds, with its interval, as in the table, and n in its tooltip and in the CSV. "
         "Silent here: ‖w‖₂ < 1e-15 in the network being trained, which after a removal is the reduced one."
     )
@@ -66,10 +66,10 @@ def stability(source: Source) -> Section | None:
         return None
     tidy = chart_data.stability(source.points)
     alt = "Test accuracy and share of parameters removed at each knob point, a line per method."
-    chart = Chart("stability", alt, charts.stability_lines(tidy))
+    chart = Chart("stability", alt, charts.stability_lines(tidy, all_looks(source.frame)), by=("task",))
     note = (
         "Mean over seeds at every knob point, with its interval, as in the table; a steep line is a knob that is hard "
         "to set."
     )
     files = {"data/stability.csv": csv(tidy)}
-    return Section("stability", "Stability over the knob", (note,), (chart,), files=files)
+    return Section("stability", "Stability over the knob", (note,), charts=(chart,), files=files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
@@ -10,7 +11,7 @@ import pandas as pd
 from matplotlib.markers import MarkerStyle
 
 from benchmark.analysis.frame import CONTROL, SCRATCH
-from benchmark.figures.style import dashes, style
+from benchmark.figures.style import dashes, looks
 
 SYMBOLS = {
     "o": "circle",
@@ -27,34 +28,37 @@ SYMBOLS = {
 }
 
 
-def color(label: str) -> str:
-    """A method's colour; dense's is grey, that of the line to beat the text's."""
-    if label == SCRATCH:
-        return "currentColor"
-    return "#808080" if label == CONTROL else mpl.colors.to_hex(style(label)[0])
+@dataclass(frozen=True)
+class Look:
+    """How a method looks on a page: colour, plotly's dash and symbol, and its marker as an SVG polygon's points."""
+
+    color: str
+    dash: str
+    symbol: str
+    swatch: str
 
 
-def dash(label: str) -> str:
-    """How plotly draws a method's line."""
-    return "dash" if dashes(label) == "--" else "solid"
+def all_looks(records: pd.DataFrame) -> dict[str, Look]:
+    """The look of every label of a study, the same in all its charts; dense's is grey, the line to beat the text's."""
+    made = {}
+    for label, (color, marker) in looks(label for label in records.label.unique() if label != CONTROL).items():
+        shown = "currentColor" if label == SCRATCH else mpl.colors.to_hex(color)
+        made[label] = Look(shown, "dash" if dashes(label) == "--" else "solid", SYMBOLS[marker], _swatch(marker))
+    return {**made, CONTROL: Look("#808080", "solid", "circle", _swatch("o"))}
 
 
-def swatch(label: str) -> str:
-    """A method's marker as the points of an SVG polygon within −1 and 1."""
-    marker = MarkerStyle("o" if label == CONTROL else style(label)[1])
-    path = marker.get_path().transformed(marker.get_transform())
-    points = path.to_polygons()[0]
+def _swatch(marker: str) -> str:
+    """A marker as the points of an SVG polygon within −1 and 1."""
+    style = MarkerStyle(marker)
+    points = style.get_path().transformed(style.get_transform()).to_polygons()[0]
     return " ".join(f"{x:.2f},{-y:.2f}" for x, y in points / np.abs(points).max())
 
 
 def method_looks(records: pd.DataFrame) -> list[dict[str, str]]:
     """The methods in the legend's order, with their looks."""
+    made = all_looks(records)
     found = records.drop_duplicates("label")
-    return [
-        {"label": m.label, "title": m.title, "color": color(m.label), "dash": dash(m.label), "swatch": swatch(m.label)}
-        | {"symbol": "circle" if m.label == CONTROL else SYMBOLS[style(m.label)[1]]}
-        for m in found.itertuples()
-    ]
+    return [{"label": m.label, "title": m.title, **vars(made[m.label])} for m in found.itertuples()]
 
 
 def values(column: pd.Series) -> list[Any]:

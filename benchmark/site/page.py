@@ -1,4 +1,4 @@
-"""Writes the pages of a site: sections through templates, with styles, script, data and plotting library inlined."""
+"""Writes the pages of studies: sections through templates, with styles, script and data inlined."""
 
 from __future__ import annotations
 
@@ -9,31 +9,44 @@ from typing import Any
 
 import jinja2
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from benchmark.site import origin
+from benchmark.site.build import LIBRARY, Say, silent
 from benchmark.site.parts import Source
 from benchmark.site.sections import CONDITIONS_SECTIONS, SECTIONS
 
+ROWS = 25  # of a table that is shown in full; a longer one scrolls
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_page(source: Source) -> dict[str, bytes]:
-    """The files of a study's folder, by path within it, but for its records."""
+def write_page(source: Source, say: Say = silent) -> dict[str, bytes]:
+    """The files of a study's folder, by path within it, but for its records; `say` is told what is being made."""
     kinds = CONDITIONS_SECTIONS if source.digest.study.conditions else SECTIONS
-    sections = [section for make in kinds if (section := make(source)) is not None]
+    sections = []
+    for place, make in enumerate(kinds, start=1):
+        say(f"{make.__name__}, section {place} of {len(kinds)}")
+        made = make(source)
+        sections += [made] if made is not None else []
     front = next((section.content for section in sections if section.name == "pareto"), None)
-    charts = {chart.name: {"by_method": chart.by_method, "plots": chart.plots} for s in sections for chart in s.charts}
-    shown = front and {key: front[key] for key in ("axes", "tasks", "below")}
-    page = environment().get_template("study.html")
-    html = page.render(
-        title=source.digest.study.title,
-        summary=[source.unmet, *origin.summary(source.digest)],
-        sections=sections,
-        tasks=list(front["tasks"]) if front else [],
-        data=front and embedded({"methods": front["methods"], "pareto": shown, "charts": charts}),
-        plotly=Markup(get_plotlyjs()),
-        script=Markup((TEMPLATES / "page.js").read_text(encoding="utf-8")),
+    charts = {chart.name: {"by": chart.by, "plots": chart.plots} for s in sections for chart in s.charts}
+    data: dict[str, Any] = {"study": source.digest.study.name, "charts": charts}
+    if front:
+        shown = {key: front[key] for key in ("axes", "tasks", "below", "panels", "stages")}
+        data |= {"methods": front["methods"], "pareto": shown}
+    html = (
+        environment()
+        .get_template("study.html")
+        .render(
+            title=source.digest.study.title,
+            summary=[source.unmet, *origin.summary(source.digest)],
+            sections=sections,
+            tasks={name: task["title"] for name, task in front["tasks"].items()} if front else {},
+            data=embedded(data),
+            library=LIBRARY,
+            script=script(
+                "state.js", "plots.js", *(["pareto.js", "panels.js", "record.js"] if front else []), "start.js"
+            ),
+        )
     )
     files = {"index.html": html.encode()}
     for section in sections:
@@ -41,23 +54,14 @@ def write_page(source: Source) -> dict[str, bytes]:
     return files
 
 
-def write_index(sources: list[Source]) -> bytes:
-    """The site's first page."""
-    studies = [
-        {
-            "name": s.digest.study.name,
-            "title": s.digest.study.title,
-            "summary": origin.summary(s.digest)[0],
-            "image": s.image,
-        }
-        for s in sources
-    ]
-    return environment().get_template("index.html").render(title="Studies", studies=studies).encode()
-
-
 def embedded(value: Any) -> Markup:
     """A value as JSON that cannot end the script element it stands in."""
     return Markup(json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"))
+
+
+def script(*names: str) -> Markup:
+    """Scripts of ours, one after another."""
+    return Markup("".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names))
 
 
 @cache
@@ -71,4 +75,6 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.globals["css"] = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
+    made.globals["tables_script"] = script("tables.js")
+    made.globals["rows_shown"] = ROWS
     return made

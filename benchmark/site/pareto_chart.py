@@ -3,33 +3,49 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from benchmark.analysis.frame import STAGES, controls
 from benchmark.analysis.pareto import attained
+from benchmark.analysis.stages import WORDS, fell
 from benchmark.experiment.record import MEASURED
 from benchmark.figures.marks import collect_corners
 from benchmark.figures.pareto import AXES, dense_band
 from benchmark.site.looks import number, values
 
+MANY = 8  # methods beyond which each has a panel of its own at first
 DRAWN = 2000  # trials of a task that the interactive figure draws at most
 BELOW = 10.0  # accuracy points below dense that it shows at first
 
 
-def pareto(records: pd.DataFrame, surfaces: pd.DataFrame) -> dict[str, Any]:
-    """All that the interactive figure shows: by task its trials, its dense control and, by axis, what seeds attain."""
+def pareto(records: pd.DataFrame, surfaces: pd.DataFrame, words: Mapping[str, str]) -> dict[str, Any]:
+    """All that the interactive figure shows: by task its trials, its dense control and, by axis, what seeds attain.
+
+    `words` gives tasks as a reader names them.
+    """
     axes = [kind for kind in AXES if records[kind].notna().any()] or list(AXES)[:1]
     tasks = {}
     for task, group in records.groupby("task", sort=False):
         mine = surfaces[surfaces.task == task]
         tasks[task] = {
             "dense": _control(group),
+            "title": words.get(str(task), str(task)),
             "trials": _trials(group, axes),
             "lines": {kind: _lines(mine[mine.axis == kind]) for kind in axes},
         }
-    return {"axes": {kind: AXES[kind] for kind in axes}, "tasks": tasks, "below": BELOW}
+    panels = records.label.nunique() > MANY
+    stages = list(WORDS.values())
+    return {
+        "axes": {kind: AXES[kind] for kind in axes},
+        "tasks": tasks,
+        "below": BELOW,
+        "panels": panels,
+        "stages": stages,
+    }
 
 
 def all_corners(records: pd.DataFrame) -> pd.DataFrame:
@@ -51,6 +67,7 @@ def _trials(group: pd.DataFrame, axes: list[str]) -> dict[str, Any]:
     measured = group[group.status.isin(MEASURED)]
     step = max(1, math.ceil(len(measured) / DRAWN))
     shown = measured.iloc[::step]
+    start = controls(group).set_index("seed").val_accuracy
     texts, places = np.unique(shown[["hyperparameters", "channels_left"]].to_numpy(str), return_inverse=True)
     places = places.reshape(-1, 2)
     return {
@@ -63,7 +80,20 @@ def _trials(group: pd.DataFrame, axes: list[str]) -> dict[str, Any]:
         "y": _percent(shown.test_accuracy),
         "validation": _percent(shown.val_accuracy),
         "x": {kind: _percent(shown[kind]) for kind in axes},
+        "start": _percent(shown.seed.map(start)),
+        "stages": [_percent(shown[f"{stage}_accuracy"]) for stage in STAGES],
+        "fell": _fell(shown, start),
     }
+
+
+def _fell(trials: pd.DataFrame, start: pd.Series) -> list[int | None]:
+    """The place among the stages of the one at which each trial's accuracy fell most."""
+    found = []
+    for trial in trials.to_dict("records"):
+        known = {stage: trial[f"{stage}_accuracy"] for stage in STAGES if not np.isnan(trial[f"{stage}_accuracy"])}
+        stage = fell(known, start.get(trial["seed"]))
+        found.append(None if stage is None else STAGES.index(stage))
+    return found
 
 
 def _lines(surfaces: pd.DataFrame) -> dict[str, Any]:

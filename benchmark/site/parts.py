@@ -81,11 +81,15 @@ class Image:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page. `files` are what it adds to the study's folder, by path; they are linked below it."""
+    """A part of a page: after its `lead` what it shows, and then the `texts` that are needed to read that.
+
+    `files` are what it adds to the study's folder, by path; they are linked below it.
+    """
 
     name: str
     title: str
     texts: tuple[str, ...] = ()
+    lead: str = ""
     charts: tuple[Chart, ...] = ()
     images: tuple[Image, ...] = ()
     tables: tuple[Table, ...] = ()
@@ -101,9 +105,9 @@ def csv(frame: pd.DataFrame) -> bytes:
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure of a page. `plots` has one plot for each task, or for each "task/method label" with `by_method`."""
+    """A figure of a page. `plots` has one plot for each choice of what it goes `by`, such as "task/method label"."""
 
     name: str
     alt: str
     plots: dict[str, dict[str, Any]] = field(repr=False)
-    by_method: bool = False
+    by: tuple[str, ...] = ()

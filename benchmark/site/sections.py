@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 
 import pandas as pd
@@ -21,15 +22,18 @@ from benchmark.site.knobs import details, stability
 from benchmark.site.parts import Section, Source, Table, csv
 from benchmark.site.trajectories import trajectories
 
+EVIDENCE = 600  # letters of what a rule is judged by that a page shows
 ROWS = 200  # rows of a table that a page shows at most; its CSV has them all
 
 
 def fairness(source: Source) -> Section:
     """Which rules of a fair comparison the study meets."""
     found = pd.DataFrame([vars(finding) for finding in source.findings])
-    table = Table(found, "Rules, judged from the records", "fairness", wide=("evidence",), head="rule")
+    short = [textwrap.shorten(text, EVIDENCE, placeholder=" … (in full in fairness.csv)") for text in found.evidence]
+    unmet_first = found.assign(evidence=short).sort_values("met", key=lambda met: met != "no", kind="stable")
+    table = Table(unmet_first, "Rules, judged from the records", "fairness", wide=("evidence",), head="rule")
     return Section(
-        "fairness", "Fairness checklist", (source.unmet,), tables=(table,), files={"data/fairness.csv": csv(found)}
+        "fairness", "Fairness checklist", lead=source.unmet, tables=(table,), files={"data/fairness.csv": csv(found)}
     )
 
 
@@ -54,13 +58,13 @@ def paper(source: Source) -> Section:
     title = "For the paper"
     if len(source.frame) > PRINTED:
         note = f"Left out: a study of more than {PRINTED:,} trials has too many marks for print."
-        return Section("paper", title, (note,))
+        return Section("paper", title, lead=note)
     made = paper_files(source.digest.study, source.digest.records, source.frame)
     note = (
         "Figures at a journal's column width, tables in LaTeX and Markdown, the environments that include them, the "
         "references of the methods, and figures.json, which names the records behind every mark."
     )
-    return Section("paper", title, (note,), files={f"paper/{name}": made[name] for name in sorted(made)})
+    return Section("paper", title, lead=note, files={f"paper/{name}": made[name] for name in sorted(made)})
 
 
 def failures(source: Source) -> Section:
@@ -68,12 +72,12 @@ def failures(source: Source) -> Section:
     found = chart_data.failures(source.frame)
     trials = f"{len(source.frame)} trials" + (" that have a record" if source.digest.missing else "")
     if not len(found):
-        return Section("failures", "Failures", (f"None: all {trials} ended well.",))
+        return Section("failures", "Failures", lead=f"None: all {trials} ended well.")
     shown = found.head(ROWS).assign(**{"first record": found["first record"].str[:12]})
     note = f"{int(found.trials.sum())} of {trials} did not end well. Collapsed ones count as results."
-    more = (f"The first {ROWS} of {len(found)} causes are shown; the CSV has all.",) if len(found) > ROWS else ()
+    more = f" The first {ROWS} of {len(found)} causes are shown; the CSV has all." if len(found) > ROWS else ""
     table = Table(shown, "Failures and collapses, each with its cause", "failures", wide=("cause",), head="method")
-    return Section("failures", "Failures", (note, *more), tables=(table,), files={"data/failures.csv": csv(found)})
+    return Section("failures", "Failures", lead=note + more, tables=(table,), files={"data/failures.csv": csv(found)})
 
 
 def methods(source: Source) -> Section:

@@ -39,7 +39,7 @@ def trajectories(source: Source) -> Section | None:
         "What the command deadweight trajectories saw in a run made again, for records do not hold it: the norms of "
         "channels that stop being activated, and from there on the same weights under the L2 penalty's gradient alone."
     )
-    return Section("trajectories", "How channels die", (note, *texts), images=tuple(images), files=files)
+    return Section("trajectories", "How channels die", tuple(texts), lead=note, images=tuple(images), files=files)
 
 
 def _curves(record: Record, content: bytes) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """How far a second run agrees with the first."""
 
+import numpy as np
 import pytest
 
 from benchmark.analysis.agreement import agreement
@@ -52,6 +53,40 @@ def test_a_failure_is_apart(trials):
     before = first_run(trials)
     found = match(before, [failure(trials[0])])
     assert len(agreement(found.pairs, before).apart) == 1
+
+
+@pytest.mark.parametrize("seeds", [1, 3, 10])
+def test_as_many_are_apart_by_chance_as_are_when_every_result_is_a_new_draw(seeds):
+    """Simulated: two measures of `seeds` first results, a new result each; independent measures, and equal ones."""
+    rng = np.random.default_rng(0)
+    low, high = 2 / (seeds + 1), min(1.0, 4 / (seeds + 1))
+    for draws in (rng.random((20_000, seeds + 1, 2)), rng.random((20_000, seeds + 1, 1))):
+        first, new = draws[:, :seeds], draws[:, seeds]
+        outside = ((new < first.min(1)) | (new > first.max(1))).any(1).mean()
+        assert min(low, 1.0) - 0.015 <= outside <= high + 0.015
+
+
+def test_what_chance_puts_apart_is_counted_over_the_trials_that_differ(trials):
+    found = judged(trials, test_accuracy=0.79)
+    assert found.by_chance == (2 / 4, 1.0)
+    assert judged(trials).by_chance == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("cpu", "words"), [("another", "on another machine"), ("made up", "raise the method's version")]
+)
+def test_another_processor_is_named_as_what_may_have_changed_results(deadweight, trials, tmp_path, cpu, words):
+    before = [r.model_copy(update={"provenance": r.provenance | {"cpu": "made up"}}) for r in first_run(trials)]
+    again = [r.model_copy(update={"provenance": r.provenance | {"cpu": cpu}}) for r in before]
+    again[0] = again[0].model_copy(update={"test_accuracy": 0.79})
+    for name, records in {"a": before, "b": again}.items():
+        (tmp_path / name).mkdir()
+        for record in records:
+            Store(tmp_path / name).append(record)
+    _, out, _ = deadweight("compare", "a", "b")
+    assert f"computed on {cpu}" in out
+    assert words in out
+    assert "1 apart" in out
 
 
 def test_seeds_that_were_not_run_are_neither_lost_nor_compared(deadweight, trials, tmp_path):

@@ -34,13 +34,23 @@ def of(trials, label):
 
 def test_a_row_holds_what_its_record_says(trials):
     trial = of(trials, "implicit")
-    own = {"channels_left": {"0": 3}, "train_seconds": 5.0}
+    own = {"channels_left": {"0": 3}, "train_seconds": 5.0, "stage_accuracy": {"trained": 0.96, "silenced": 0.9}}
     made = as_frame([result(trial, **MEASURED, **own, base_seconds=2.5)], {"implicit": "Adam"})
     names = {"key": trial.key, "task": "simulated-mlp-8", "label": "implicit", "title": "Adam", "status": "ok"}
     knob = {"seed": 0.0, "knob_name": "strength", "knob": 0.1, "error": ""}
     texts = {"hyperparameters": made.hyperparameters[0], "channels_left": '{"0": 3}'}
-    expected = {**names, **knob, **texts, **MEASURED, "seconds": 7.5}
-    assert made.iloc[0].to_dict() == expected
+    expected = {
+        **names,
+        **knob,
+        **texts,
+        **MEASURED,
+        "seconds": 7.5,
+        "trained_accuracy": 0.96,
+        "silenced_accuracy": 0.9,
+    }
+    row = made.iloc[0]
+    assert row[["reduced_accuracy", "fine_tuned_accuracy"]].isna().all()
+    assert row.drop(["reduced_accuracy", "fine_tuned_accuracy"]).to_dict() == expected
     told = json.loads(made.hyperparameters[0])
     assert told == trial.setting.hyperparameters
     assert list(told) == sorted(told)

@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from benchmark.cli import progress
+from benchmark.experiment.brought import HASHES
 from benchmark.experiment.conditions import Conditions
+from benchmark.experiment.published import Published
 from benchmark.experiment.store import Store
 from benchmark.experiment.study import STUDIES, Study, load_study
 from benchmark.experiment.trial import Protocol, Task
@@ -142,8 +144,8 @@ def test_a_new_study_loads_and_explains_every_key(deadweight, tmp_path):
     lines = [line.removeprefix("# ") for line in text.splitlines()]
     keys = {line.split("=")[0].strip() for line in lines if "=" in line}
     tables = " ".join(line for line in lines if line.startswith("["))
-    for model in (Study, Protocol, Task, Conditions, Tuning):
-        for key in set(model.model_fields) - {"name"}:
+    for model in (Study, Protocol, Task, Conditions, Tuning, Published):
+        for key in set(model.model_fields) - {"name", *HASHES}:
             assert key in keys or f"[{key}" in tables or f".{key}" in tables, key
 
 
@@ -155,7 +157,7 @@ def test_the_defaults_that_a_new_study_shows_are_the_models():
         shown = tomllib.loads("\n".join(line[2:] for line in section.splitlines() if line.startswith("# ")))
         for key, value in shown.items():
             default = model.model_fields[key].default
-            assert (list(default) if isinstance(default, tuple) else default) == value or key == "augment"
+            assert (list(default) if isinstance(default, tuple) else default) == value or default is None
 
 
 def test_check_prints_whole_tracebacks_on_request(tmp_path):

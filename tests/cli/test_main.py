@@ -90,7 +90,7 @@ def test_every_command_has_help_with_an_example(deadweight):
     code, out, _ = deadweight("--help")
     assert code == 0
     commands = [command.name for command in app.registered_commands]
-    assert len(commands) == 15
+    assert len(commands) == 16
     for command in commands:
         assert command in out
         code, text, _ = deadweight(command, "--help")
@@ -110,6 +110,7 @@ def test_export_writes_what_the_record_says(deadweight, tiny, tmp_path):
     deadweight("run", tiny, "--in-process")
     record = next(r for r in Store(tmp_path / "results" / "tiny").load() if r.label == "magnitude_filter")
     code, out, _ = deadweight("export", tiny, record.key[:12])
+    assert f"{100 * record.stage_accuracy['silenced']:.2f} % after silencing" in " ".join(out.split())
     assert code == 0
     assert f"{record.params} of {record.params_dense} parameters" in out
     assert "latency, batch 64, 1 threads" in out
@@ -146,7 +147,7 @@ def test_datasets_are_decoded_and_run_from_the_data_root(deadweight, tiny, tmp_p
 
 
 def test_data_answers_what_it_cannot_get(deadweight):
-    assert "needs no files" in deadweight("data", "digits")[1]
+    assert "needs no download" in deadweight("data", "digits")[1]
     code, _, err = deadweight("data", "mnits")
     assert (code, "unknown dataset 'mnits'; did you mean 'mnist'" in err) == (2, True)
     code, _, err = deadweight("data", "imagefolder:nowhere")

@@ -2,6 +2,7 @@ import csv
 
 import matplotlib as mpl
 import pytest
+from matplotlib.collections import PathCollection
 
 from benchmark.figures import pareto, style
 from benchmark.method.registry import registry
@@ -20,7 +21,7 @@ def draw(records, kind="param_sparsity"):
 
 
 def write_all(records, folder):
-    return [path for drawing in pareto.draw_all(records, "title") for path in drawing.write(folder)]
+    return [path for drawing in pareto.draw_all(records, {"t": "title"}) for path in drawing.write(folder)]
 
 
 def test_every_trial_is_a_mark_with_its_key():
@@ -116,6 +117,22 @@ def test_many_methods_have_a_panel_each_and_low_points_stay_visible():
         assert panel.get_ylim()[0] < triangles[0, 1]
 
 
+def test_a_broken_axis_is_marked_and_a_marker_is_in_the_panel_of_its_accuracy():
+    figure, _ = draw(frame(DENSE, METHOD))
+    main, below = figure.axes
+    assert not main.spines.bottom.get_visible()
+    slashes = [line for panel in figure.axes for line in panel.get_lines() if line.get_transform() == panel.transAxes]
+    assert [line.get_xydata().tolist() for line in slashes] == [[[0, 0]], [[0, 1]]]
+    shown = [sorted(y for dots in panel.collections for y in _dots(dots)) for panel in (main, below)]
+    assert shown == [pytest.approx([88, 90, 91, 93]), pytest.approx([10, 50])]
+    assert not any(dots.get_clip_on() for panel in figure.axes for dots in panel.collections if _dots(dots))
+    assert len(draw(frame(DENSE, METHOD[:2]))[0].axes) == 1  # and none where nothing is below
+
+
+def _dots(collection):
+    return collection.get_offsets()[:, 1].tolist() if isinstance(collection, PathCollection) else []
+
+
 @pytest.mark.parametrize(
     "records",
     [frame(DENSE), frame(METHOD), frame(METHOD[:1]), frame(FAILED), frame(FAILED[:1]), frame(DENSE[:1], METHOD[:3])],
@@ -146,6 +163,18 @@ def test_colours_of_methods_can_be_told_from_a_light_and_a_dark_page():
         on_white, on_dark = 1.05 / (luminance(color) + 0.05), (luminance(color) + 0.05) / 0.056
         assert on_white > 2, color
         assert on_dark > 3, color
+
+
+def test_in_one_chart_no_colour_and_no_marker_comes_twice_until_all_are_used():
+    optimisers = ["implicit", "rmsprop", "adamw", "momentum", "sgd"]  # of which two have the same colour by themselves
+    assert len({style.style(label)[0] for label in optimisers}) < len(optimisers)
+    for labels in (optimisers, list(style.ORDER[10:20]), [f"own {i}" for i in range(len(style.METHOD_COLORS))]):
+        made = style.looks(labels)
+        assert len({color for color, _ in made.values()}) == len({marker for _, marker in made.values()}) == len(labels)
+    many = [f"own {i}" for i in range(60)] + list(style.ORDER)
+    assert len(set(style.looks(many).values())) == len(many)
+    main = list(style.ORDER[:10])
+    assert style.looks([*optimisers, *main]) | {k: style.style(k) for k in main} == style.looks([*optimisers, *main])
 
 
 def test_styles_are_stable_and_distinct():

@@ -3,6 +3,7 @@ import pytest
 from benchmark.experiment.study import load_study
 from benchmark.figures.thresholds import COLORMAP, draw_thresholds
 from tests.support.made_records import SWEEP, make_records
+from tests.support.made_study import made_records, made_study
 
 
 @pytest.fixture
@@ -79,3 +80,15 @@ def test_without_a_channel_near_zero_there_is_no_figure(study):
 def test_files_repeat_byte_by_byte(study):
     [first], [second] = (draw_thresholds(study, make_records(study)[::step]) for step in (1, -1))
     assert first.files() == second.files()
+
+
+def test_a_title_holds_no_slug_of_a_task(tmp_path):
+    path = made_study(tmp_path, tasks=1)
+    assert list(load_study(str(path)).headings.values()) == ["Made up"]
+    path.write_text(
+        path.read_text() + '[[tasks]]\ndataset = "simulated"\nnetwork = "mlp"\nwidths = [8]\nnorm = "none"\n'
+    )
+    study = load_study(str(path))
+    drawn = draw_thresholds(study, made_records(study, bad=0.0))
+    titles = [drawing.figure.get_suptitle() for drawing in drawn]
+    assert titles == ["Made up: mlp 16, 8 on simulated", "Made up: mlp 8 on simulated (norm none)"]

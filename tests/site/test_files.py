@@ -48,7 +48,7 @@ def test_files_of_others_are_never_touched(deadweight, tmp_path):
     (site / "made" / "notes.txt").write_text("mine")
     assert deadweight("publish", other)[0] == 0
     assert sorted(name for name in contents(site) if not name.startswith("other/")) == [
-        "CNAME", "index.html", "made/notes.txt", "manifest.json",
+        "CNAME", "assets/plotly.min.js", "index.html", "made/notes.txt", "manifest.json",
     ]  # fmt: skip
     assert deadweight("verify", "site")[0] == 0
 
@@ -131,11 +131,15 @@ def test_verify_finds_what_was_changed(deadweight, tmp_path):
     )
     row = made["made/data/table.csv"].decode().splitlines()[1]
     assert "made/data/table.csv, row 2: " in verify_with("made/data/table.csv", row, row + ",1")
-    for name in ("made/index.html", "made/made.toml"):
+    for name, words in {
+        "made/index.html": "made/index.html differs from the page",
+        "made/made.toml": "cannot be read",
+        "assets/plotly.min.js": "is not the plotting library that its version is",
+    }.items():
         (site / name).write_bytes(made[name] + b"\xff")
         code, out, _ = deadweight("verify", "site")
         (site / name).write_bytes(made[name])
-        assert (code, f"{name} was changed" in out, "cannot be read" in out) == (1, True, True)
+        assert (code, f"{name} was changed" in out, words in out) == (1, True, True)
     listed = json.loads(made["manifest.json"])
     del listed["files"]["made/data/table.csv"]
     (site / "manifest.json").write_text(json.dumps(listed))

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -11,19 +10,11 @@ from benchmark.experiment.coverage import own_records
 from benchmark.experiment.store import Store
 from benchmark.experiment.study import load_study
 from benchmark.site.build import build
+from tests.site.conftest import IN_A_BROWSER, LOOKS
 from tests.support.made_study import made_results
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (Debian: apt-get install chromium)"),
-    pytest.mark.xdist_group("browser"),
-]
+pytestmark = IN_A_BROWSER
 SCREENSHOTS = "DEADWEIGHT_SCREENSHOTS"  # names a folder that keeps the screenshots
-LOOKS = {
-    "light": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
-    "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
-    "phone": {"viewport": {"width": 390, "height": 844}, "color_scheme": "light", "has_touch": True, "is_mobile": True},
-}
 
 
 @pytest.fixture(scope="module")
@@ -33,37 +24,6 @@ def site(tmp_path_factory):
     (folder / "site").mkdir()
     build({"made": results / "made"}, {"made": path.read_text()}, folder / "site")
     return folder / "site"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def opened(browser, site):
-    """Opens the page from disk; at the end there was no request but to the site's files and no word on the console."""
-    said, contexts = [], []
-
-    def open_page(look="light", path="made/index.html"):
-        context = browser.new_context(offline=True, **LOOKS[look])
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: request.url.startswith(("file:", "data:")) or said.append(request.url))
-        page.goto((site / path).as_uri())
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert said == []
 
 
 def traces(page, kind):

@@ -86,3 +86,16 @@ def made_results(folder: Path, bad: float = 0.02, new: bool = True, **sizes: int
     path = made_study(folder, **sizes)
     write_records(each_record(load_study(str(path)), bad, new), folder / "results" / "made" / "records.jsonl")
     return path, folder / "results"
+
+
+def made_conditions(folder: Path) -> Path:
+    """The file of a study of conditions with two factors, alone and crossed."""
+    path = folder / "conditions.toml"
+    path.write_text(
+        'title = "Made conditions"\nseeds = [0, 1, 2]\n[protocol]\nepochs = 60\n[[tasks]]\ndataset = "simulated"\n'
+        'network = "mlp"\nwidths = [16, 8]\n[methods.magnitude_filter]\nratio = 0.5\n[conditions]\n'
+        'of = "magnitude_filter"\ncrossed = ["activation", "norm"]\n[conditions.factors.activation]\nrelu = {}\n'
+        'tanh = {activation = "tanh"}\nelu = {activation = "elu"}\n[conditions.factors.norm]\nbatch = {}\n'
+        'none = {norm = "none"}\n'
+    )
+    return path
