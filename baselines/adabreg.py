@@ -31,6 +31,7 @@ class AdaBreg(Method):
         "strength": Real(0.3, 0, 1000, log=True, grid=(3e-2, 0.15, 0.3, 1.0, 3.0, 6.0)),
         **training("adam", 0.01, ("adam", "sgd")),
     }
+    starts_anew = True
 
     @torch.no_grad()
     def prepare(self, net, steps):

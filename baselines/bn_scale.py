@@ -8,7 +8,7 @@ their L1 penalty on γ adds. The default grid of ratios, from nearly none to nea
 
 from torch import Tensor
 
-from benchmark.method import Method, Real, silence_lowest, training
+from benchmark.method import Method, Real, scope, silence_lowest, training
 
 
 class BnScale(Method):
@@ -19,6 +19,7 @@ class BnScale(Method):
     knob = "ratio"
     space = {
         "ratio": Real(0.5, 0, 1, grid=(0.02, 0.3, 0.5, 0.7, 0.85, 0.95)),
+        "scope": scope("global"),
         **training("momentum", 0.1),
     }
     base = "dense"
@@ -26,4 +27,4 @@ class BnScale(Method):
     version = 2
 
     def silence(self, net, images: Tensor, labels: Tensor):
-        silence_lowest(net, [group.scales() for group in net.groups], self.ratio)
+        silence_lowest(net, [group.scales() for group in net.groups], self.ratio, self.scope)

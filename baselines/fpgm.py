@@ -9,7 +9,7 @@ after every epoch. The default grid of ratios, from nearly none to nearly all, i
 import torch
 from torch import Tensor
 
-from benchmark.method import Method, Real, incoming_rows, lowest, training
+from benchmark.method import Method, Real, incoming_rows, scope, silence_lowest, training
 
 
 class FPGM(Method):
@@ -20,6 +20,7 @@ class FPGM(Method):
     knob = "ratio"
     space = {
         "ratio": Real(0.5, 0, 1, grid=(0.02, 0.3, 0.5, 0.7, 0.85, 0.95)),
+        "scope": scope("layer"),
         **training("momentum", 0.1),
     }
     base = "dense"
@@ -27,8 +28,7 @@ class FPGM(Method):
     version = 2
 
     def silence(self, net, images: Tensor, labels: Tensor):
-        for group in net.groups:
-            group.silence(lowest(distances(group), self.ratio))
+        silence_lowest(net, [distances(group) for group in net.groups], self.ratio, self.scope)
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from nearly none to nearly all, is ours.
 
 import torch
 
-from benchmark.method import Method, Real, lowest, training
+from benchmark.method import Method, Real, lowest_channels, pools, scope, training
 
 RAMP = 0.75  # share of the training steps in which sparsity grows
 
@@ -24,21 +24,24 @@ class GradualMagnitude(Method):
     knob = "ratio"
     space = {
         "ratio": Real(0.5, 0, 1, grid=(0.02, 0.3, 0.5, 0.7, 0.85, 0.95)),
+        "scope": scope("layer"),
         **training("momentum", 0.1),
     }
 
     def prepare(self, net, steps):
         self.step, self.ramp = 0, max(RAMP * steps, 1)
         self.doomed = [torch.zeros_like(group.incoming_norms(), dtype=torch.bool) for group in net.groups]
-        self.counts = [0] * len(net.groups)
+        self.sizes = [sum(net.groups[i].size for i in pool) for pool in pools(net, self.scope)]
+        self.counts = [0] * len(self.sizes)
 
     @torch.no_grad()
     def after_step(self, net, lr):
         self.step += 1
         ratio = self.ratio * (1 - (1 - min(self.step / self.ramp, 1)) ** 3)
-        for i, group in enumerate(net.groups):
-            count = int(ratio * group.size)
-            if count > self.counts[i]:
-                self.counts[i] = count
-                self.doomed[i] = lowest(group.incoming_norms(p=1), ratio)
-            group.silence(self.doomed[i])
+        counts = [int(ratio * size) for size in self.sizes]
+        if counts != self.counts:
+            self.counts = counts
+            norms = [group.incoming_norms(p=1) for group in net.groups]
+            self.doomed = lowest_channels(net, norms, ratio, self.scope)
+        for group, doomed in zip(net.groups, self.doomed, strict=True):
+            group.silence(doomed)

@@ -5,13 +5,14 @@ their number; `direction` = "outgoing" takes the weights that a channel sends on
 optimiser step, w_g ← w_g (1 − sλ√|g| / ‖w_g‖₂)₊, so zeros are exact; s = η / (1 − μ) at learning rate η and momentum μ,
 the size of the optimiser's own step. Optimisers are SGD's kinds; with Adam it is `proximal_adam`. Source: Yuan and Lin
 2006, equation 2.1; Scardapane et al. 2017, equation 7; Yun, Lozano and Yang 2021 for s. λ's default range is ours,
-found by what it removes. Deviations: Scardapane et al. differentiate the norm, here are proximal steps; the incoming
+found by what it removes. Where a task has single features, they are groups too, of the weights that read them, as
+Scardapane et al. have their inputs. Deviations: they differentiate the norm, here are proximal steps; the incoming
 weights are the default, so that methods are comparable; the output layer's own columns are no groups.
 """
 
 import torch
 
-from benchmark.method import DESCENT, Choice, Method, Real, shrink, training
+from benchmark.method import DESCENT, Choice, Method, Real, shrink, shrink_outgoing, training
 
 
 class GroupLasso(Method):
@@ -34,5 +35,6 @@ class GroupLasso(Method):
             if self.direction == "incoming":
                 shrink(group, strength * group.fan_in**0.5)
             else:
-                amount = strength * group.fan_out**0.5
-                group.scale_outgoing((1 - amount / group.outgoing_norms().clamp_min_(1e-30)).clamp_min_(0))
+                shrink_outgoing(group, strength * group.fan_out**0.5)
+        for group in net.features:
+            shrink_outgoing(group, strength * group.fan_out**0.5)

@@ -12,7 +12,7 @@ ours.
 import torch
 from torch import Tensor
 
-from benchmark.method import Method, Real, channel_sum, columns, rows, silence_lowest, training
+from benchmark.method import Method, Real, channel_sum, columns, rows, scope, silence_lowest, training
 
 CONTRAST = 4  # α
 
@@ -26,6 +26,7 @@ class GroupNormSparsity(Method):
     space = {
         "ratio": Real(0.5, 0, 1, grid=(0.02, 0.3, 0.5, 0.7, 0.85, 0.95)),
         "strength": Real(5e-4, 0, 1, log=True),
+        "scope": scope("global"),
         **training("momentum", 0.1),
     }
     base = "dense"
@@ -45,7 +46,7 @@ class GroupNormSparsity(Method):
 
     def silence(self, net, images: Tensor, labels: Tensor):
         norms = [coupled_norms(group) for group in net.groups]
-        silence_lowest(net, [norm / norm.mean() for norm in norms], self.ratio)
+        silence_lowest(net, [norm / norm.mean() for norm in norms], self.ratio, self.scope)
 
 
 @torch.no_grad()

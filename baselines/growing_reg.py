@@ -14,7 +14,7 @@ ours.
 import torch
 from torch import Tensor
 
-from benchmark.method import Method, Real, columns, lowest, rows, training
+from benchmark.method import Method, Real, columns, lowest_channels, rows, scope, training
 
 CEILING = 1.0  # τ
 GROWTH = 0.5  # share of the steps in which the penalty grows
@@ -28,6 +28,7 @@ class GrowingReg(Method):
     knob = "ratio"
     space = {
         "ratio": Real(0.5, 0, 1, grid=(0.02, 0.3, 0.5, 0.7, 0.85, 0.95)),
+        "scope": scope("layer"),
         **training("momentum", 0.1),
     }
     base = "dense"
@@ -37,7 +38,8 @@ class GrowingReg(Method):
 
     def prepare(self, net, steps):
         self.strength, self.increment = 0.0, CEILING / max(GROWTH * steps, 1)
-        self.doomed = [lowest(group.incoming_norms(p=1), self.ratio) for group in net.groups]
+        norms = [group.incoming_norms(p=1) for group in net.groups]
+        self.doomed = lowest_channels(net, norms, self.ratio, self.scope)
         self.targets = []
         for group, doomed in zip(net.groups, self.doomed, strict=True):
             marks = doomed.to(group.writers[0].layer.weight.dtype)

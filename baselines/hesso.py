@@ -13,7 +13,7 @@ the steps each, are ours after its examples. The default grid of ratios is ours.
 import torch
 from torch import Tensor
 
-from benchmark.method import Method, Real, channel_sum, lowest, rows, training
+from benchmark.method import Method, Real, channel_sum, lowest_channels, rows, scope, training
 
 START, DURATION = 0.1, 0.1  # T₀ and T, shares of the steps
 
@@ -27,6 +27,7 @@ class HESSO(Method):
     space = {
         "ratio": Real(0.5, 0, 1, grid=(0.02, 0.3, 0.5, 0.7, 0.85, 0.95)),
         "decay": Real(1e-4, 0, 1, log=True),
+        "scope": scope("global"),
         **training("momentum", 0.1, ("momentum", "sgd")),
     }
 
@@ -40,8 +41,7 @@ class HESSO(Method):
 
     def after_backward(self, net):
         if self.step == self.start:
-            together = torch.cat(scores(net, self._directions(net)))
-            self.doomed = lowest(together, self.ratio).split([group.size for group in net.groups])
+            self.doomed = lowest_channels(net, scores(net, self._directions(net)), self.ratio, self.scope)
 
     @torch.no_grad()
     def _directions(self, net) -> dict[Tensor, Tensor]:

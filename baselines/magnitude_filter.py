@@ -8,7 +8,7 @@ the paper spares layers by hand. The default grid of ratios, from nearly none to
 
 from torch import Tensor
 
-from benchmark.method import Method, Real, lowest, training
+from benchmark.method import Method, Real, scope, silence_lowest, training
 
 
 class MagnitudeFilter(Method):
@@ -19,6 +19,7 @@ class MagnitudeFilter(Method):
     knob = "ratio"
     space = {
         "ratio": Real(0.5, 0, 1, grid=(0.02, 0.2, 0.4, 0.6, 0.75, 0.85, 0.92, 0.96)),
+        "scope": scope("layer"),
         **training("momentum", 0.1),
     }
     base = "dense"
@@ -26,5 +27,5 @@ class MagnitudeFilter(Method):
     version = 2
 
     def silence(self, net, images: Tensor, labels: Tensor):
-        for group in net.groups:
-            group.silence(lowest(group.incoming_norms(p=1), self.ratio))
+        norms = [group.incoming_norms(p=1) for group in net.groups]
+        silence_lowest(net, norms, self.ratio, self.scope)

@@ -6,9 +6,10 @@ multiple of σ_l in every layer, with the multiple found from the ratio. Zeros s
 half-way, and prunes in four rounds, each of which leaves the same share of the weights before it: three followed by a
 third of the training left, the last by fine-tuning. No groups: a channel goes once all its incoming or outgoing
 weights are zero, so few parameters go before most weights are zero. Trained and fine-tuned by momentum SGD unless a
-study says otherwise. Source: Han et al. 2015, section 3, iterative pruning. Deviations: the number of rounds, and
-retraining on the loss alone, without their L2 and with the learning rate of the schedule where they take a hundredth.
-The default grid of ratios, from nearly none to nearly all, is ours.
+study says otherwise. Source: Han et al. 2015, section 3, iterative pruning. `decay` is the d of their L2, (d/2) ‖all
+parameters‖², while it is retrained between rounds; none by default. Deviations: the number of rounds, and retraining
+with the learning rate that the study gives, where they take a tenth or a hundredth of the first one. The default grid
+of ratios, from nearly none to nearly all, is ours.
 """
 
 import torch
@@ -27,12 +28,16 @@ class MagnitudeWeight(Method):
     knob = "ratio"
     space = {
         "ratio": Real(0.5, 0, 1, grid=(0.3, 0.6, 0.8, 0.9, 0.95, 0.98)),
+        "decay": Real(None, 0, 1, log=True),
         **training("momentum", 0.1),
     }
     base = "dense"
     trains_base = True
     fine_tunes = True
     version = 2
+
+    def configure_optimizer(self, net):
+        return self.build_optimizer(net.module.parameters(), weight_decay=self.decay or 0.0)
 
     def prepare(self, net, steps):
         self.step, self.steps, self.round = 0, steps, 1

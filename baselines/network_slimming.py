@@ -5,13 +5,14 @@ decay; γ starts at 0.5. After training, the `ratio` of channels with the lowest
 silenced wholly, γ and β included, and the rest is fine-tuned. One training serves all ratios. Source: Liu et al.
 2017, equation 1 and section 3; d = 1e-4 as there, and λ = 1e-4 as there for CIFAR's VGG: it depends on the task, and
 has to be tuned. SGD with Nesterov's momentum 0.9 as there. Deviation: fine-tuning is without weight decay, as for
-every method here. The default grid of ratios, from nearly none to nearly all, is ours.
+every method here, unless a protocol has one. On MNIST they rank within each layer: `scope` = "layer". The default grid
+of ratios, from nearly none to nearly all, is ours.
 """
 
 import torch
 from torch import Tensor
 
-from benchmark.method import Method, Real, silence_lowest, training
+from benchmark.method import Method, Real, scope, silence_lowest, training
 
 
 class NetworkSlimming(Method):
@@ -24,6 +25,7 @@ class NetworkSlimming(Method):
         "ratio": Real(0.5, 0, 1, grid=(0.02, 0.2, 0.4, 0.6, 0.75, 0.85, 0.92, 0.96)),
         "strength": Real(1e-4, 0, 1, log=True),
         "decay": Real(1e-4, 0, 1, log=True),
+        "scope": scope("global"),
         **training("nesterov", 0.1),
     }
     base = "network_slimming"
@@ -45,4 +47,4 @@ class NetworkSlimming(Method):
         torch._foreach_add_(grads, torch._foreach_sign(self.scales), alpha=self.strength)
 
     def silence(self, net, images: Tensor, labels: Tensor):
-        silence_lowest(net, [group.scales() for group in net.groups], self.ratio)
+        silence_lowest(net, [group.scales() for group in net.groups], self.ratio, self.scope)

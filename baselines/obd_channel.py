@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.func import functional_call, grad, vmap
 from torch.nn.functional import cross_entropy
 
-from benchmark.method import Method, Real, channel_sum, silence_lowest, training
+from benchmark.method import Method, Real, channel_sum, scope, silence_lowest, training
 
 SAMPLES, BATCH = 1024, 16  # a batch holds as many gradients of the whole network
 
@@ -27,13 +27,14 @@ class OBDChannel(Method):
     knob = "ratio"
     space = {
         "ratio": Real(0.5, 0, 1, grid=(0.02, 0.3, 0.5, 0.7, 0.85, 0.95)),
+        "scope": scope("global"),
         **training("momentum", 0.1),
     }
     base = "dense"
     fine_tunes = True
 
     def silence(self, net, images: Tensor, labels: Tensor):
-        silence_lowest(net, scores(net, images[:SAMPLES], labels[:SAMPLES]), self.ratio)
+        silence_lowest(net, scores(net, images[:SAMPLES], labels[:SAMPLES]), self.ratio, self.scope)
 
 
 def scores(net, images: Tensor, labels: Tensor) -> list[Tensor]:

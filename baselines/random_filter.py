@@ -7,7 +7,7 @@ Fine-tuned by momentum SGD unless a study says otherwise. Source: the random bas
 import torch
 from torch import Tensor
 
-from benchmark.method import Method, Real, training
+from benchmark.method import Method, Real, pools, scope, training
 
 
 class RandomFilter(Method):
@@ -18,6 +18,7 @@ class RandomFilter(Method):
     knob = "ratio"
     space = {
         "ratio": Real(0.5, 0, 1, grid=(0.02, 0.2, 0.4, 0.6, 0.75, 0.85, 0.92, 0.96)),
+        "scope": scope("layer"),
         **training("momentum", 0.1),
     }
     base = "dense"
@@ -25,8 +26,9 @@ class RandomFilter(Method):
     version = 2
 
     def silence(self, net, images: Tensor, labels: Tensor):
-        for group in net.groups:
-            order = torch.randperm(group.size, generator=self.generator)
-            doomed = torch.zeros(group.size, dtype=torch.bool)
-            doomed[order[: int(self.ratio * group.size)]] = True
-            group.silence(doomed.to(images.device))
+        for pool in pools(net, self.scope):
+            sizes = [net.groups[i].size for i in pool]
+            doomed = torch.zeros(sum(sizes), dtype=torch.bool)
+            doomed[torch.randperm(sum(sizes), generator=self.generator)[: int(self.ratio * sum(sizes))]] = True
+            for i, part in zip(pool, doomed.split(sizes), strict=True):
+                net.groups[i].silence(part.to(images.device))

@@ -29,6 +29,7 @@ class Scratch(Method):
         **training("momentum", 0.1),
     }
     version = 2
+    starts_anew = True
 
     @torch.no_grad()
     def prepare(self, net, steps):

@@ -3,17 +3,18 @@
 Objective: loss + λ Σ_g ‖w_g‖₂, g the incoming weights of one hidden channel, without a size factor. Starts from the
 dense network, half-way. Silenced: every single weight with |w| < 1e-4 in the layers that write hidden channels; the
 zeros stay while the network is fine-tuned without the penalty, and a channel goes once all its weights are zero.
-Source: Wen et al. 2016, section 3, filter-wise; 1e-4 as in the published code. λ's default range is ours, found by
-what it removes. Optimisers are SGD's kinds. Deviation: proximal steps of the optimiser's own size, w_g ← w_g
-(1 − sλ / ‖w_g‖₂)₊ with s = η / (1 − μ) at learning rate η and momentum μ, where they add the gradient λ w_g / ‖w_g‖₂;
-that one moves a dead channel to and fro by sλ, far above 1e-4 at the learning rates that methods here share, so that
-nothing would go.
+Source: Wen et al. 2016, section 3, filter-wise; 1e-4 as in the published code. Where a task has single features, they
+are groups too, of the weights that read them, as in their MLP; their step follows that of the channels, whose weights
+they share. λ's default range is ours, found by what it removes. Optimisers are SGD's kinds. Deviation: proximal steps
+of the optimiser's own size, w_g ← w_g (1 − sλ / ‖w_g‖₂)₊ with s = η / (1 − μ) at learning rate η and momentum μ, where
+they add the gradient λ w_g / ‖w_g‖₂; that one moves a dead channel to and fro by sλ, far above 1e-4 at the learning
+rates that methods here share, so that nothing would go.
 """
 
 import torch
 from torch import Tensor
 
-from benchmark.method import DESCENT, Method, Real, Threshold, shrink, training
+from benchmark.method import DESCENT, Method, Real, Threshold, shrink, shrink_outgoing, training
 
 
 class SSL(Method):
@@ -35,6 +36,8 @@ class SSL(Method):
     def after_step(self, net, lr):
         for group in net.groups:
             shrink(group, self.step_size(lr) * self.strength)
+        for group in net.features:
+            shrink_outgoing(group, self.step_size(lr) * self.strength)
 
     @torch.no_grad()
     def silence(self, net, images: Tensor, labels: Tensor):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from benchmark.method import Method, Real, channel_sum, silence_lowest, training
+from benchmark.method import Method, Real, channel_sum, scope, silence_lowest, training
 
 BATCH = 64
 
@@ -27,6 +27,7 @@ class Taylor(Method):
     knob = "ratio"
     space = {
         "ratio": Real(0.5, 0, 1, grid=(0.02, 0.3, 0.5, 0.7, 0.85, 0.95)),
+        "scope": scope("global"),
         **training("momentum", 0.1),
     }
     base = "dense"
@@ -34,7 +35,7 @@ class Taylor(Method):
     version = 2
 
     def silence(self, net, images: Tensor, labels: Tensor):
-        silence_lowest(net, self.scores(net, images, labels), self.ratio)
+        silence_lowest(net, self.scores(net, images, labels), self.ratio, self.scope)
 
     def scores(self, net, images: Tensor, labels: Tensor) -> list[Tensor]:
         """The criterion's sum over batches, by group."""

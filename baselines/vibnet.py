@@ -5,9 +5,9 @@ there is none, is multiplied by z_k = μ_k + σ_k ε, ε standard normal, drawn 
 = μ_k, or 0 where log σ_k² ≥ log μ_k². Silenced wholly are those channels; μ goes into γ and β, or weights and bias.
 While it trains, z comes in by hooks, which `silence` takes away; the optimiser holds μ and log σ² beside the network's
 own parameters. Start: μ = 1 and log σ² = −9, each with a deviation of 0.01. Source: Dai et al. 2018, section 3,
-and the published code. κ's default range is ours, found by what it removes, and so is the learning rate. Deviations: z
-before the rectifier, where they have it behind: the same while z > 0; every group has the same κ, where they weigh
-layers by their size; trained from scratch.
+and the published code. Single features, where a task has them, have such a z each. κ's default range is ours, found by
+what it removes, and so is the learning rate. Deviations: z before the rectifier, where they have it behind: the same
+while z > 0; every group has the same κ, where they weigh layers by their size; trained from scratch.
 """
 
 import torch
@@ -31,26 +31,29 @@ class VIBNet(Method):
 
     def prepare(self, net, steps):
         self.gates, self.hooks = [], []
-        for group in net.groups:
-            like = group.incoming_norms()
-            spread = 0.01 * torch.randn(2, group.size, generator=self.generator).to(like)
+        self.groups = [*net.groups, *net.features]
+        for group in self.groups:
+            spread = 0.01 * torch.randn(2, group.size, generator=self.generator).to(net.weights[0])
             means, logs = torch.nn.Parameter(spread[0] + 1), torch.nn.Parameter(spread[1] - 9)
             self.gates.append((means, logs))
             for site in group.norms or group.writers:
                 self.hooks.append(site.layer.register_forward_hook(self._multiplier(site, means, logs)))
+            for site in () if group.writers else group.readers:
+                multiply = self._multiplier(site, means, logs)
+                self.hooks.append(site.layer.register_forward_pre_hook(lambda m, x, f=multiply: f(m, x, x[0])))
 
     def _multiplier(self, site, means: Tensor, logs: Tensor):
-        """The hook that multiplies a layer's outputs by the gates of their channels."""
+        """The hook that multiplies a layer's outputs, or for single features its inputs, by their gates."""
 
-        def multiply(layer, inputs, output: Tensor) -> Tensor:
+        def multiply(layer, inputs, values: Tensor) -> Tensor:
             if layer.training:
-                noise = torch.randn(len(output), len(means), generator=self.generator).to(means)
-                values = means + (logs / 2).exp() * noise
+                noise = torch.randn(len(values), len(means), generator=self.generator).to(means)
+                gates = means + (logs / 2).exp() * noise
             else:
-                values = tested_gates(means, logs).unsqueeze(0)
-            ones = output.new_ones(len(values), output.shape[1])
-            factors = ones.index_copy(1, site.positions, values[:, site.channels])
-            return output * factors.view(*factors.shape, *[1] * (output.dim() - 2))
+                gates = tested_gates(means, logs).unsqueeze(0)
+            ones = values.new_ones(len(gates), values.shape[1])
+            factors = ones.index_copy(1, site.positions, gates[:, site.channels])
+            return values * factors.view(*factors.shape, *[1] * (values.dim() - 2))
 
         return multiply
 
@@ -64,8 +67,10 @@ class VIBNet(Method):
     def silence(self, net, images: Tensor, labels: Tensor):
         for hook in self.hooks:
             hook.remove()
-        for group, (means, logs) in zip(net.groups, self.gates, strict=True):
+        for group, (means, logs) in zip(self.groups, self.gates, strict=True):
             gates = tested_gates(means, logs)
+            if not group.writers:
+                group.scale_outgoing(gates)
             for site in group.norms or group.writers:
                 factors = rows(site, gates, 1)
                 site.layer.weight.mul_(factors)

@@ -15,7 +15,9 @@ from benchmark.method.registry import PACKAGES, card, registry
 
 ROOT = Path(__file__).parent.parent
 NAMES = (
-    "README.md", "results/README.md", "benchmark/README.md", "baselines/README.md", ".github/CONTRIBUTING.md",
+    "README.md", "results/README.md", "benchmark/README.md", "benchmark/runner/README.md", "baselines/README.md",
+    "benchmark/studies/README.md",
+    ".github/CONTRIBUTING.md",
 )  # fmt: skip
 DOCUMENTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
 

@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.own_study import write_own
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+STUDY = re.search(r"```toml\n(.*?)```", README, re.DOTALL)[1]
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
 
 
@@ -30,6 +33,7 @@ def checkout(tmp_path_factory):
         if (ROOT / name).exists():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, copy / name)
+    write_own(copy, STUDY, "my_network.toml")
     lines = (copy / "results/digits/records.jsonl").read_text().splitlines(keepends=True)
     (copy / "bench/digits").mkdir(parents=True)
     (copy / "bench/digits/records.jsonl").write_text("".join(x for x in lines if json.loads(x)["seed"] in (0, 100)))
@@ -76,6 +80,9 @@ def test_commands_of_the_readme(checkout, environment):
     assert "my_method conforms" in outputs["deadweight check my_method"]
     assert "their_method conforms" in outputs["deadweight check their_method"]
     assert "610 of 610 have a record" in outputs["deadweight run digits"]
+    assert "16 of 16 have a record" in outputs["deadweight run my_network.toml"]
+    assert "chosen of 16 by validation: " in outputs[next(line for line in COMMANDS if "--accuracy" in line)]
+    assert (checkout / "small.onnx").stat().st_size > 1000
     assert "61 the same in every number" in outputs["deadweight compare results/digits bench/digits"]
     study = """
         title = "t"

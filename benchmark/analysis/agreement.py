@@ -34,7 +34,10 @@ def agreement(pairs: list[Pair], before: list[Record]) -> Agreement:
     seeds = defaultdict(list)
     for record in before:
         seeds[_point(record)].append(record)
-    same, within, apart, by_chance = [], [], [], 0.0
+    same: list[Pair] = []
+    within: list[Pair] = []
+    apart: list[Pair] = []
+    by_chance = 0.0
     for pair in pairs:
         draws = seeds[_point(pair.before)]
         near = pair.identical or _within(pair, draws)

@@ -37,7 +37,9 @@ def check(study: Study, records: list[Record], tuning: Tuning | None = None) -> 
 
     Of a tuned study, `study` is the one that is evaluated, and `tuning` what it was tuned by.
     """
+    own = {methods.CHECKPOINT_RULE: methods.checkpoints} if any(task.checkpoint for task in study.tasks) else {}
     rules: dict[str, Judge] = {
+        **own,
         "Controls: dense, scratch, random channels": methods.controls,
         "Tuned by one rule": partial(methods.tuned, tuning=tuning),
         "λ, learning rate, ξ and epoch chosen on validation only": partial(_validation, tuning=tuning),
@@ -69,7 +71,7 @@ def _seeds(study: Study, records: list[Record]) -> Judgement:
 
 
 def _epochs(study: Study, records: list[Record]) -> Judgement:
-    records = results(records)
+    records = [r for r in results(records) if not methods.is_checkpoint(r)]
     if not records:
         return NO_RESULT
     in_base = {r.key: r.trial.stages[0] for r in records}
@@ -87,11 +89,11 @@ def _epochs(study: Study, records: list[Record]) -> Judgement:
 
 def _points(study: Study, records: list[Record]) -> Judgement:
     kind = "knob points" if study.sampler == "grid" else f"samples ({study.sampler})"
-    labels = [label for label in study.tables if label != CONTROL]
+    labels = [label for label in study.tables if label != CONTROL and get_method(study.method_name(label)).space]
     if not labels:
         return None, "no method but the control"
     had = Counter((r.label, r.task.name, r.seed) for r in records)
-    slots = [(slot.label, slot.task.name, slot.seed) for slot in study.slots() if slot.label != CONTROL]
+    slots = [(slot.label, slot.task.name, slot.seed) for slot in study.slots() if slot.label in labels]
     counts = Counter(had[slot] for slot in slots)
     usual = counts.most_common(1)[0][0]
     if not any(counts):

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 
 from benchmark.analysis.fairness_records import NO_RESULT, Judgement, results
-from benchmark.analysis.frame import CONTROL, CONTROLS
+from benchmark.analysis.frame import CHECKPOINT, CONTROL, CONTROLS
 from benchmark.errors import some
 from benchmark.experiment.record import Record
 from benchmark.experiment.study import Study
 from benchmark.experiment.tuning import Tuning
+from benchmark.method.domains import RULE
+from benchmark.method.registry import get_method
 
 MARKED = "+ fine-tune"  # how the legend of a method that fine-tunes ends
-RULE = "rule"  # what stands in a method's threshold where the protocol chooses it
 PAPERS = ("implicit", 1e-15)  # the method whose paper says its ξ, and that ξ
+CHECKPOINT_RULE = "A checkpoint has not seen what it is judged by"
 
 
 def controls(study: Study, records: list[Record]) -> Judgement:
@@ -43,14 +45,15 @@ def tuned(study: Study, records: list[Record], tuning: Tuning | None) -> Judgeme
         return None, "a study of conditions compares settings, not methods"
     if tuning is None:
         return False, "no [tuning] in the study's file: what is set beside the knob was not tried by a rule"
-    counts = {label: len(candidates) for label, candidates in tuning.candidates.items()}
+    tunable = {label for label in study.tables if get_method(study.method_name(label)).space}
+    counts = {label: len(candidates) for label, candidates in tuning.candidates.items() if label in tunable}
     numbers = " or ".join(map(str, sorted(set(counts.values()))))
     seeds = ", ".join(map(str, study.seeds))
     evidence = (
         f"{numbers} candidates for each of {len(counts)} methods, with tuning seed {tuning.seed}, chosen by "
         f"validation; evaluation seeds {seeds}"
     )
-    fair = len(set(counts.values())) == 1 and counts.keys() == study.tables.keys() and tuning.seed not in study.seeds
+    fair = len(set(counts.values())) == 1 and counts.keys() == tunable and tuning.seed not in study.seeds
     return fair, evidence
 
 
@@ -83,3 +86,21 @@ def thresholds(study: Study, records: list[Record]) -> Judgement:
     evidence = f"by the rule: {', '.join(ruled) or 'none'}; fixed: {'; '.join(texts) or 'none'}"
     evidence += f" (the paper's own: {', '.join(sorted(papers))})" if papers else ""
     return not fixed.keys() - papers, evidence
+
+
+def checkpoints(study: Study, records: list[Record]) -> Judgement:
+    """What a checkpoint was trained on, and for how long, no record shows."""
+    names = sorted({f"{task.checkpoint} on {task.dataset}" for task in study.tasks if task.checkpoint})
+    known = {r.task.name: r.stage_accuracy["checkpoint"] for r in results(records) if "checkpoint" in r.stage_accuracy}
+    found = "; ".join(f"{name}: {100 * share:.2f} %" for name, share in sorted(known.items()))
+    return None, (
+        f"no record shows what {some(names)} was trained on: only a test set that it has not seen judges it, and where "
+        "validation samples were among its training samples, validation flatters every method that starts from it "
+        f"(its accuracy on validation: {found or 'not measured'}). Epochs count from the checkpoint on; scratch has no "
+        "others"
+    )
+
+
+def is_checkpoint(record: Record) -> bool:
+    """Whether a record is of a checkpoint as it came, which takes no epochs."""
+    return record.setting.method == CHECKPOINT and record.task.checkpoint is not None

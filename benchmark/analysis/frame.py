@@ -13,6 +13,7 @@ from benchmark.experiment.record import MEASURED, Record
 CONTROL = "dense"
 SCRATCH = "scratch"  # the line to beat
 CONTROLS = (CONTROL, SCRATCH, "random_filter")
+CHECKPOINT = "checkpoint"  # a control that is one point: a network as it came
 SPARSITY = "param_sparsity"
 STAGES = ("trained", "silenced", "reduced", "fine_tuned")  # of a record's accuracy on validation, in order
 TEXTS = (

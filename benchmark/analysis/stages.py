@@ -15,8 +15,7 @@ def changes(stages: Mapping[str, float], start: float | None) -> dict[str, float
 
     A stage that was not reached, or follows one whose accuracy is not known, has no change.
     """
-    known = {None: start, **{name: stages.get(name) for name in STAGES}}
-    pairs = zip(STAGES, known.values(), strict=False)
+    pairs = zip(STAGES, [start, *map(stages.get, STAGES)], strict=False)
     reached = {name: (before, stages[name]) for name, before in pairs if name in stages}
     return {name: after - before for name, (before, after) in reached.items() if before is not None}
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from benchmark.analysis.frame import CONTROL, CONTROLS, SPARSITY, best, controls, ranked
+from benchmark.analysis.frame import CHECKPOINT, CONTROL, CONTROLS, SPARSITY, best, controls, ranked
 from benchmark.analysis.intervals import RULE, Interval, spread
 from benchmark.analysis.pareto import hypervolume, largest_drop, on_front, slope
 from benchmark.experiment.record import MEASURED
@@ -89,7 +89,7 @@ def shared_range(records: pd.DataFrame) -> tuple[float, float]:
     From the largest of what their weakest knob points remove to the smallest of what their strongest do, in the mean
     over seeds.
     """
-    points = _knob_points(records[~records.label.isin(CONTROLS)]).groupby("label")
+    points = _knob_points(records[~records.label.isin((*CONTROLS, CHECKPOINT))]).groupby("label")
     return float(points.min().max()), float(points.max().min())
 
 

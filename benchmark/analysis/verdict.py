@@ -57,7 +57,8 @@ def seed_scores(records: pd.DataFrame) -> pd.DataFrame:
 
 def _against_dense(records: pd.DataFrame) -> list[tuple[Hashable, ...]]:
     """What needs the dense control of one place; NaN without it."""
-    dense, rows = controls(records), []
+    dense = controls(records)
+    rows: list[tuple[Hashable, ...]] = []
     least, bottom = dense.val_accuracy.mean() - POINTS, floor(records)
     accuracy = dict(zip(dense.seed, dense.test_accuracy, strict=True))
     own = ranked(records[records.label != CONTROL])

@@ -22,12 +22,14 @@ def judge_claims(
     from benchmark.analysis.claims import judge, to_markdown
     from benchmark.analysis.tuning import resolved
     from benchmark.experiment.coverage import own_records
+    from benchmark.experiment.published import check_compares
     from benchmark.experiment.store import Store
     from benchmark.experiment.study import load_study
 
     found = []
     for name in studies:
-        plan = load_study(name)
+        plan = load_study(name, results)
+        check_compares(plan)
         every = Store(results / plan.name).load()
         study = resolved(plan, every)
         records = own_records(study, every)

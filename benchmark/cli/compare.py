@@ -29,7 +29,7 @@ def compare_records(
 
     Example: deadweight compare results/digits mine/digits
     """
-    before, after = _load(a), _load(b)
+    before, after = load_records(a), load_records(b)
 
     from benchmark.cli.options import console
     from benchmark.experiment.tuning import is_candidate
@@ -49,7 +49,8 @@ def compare_records(
         raise typer.Exit(1)
 
 
-def _load(path: Path) -> list[Record]:
+def load_records(path: Path) -> list[Record]:
+    """The records in a results folder, or in a file. Raises UsageError where there are none."""
     from benchmark.experiment.store import Store
 
     file = path / FILE if path.is_dir() else path

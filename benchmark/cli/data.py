@@ -19,7 +19,7 @@ def get_data(
     Example: deadweight data mnist --data-root data
     """
     if not names.is_stored(names.check_dataset(name)):
-        console.print(f"{name} needs no files; deadweight run uses it as it is")
+        console.print(f"{name} needs no download; deadweight run uses it as it is")
         return
     from benchmark.data import stored
 

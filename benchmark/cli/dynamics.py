@@ -92,7 +92,7 @@ def follow_channels(
     from benchmark.experiment.study import load_study
 
     use_data_root(data_root)
-    plan = load_study(study)
+    plan = load_study(study, results)
     record = find(Store(results / plan.name), key)
 
     import pandas as pd

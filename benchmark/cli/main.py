@@ -15,9 +15,11 @@ from benchmark.cli.claims import judge_claims
 from benchmark.cli.compare import compare_records
 from benchmark.cli.data import get_data
 from benchmark.cli.dynamics import follow_channels, simulate_dynamics
+from benchmark.cli.merge import merge_records
 from benchmark.cli.methods import check, list_, new
 from benchmark.cli.networks import export_network, reduce_own
 from benchmark.cli.plot import plot_study
+from benchmark.cli.reproduce import reproduce
 from benchmark.cli.site import publish_site, verify_site
 from benchmark.cli.studies import run, status
 from benchmark.errors import UsageError
@@ -44,10 +46,12 @@ app.command("data")(get_data)
 app.command("dynamics")(simulate_dynamics)
 app.command("export")(export_network)
 app.command("list")(list_)
+app.command("merge")(merge_records)
 app.command("new")(new)
 app.command("plot")(plot_study)
 app.command("publish")(publish_site)
 app.command("reduce")(reduce_own)
+app.command("reproduce")(reproduce)
 app.command("run")(run)
 app.command("status")(status)
 app.command("trajectories")(follow_channels)

@@ -1,8 +1,9 @@
-"""The commands that list methods and studies, and help to write a method."""
+"""The commands that list what there is, and help to write a method."""
 
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,22 +15,30 @@ from benchmark.errors import UsageError, unknown
 
 
 def list_(
-    what: Annotated[str, typer.Argument(help="methods or studies.")] = "methods",
+    what: Annotated[str, typer.Argument(help="methods, studies, networks or datasets.")] = "methods",
     long: Annotated[bool, typer.Option("--long", help="With methods: show each one's card.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show the methods or the studies there are.
+    """Show the methods, studies, networks or datasets there are.
 
     Example: deadweight list methods --long
     """
-    if what not in ("methods", "studies"):
-        raise unknown("list", what, ("methods", "studies"))
+    from benchmark.cli import catalogue
+    from benchmark.networks import names
+
+    shown = {
+        "methods": (_methods, partial(_list_methods, long)),
+        "studies": (_studies, _list_studies),
+        "networks": (names.listed, catalogue.list_networks),
+        "datasets": (catalogue.dataset_table, catalogue.list_datasets),
+    }
+    if what not in shown:
+        raise unknown("list", what, shown)
+    table, show = shown[what]
     if as_json:
-        print_json(_methods() if what == "methods" else _studies())
-    elif what == "methods":
-        _list_methods(long)
+        print_json(table())
     else:
-        _list_studies()
+        show()
 
 
 def _methods() -> dict[str, Any]:

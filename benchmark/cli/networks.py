@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,13 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from benchmark.cli.options import DataRoot, RecordKey, Results, StudyName, console, use_data_root
+from benchmark.cli.options import DataRoot, Results, StudyName, console, use_data_root
 from benchmark.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import nn
 
     from benchmark.experiment.record import Record
+    from benchmark.experiment.store import Store
+    from benchmark.experiment.study import Study
 
 Format = Annotated[str, typer.Option("--format", help="state_dict, torch (torch.export) or onnx.")]
 EXAMPLES = 16  # inputs on which a removal is proven
@@ -36,7 +39,11 @@ PLACE = (
 
 def export_network(
     study: StudyName,
-    key: RecordKey,
+    key: Annotated[str, typer.Argument(help="The record's key, or its first digits; none with --accuracy.")] = "",
+    accuracy: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="In place of a key: the smallest network that validates at least so well."),
+    ] = None,
     form: Format = "state_dict",
     out: Annotated[Path | None, typer.Option(help="What to write; by default METHOD-KEY in this folder.")] = None,
     results: Results = Path("results"),
@@ -45,43 +52,60 @@ def export_network(
     """Write a record's reduced network: train it again, compare it with the record, and check the written copy.
 
     It is the same network on the machine and with the versions of the record; elsewhere it may not be, and what differs
-    is said.
+    is said. A network of your own is built by your code, which this runs.
 
-    Example: deadweight export digits 0a1b2c --format onnx
+    Example: deadweight export digits --accuracy 0.95 --format onnx
     """
-    from benchmark.experiment.store import Store, find
+    use_data_root(data_root)
+    from benchmark.experiment.store import Store
     from benchmark.experiment.study import load_study
 
-    use_data_root(data_root)
-    store = Store(results / load_study(study).name)
-    record = find(store, key)
+    plan = load_study(study, results)
+    store = Store(results / plan.name)
+    record = _named(plan, store, key, accuracy)
     trial = record.trial
 
     from benchmark.analysis.stages import start_of, tell
-    from benchmark.networks.build import build
     from benchmark.networks.export import check_target, export
 
-    target = out or Path(f"{record.label}-{record.short_key}" + {"torch": ".pt2", "onnx": ".onnx"}.get(form, ""))
+    label = re.sub(r"[^\w.+-]+", "-", record.label).strip("-.")  # of a record that anybody may have written
+    target = out or Path(f"{label}-{record.short_key}" + {"torch": ".pt2", "onnx": ".onnx"}.get(form, ""))
     check_target(target, form)
 
-    from benchmark.runner.trial import examples
+    from benchmark.runner.trial import examples, untrained
 
     data, task = examples(trial), trial.task
     network = {
         "network": task.network, "shape": data.shape, "classes": data.classes, "seed": trial.seed,
         "widths": task.widths, "activation": task.activation, "norm": task.norm,
+        **({"features": True} if task.features else {}),
     }  # fmt: skip
+    before = untrained(task, data, trial.seed)
     with _threads(record.provenance.get("threads", 1)):
         module = _train_again(record)
-        made = export(module, target, form, data.pixels(data.test.images), data.test.labels, network)
+        images, labels = data.pixels(data.test.images), data.test.labels
+        made = export(module, target, form, images, labels, None if task.network_sha256 else network)
     if made.accuracy != record.test_accuracy:
         raise UsageError(f"{made.path} has accuracy {made.accuracy}, its record {record.test_accuracy}")
-    _show_costs(build(**network), module, data.shape)
+    _show_costs(before, module, data.shape)
     console.print(tell(record, start_of(record, store.load())))
     console.print(
         f"wrote {made.path}: {record.params} of {record.params_dense} parameters, test accuracy {made.accuracy:.4f} as "
         f"in the record, logits within {made.deviation:.1e}"
     )
+
+
+def _named(plan: Study, store: Store, key: str, accuracy: float | None) -> Record:
+    """The record with a key, or of the smallest network that validates so well. Raises UsageError."""
+    from benchmark.experiment.store import find
+
+    if bool(key) == (accuracy is not None):
+        raise UsageError("give the key of a record, or --accuracy for the smallest network that validates so well")
+    if accuracy is None:
+        return find(store, key)
+    from benchmark.cli.choice import choose
+
+    return choose(plan, store, accuracy)
 
 
 @contextmanager

@@ -15,10 +15,12 @@ def plot_study(study: StudyName = "digits", results: Results = Path("results")) 
     """
     from benchmark.analysis.tuning import resolved, scores
     from benchmark.experiment.coverage import own_records
+    from benchmark.experiment.published import check_compares
     from benchmark.experiment.store import Store
     from benchmark.experiment.study import load_study
 
-    plan = load_study(study)
+    plan = load_study(study, results)
+    check_compares(plan)
     folder = results / plan.name
     every = Store(folder).load()
     tried = scores(plan, every)

@@ -17,8 +17,10 @@ from benchmark.experiment.record import FINISHED, Record
 from benchmark.experiment.store import Store
 from benchmark.experiment.study import Slot, Study
 from benchmark.experiment.trial import Trial
+from benchmark.runner.identity import fetch
 from benchmark.runner.in_process import Destination, Resources
 from benchmark.runner.run import check_trial, run_points
+from benchmark.runner.trial import checkpoint_accuracy
 
 LOGGED = 30  # seconds between two lines of progress where nobody watches a bar
 
@@ -29,11 +31,20 @@ def run_with_progress(
     """Runs what is to do under a progress bar, with Ray or in this process, and stores every record as it comes."""
     if in_process and study.sampler == "optuna":
         raise UsageError("the sampler 'optuna' runs through Ray Tune; leave out --in-process")
+    if in_process and resources.trial_minutes is not None:
+        raise UsageError("--trial-minutes ends a worker process, and there is none; leave out --in-process")
     terminal = Console(width=WIDTH, file=sys.stdout)  # this stream itself, whatever Ray's output is diverted to
     with terminal.status("checking networks and data"):
         for point in {point.task.name: point for point in todo}.values():
             trial = point if isinstance(point, Trial) else study.trial(point, study.setting(point.label, {}))
+            if resources.fetch:
+                fetch(trial)
             check_trial(trial, store)
+            if trial.task.checkpoint is not None:
+                found = checkpoint_accuracy(trial)
+                terminal.print(
+                    f"{trial.task.name}: the checkpoint's validation accuracy is {found:.4f}", highlight=False
+                )
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[failed]} failed"),
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
@@ -47,12 +58,15 @@ def run_with_progress(
             nonlocal failures
             store.append(record)
             failures += record.status not in FINISHED
-            progress.update(bar, advance=1, description=f"{study.name}: {record.label}", failed=failures)
+            progress.update(bar, advance=1, failed=failures)
+
+        def tell(doing: str) -> None:
+            progress.update(bar, description=f"{study.name}: {doing}")
 
         try:
             say = partial(terminal.print, markup=False, highlight=False)
             with _in_lines(progress):
-                run_points(study, todo, resources, Destination(store, keep, say), in_process)
+                run_points(study, todo, resources, Destination(store, keep, say, tell), in_process)
         except KeyboardInterrupt:
             progress.stop()
             done = int(progress.tasks[0].completed)

@@ -25,11 +25,13 @@ def publish_site(
 
     Example: deadweight publish digits digits_full --out site
     """
+    from benchmark.experiment.published import check_compares
     from benchmark.experiment.study import load_study, study_path
 
     texts = {}
     for name in studies:
-        study, path = load_study(name), study_path(name)
+        study, path = load_study(name, results), study_path(name)
+        check_compares(study)
         if study.name in texts:
             raise UsageError(f"study {study.name!r} is named twice")
         texts[study.name] = path.read_text(encoding="utf-8")

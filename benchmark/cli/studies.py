@@ -28,6 +28,12 @@ def run(
     in_process: Annotated[bool, typer.Option("--in-process", help="Run here, one by one, without Ray.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Also run failed trials again.")] = False,
     data_root: DataRoot = None,
+    fetch: Annotated[bool, typer.Option("--fetch", help="Download datasets that a machine lacks.")] = False,
+    wait: Annotated[float, typer.Option(min=0, help="Minutes that a cluster has to bring a machine.")] = 0.5,
+    trial_minutes: Annotated[
+        float | None,
+        typer.Option(min=0.01, help="End a trial after so many; by default long after what the first ones take."),
+    ] = None,
     first: Annotated[int | None, typer.Option(min=1, help="Only so many of the study's seeds.")] = None,
     tuning: Annotated[
         Path | None, typer.Option(help="Another results folder of the study, whose tuning is taken over.")
@@ -36,14 +42,14 @@ def run(
 ) -> None:
     """Run every trial of a study that has no record yet. Stop it at any time and run it again to go on.
 
-    Exit code 0: every trial has a result, or diverged. 1: a trial failed, crashed or was skipped. 2: bad input.
+    Exit code 0: every trial has a result, or diverged. 1: a trial failed, crashed, hung or was skipped. 2: bad input.
 
     Example: deadweight run digits
     """
     from benchmark.experiment.study import load_study
 
     use_data_root(data_root)
-    plan = load_study(study)
+    plan = load_study(study, results)
     if first is not None:
         plan = plan.model_copy(update={"seeds": plan.seeds[:first]})
 
@@ -63,10 +69,11 @@ def run(
     with locked(results / plan.name):
         store.mend()
         store.add(taken)
-        resources = Resources(cpus_per_trial, gpus_per_trial, address)
+        limits = {"trial_minutes": trial_minutes, "wait": wait}
+        resources = Resources(cpus_per_trial, gpus_per_trial, address, fetch=fetch, **limits)
         finished = {r.status in FINISHED for r in _run_stages(study, plan, store, resources, in_process, retry_failed)}
     if True in finished:
-        console.print(f"next: deadweight plot {study}")
+        console.print(f"next: deadweight {'plot' if plan.kind == 'comparison' else 'reproduce --study'} {study}")
     if False in finished:
         raise typer.Exit(1)
 
@@ -77,8 +84,10 @@ def _run_stages(
     """Runs what a study lacks; returns its trials' records. Raises UsageError where nothing could be chosen."""
     from benchmark.analysis.tuning import resolved
     from benchmark.cli.tuning import each_stage, show_choice
+    from benchmark.experiment.brought import write_note
     from benchmark.experiment.tuning import EVALUATION
 
+    write_note(plan, store.path.parent)
     records = []
     for name, stage in each_stage(plan, store):
         if name == EVALUATION:
@@ -164,7 +173,7 @@ def status(study: StudyName = "digits", results: Results = Path("results"), as_j
     from benchmark.experiment.store import Store
     from benchmark.experiment.study import load_study
 
-    plan = load_study(study)
+    plan = load_study(study, results)
     store = Store(results / plan.name)
     every = store.load()
     known = stages(plan, every)
@@ -181,7 +190,8 @@ def status(study: StudyName = "digits", results: Results = Path("results"), as_j
     for line in later:
         console.print(line)
     left = bool(later) or any(len(own[name]) < stage.size for name, stage in known.items())
-    console.print(f"next: deadweight {'run' if left else 'plot'} {study}")
+    shown = "plot" if plan.kind == "comparison" else "reproduce --study"
+    console.print(f"next: deadweight {'run' if left else shown} {study}")
 
 
 def _counts(stage: Study, records: list[Record]) -> dict[str, dict[str, int]]:

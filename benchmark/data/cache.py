@@ -24,32 +24,38 @@ CHUNK = 256  # images that are decoded before they are written
 
 @dataclass(frozen=True)
 class Raw:
-    """What a source holds: images (each uint8, C × H × W) and labels (int64, N) below `classes`.
+    """What a source holds: samples of one shape and type, images (uint8, C × H × W) mostly, and labels (int64, N).
 
-    From index `own_test` on they are the source's own test set; None where it has none.
+    Labels lie below `classes`. From index `own_test` on they are the source's own test set; None where it has none.
+    `content` is a hash of all of it, where the source has one of its own.
     """
 
-    images: Sequence[np.ndarray]
+    images: Sequence[np.ndarray] | np.ndarray
     labels: np.ndarray
     classes: int
     own_test: int | None
+    content: str | None = None
 
 
 @dataclass(frozen=True)
 class Source:
-    """Files, each with its name in the source, and how to decode them; `read` raises UsageError for what it cannot."""
+    """Files, each with its name in the source, and how to decode them; `read` raises UsageError for what it cannot.
+
+    `content` tells apart the states of a source that no file does.
+    """
 
     name: str
     files: Sequence[tuple[str, os.stat_result]]
     read: Callable[[], Raw]
+    content: str | None = None
 
 
 @dataclass(frozen=True)
 class Decoded:
     """A source's samples: images (uint8, N × C × H × W, mapped from the cache's file), labels (int64, N).
 
-    `moments` (int64, N × 2 × C) holds every image's sums of pixels and of squared pixels, by channel; `content` is a
-    hash of all images and labels.
+    `moments` (int64, N × 2 × C) holds every image's sums of pixels and of squared pixels, by channel, and nothing for
+    samples that are no images of uint8; `content` is a hash of all images and labels.
     """
 
     images: np.ndarray
@@ -65,7 +71,7 @@ def decoded(source: Source, folder: Path) -> Decoded:
 
     One process makes it, the others wait. Raises UsageError for a bad source or a folder that cannot be written to.
     """
-    target = folder / _fingerprint(source)
+    target = folder / (source.content or _fingerprint(source))
     found = _open(target)
     if found is not None:
         return found
@@ -126,7 +132,7 @@ def _build(source: Source, target: Path) -> None:
         content.update(raw.labels.tobytes() + str(raw.own_test).encode())
         own_test = -1 if raw.own_test is None else raw.own_test
         with (draft / "samples.npz").open("xb") as file:
-            digits = content.hexdigest()[:16]
+            digits = raw.content or content.hexdigest()[:16]
             np.savez(
                 file, labels=raw.labels, moments=moments, classes=raw.classes, own_test=own_test, content=digits
             )  # fmt: skip
@@ -148,18 +154,24 @@ def _write_images(raw: Raw, path: Path) -> tuple[np.ndarray, hashlib._Hash]:
     Through the file, not a map of it: on a full disk a write raises an error, where a map would end the process.
     """
     count, moments, content = len(raw.images), [], hashlib.sha256()
-    header = {"descr": "|u1", "fortran_order": False, "shape": (count, *raw.images[0].shape)}
+    first = raw.images[0]
+    header = {"descr": first.dtype.str, "fortran_order": False, "shape": (count, *first.shape)}
     with path.open("xb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for start in range(0, count, CHUNK):
             chunk = np.stack([raw.images[i] for i in range(start, min(start + CHUNK, count))])
             file.write(chunk.tobytes())
             content.update(chunk.tobytes())
-            wide = chunk.astype(np.uint32)
-            sums = [values.sum(axis=(2, 3), dtype=np.int64) for values in (wide, wide**2)]
-            moments.append(np.stack(sums, axis=1))
+            moments.append(_moments(chunk))
         _flush(file)
     return np.concatenate(moments), content
+
+
+def _moments(chunk: np.ndarray) -> np.ndarray:
+    if chunk.dtype != np.uint8 or chunk.ndim != 4:
+        return np.empty((len(chunk), 2, 0), np.int64)
+    wide = chunk.astype(np.uint32)
+    return np.stack([values.sum(axis=(2, 3), dtype=np.int64) for values in (wide, wide**2)], axis=1)
 
 
 def _flush(file: BinaryIO) -> None:

@@ -16,6 +16,8 @@ from benchmark.data.augment import augment
 class Split:
     """N samples: labels (int64, N), and images that lie in a pool (uint8, M × C × H × W), which splits may share.
 
+    A dataset of the user's own may have vectors (M × F) or signals (M × C × L) in their place, and float32.
+
     `rows` (int64, N) says where in the pool; None: there are no others in it, in the labels' order.
     """
 
@@ -63,12 +65,12 @@ class Dataset:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """C, H, W."""
+        """C, H, W of images; of other samples theirs."""
         return tuple(self.train.pool.shape[1:])
 
     def pixels(self, images: Tensor) -> Tensor:
-        """Images as a network's input: float32."""
-        pixels = images.float().div_(self.scale)
+        """Images as a network's input: float32, a copy."""
+        pixels = images.to(torch.float32, copy=True).div_(self.scale)
         return pixels if self.mean is None else pixels.sub_(self.mean).div_(self.deviation)
 
     def to(self, device: torch.device) -> Dataset:

@@ -48,7 +48,7 @@ def decode(name: str, root: Path) -> Decoded:
 def _stored(
     name: str, root: Path, validation_share: float, test_share: float, split_seed: int, test_seed: int
 ) -> Dataset:
-    """A dataset that lies in files, over the mapped file of its cache; pixels 0 to 255."""
+    """A dataset that lies in files, over the mapped file of its cache; pixels 0 to 255, floats as they are."""
     found = decode(name, root)
     indices = np.arange(len(found.labels))
     try:
@@ -62,8 +62,10 @@ def _stored(
         raise UsageError(f"{name} cannot be split by class: {error}") from None
     pool = torch.from_numpy(found.images)
     splits = (Split(pool, torch.from_numpy(found.labels[i]), torch.from_numpy(i)) for i in (train, validation, test))
-    normal = _normal(found.moments[train], pool[0, 0].numel()) if pool.shape[1] > 1 else (None, None)
-    return Dataset(name, found.classes, 255.0, *splits, *normal, content=found.content)
+    coloured = pool.dtype == torch.uint8 and pool.dim() == 4 and pool.shape[1] > 1
+    normal = _normal(found.moments[train], pool[0, 0].numel()) if coloured else (None, None)
+    scale = 255.0 if pool.dtype == torch.uint8 else 1.0
+    return Dataset(name, found.classes, scale, *splits, *normal, content=found.content)
 
 
 def _divide(indices: np.ndarray, labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

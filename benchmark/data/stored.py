@@ -1,4 +1,4 @@
-"""Where datasets come from: torchvision's, and image folders."""
+"""Where datasets come from: torchvision's, image folders, and the user's own."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.data import imagefolder
+from benchmark import own_files
+from benchmark.data import imagefolder, own
 from benchmark.data.cache import Decoded, Raw, Source, decoded
-from benchmark.data.names import FOLDER, TORCHVISION, slug
+from benchmark.data.names import FOLDER, TORCHVISION, is_own, own_name, slug
 from benchmark.errors import UsageError
 from benchmark.torchvision_import import import_torchvision
 
@@ -30,6 +31,10 @@ def read(name: str, root: Path) -> Decoded:
 
     Raises UsageError, with the command that gets it, where the dataset is missing; and where it is bad.
     """
+    if is_own(name):
+        found = decoded(own.source(name), root / "cache" / slug(name))
+        own_files.agree(own_name(name), found.content)
+        return found
     if name.startswith(FOLDER):
         source = imagefolder.source(name, root / name.removeprefix(FOLDER))  # an absolute path stays itself
     else:

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from benchmark.errors import unknown
-from benchmark.experiment.tuning import CONTROL, Tuning, following
+from benchmark.experiment.published import problems_of_reproduction
+from benchmark.experiment.tuning import AS_IT_CAME, CONTROL, Tuning, following
 
 if TYPE_CHECKING:
     from benchmark.experiment.study import Study
@@ -20,13 +21,15 @@ def problems(study: Study, reserved: Collection[str]) -> Iterator[str]:
     if (study.sampler == "grid") != (study.samples is None):
         yield "samplers random and optuna need the key 'samples', and grid has none"
     for label, table in study.methods.items():
-        if table.keys() & {"task", "protocol"}:
-            yield f"[methods.{label}] changes task or protocol, which all methods share; see conditions"
         if "points" in table and study.sampler != "grid":
             yield f"[methods.{label}]: points need the sampler grid"
         points = table.get("points", [{}])
         if not (isinstance(points, list) and points and all(isinstance(point, dict) for point in points)):
             yield f"[methods.{label}]: points is no list of tables"
+        if table.get("method", label) == AS_IT_CAME and study.sampler != "grid":
+            yield f"[methods.{label}] has nothing to sample, and so needs the sampler grid"
+        if table.get("method", label) == AS_IT_CAME and table.get("fine_tune") is True:
+            yield f"[methods.{label}] is a network as it came, and cannot fine-tune; see dense"
         if not isinstance(table.get("fine_tune", True), bool):
             yield f"[methods.{label}]: fine_tune = {table['fine_tune']!r} is neither true nor false"
     if study.conditions is not None:
@@ -36,6 +39,7 @@ def problems(study: Study, reserved: Collection[str]) -> Iterator[str]:
             yield "conditions need the sampler grid"
         if len(study.tasks) > 1:
             yield "conditions are of one task"
+    yield from problems_of_reproduction(study)
     yield from _of_following(study)
     if study.tuning is not None:
         yield from _of_tuning(study, study.tuning, reserved)
@@ -64,9 +68,10 @@ def _of_tuning(study: Study, tuning: Tuning, reserved: Collection[str]) -> Itera
         f"[tuning.candidates]: {unknown('label', label, methods)}" for label in candidates if label not in methods
     )
     yield from (f"[tuning.candidates] has none for {label!r}" for label in methods if label not in candidates)
-    fewest = min(candidates, key=lambda label: len(candidates[label]), default="")
+    tunable = [label for label in candidates if methods.get(label, {}).get("method", label) != AS_IT_CAME]
+    fewest = min(tunable, key=lambda label: len(candidates[label]), default="")
     for label, tables in candidates.items():
-        if len(tables) > len(candidates[fewest]):
+        if label in tunable and len(tables) > len(candidates[fewest]):
             yield f"[tuning.candidates] has {len(tables)} for {label!r} and {len(candidates[fewest])} for {fewest!r}"
         if any(table in tables[:place] for place, table in enumerate(tables)):
             yield f"[tuning.candidates] has a candidate of {label!r} twice"

@@ -59,8 +59,8 @@ def _fits(study: Study, record: Record) -> bool:
     method, setting = get_method(name), record.setting
     return (
         (setting.method, setting.version) == (name, method.version)
-        and record.base == study.base(setting)
+        and record.base == study.base(setting, record.task)
         and record.protocol == study.protocol
         and record.fine_tune == study.fine_tune(record.label)
-        and all(setting.hyperparameters.get(key) == value for key, value in fixed.items())
+        and all(setting.hyperparameters.get(key, method.space[key].default) == value for key, value in fixed.items())
     )

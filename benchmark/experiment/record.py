@@ -15,7 +15,7 @@ MEASURED = ("ok", "collapsed")
 
 FINISHED = ("ok", "collapsed", "diverged")  # outcomes that running again would repeat
 
-UNFINISHED = ("failed", "crashed", "skipped")  # outcomes that may be others the next time
+UNFINISHED = ("failed", "crashed", "skipped", "timeout")  # outcomes that may be others the next time
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Sparsity = Annotated[float, Field(ge=-1, le=1)]  # below 0 where carriers take more than removal saves
@@ -47,9 +47,12 @@ class Record(BaseModel):
 
     val_accuracy: Share | None = None  # of the final network: reduced, and fine-tuned where the trial does
     test_accuracy: Share | None = None
-    stage_accuracy: dict[str, Share] = {}  # on validation: trained, silenced, reduced, fine_tuned
+    best_test_accuracy: Share | None = None  # of the best epoch of the last part: chosen by the test set, no result
+    stage_accuracy: dict[str, Share] = {}  # on validation: (checkpoint,) trained, silenced, reduced, fine_tuned
     channels: Number | None = None  # hidden channels before removal
     channels_left: dict[str, Count] = {}  # by group
+    features: Number | None = None  # single ones that the first dense layer reads, where the task has them
+    features_left: Number | None = None  # and after removal; counted in params and macs, never among the channels
     params: Number | None = None
     params_dense: Number | None = None
     macs: Count | None = None
@@ -62,9 +65,7 @@ class Record(BaseModel):
     removal_tried: dict[str, Count] = {}  # samples on which that was searched, by kind and size; empty: not searched
     kept_whole: dict[str, str] = {}  # groups that cannot be removed from, and why
     threshold_sweep: dict[Power, Share] = {}  # fraction of channels with ‖w_k‖₂ < ξ after training, by ξ
-    threshold_accuracy: dict[
-        Power, Share
-    ] = {}  # on validation, silenced at each ξ of the sweep where the method has one
+    threshold_accuracy: dict[Power, Share] = {}  # on validation, silenced at each ξ tried, where the method has one
     threshold: Amount | None = None  # the method's ξ, fixed or by the rule
     norm_histogram: dict[Lower, Count] = {}  # channels by ‖w_k‖₂ after training, see `measure.norm_histogram`
     never_active: Share | None = None  # share of channels that no training image activates, after training
@@ -72,6 +73,7 @@ class Record(BaseModel):
         str, Annotated[float, Field(gt=0)]
     ] = {}  # old records only: seconds for 64 images, dense and reduced, beside other trials
     history: dict[str, list[float]] = {}
+    losses: Count = 0  # how often its worker process or machine ended under it before
     side_effects: list[str] = []  # what it changed of its process, which was put back before another trial ran there
 
     train_seconds: Amount | None = None  # this trial's own training, fine-tuning included

@@ -10,7 +10,7 @@ from benchmark.experiment.record import Record
 ROUNDING = 1e-9  # of sparsities
 NEEDED = ("val_accuracy", "test_accuracy", "channel_sparsity", "param_sparsity", "mac_sparsity", "weight_sparsity")
 SERIES = ("loss", "val_accuracy", "silent")
-STAGES = ("trained", "silenced", "reduced", "fine_tuned")
+STAGES = ("checkpoint", "trained", "silenced", "reduced", "fine_tuned")
 
 
 def flaws(record: Record) -> Iterator[str]:
@@ -20,6 +20,10 @@ def flaws(record: Record) -> Iterator[str]:
     if record.knob is not None and record.knob not in record.setting.hyperparameters:
         yield f"knob {record.knob!r} is none of its hyperparameters"
     yield from _of_counts(record)
+    if (record.features_left or 0) > (record.features or 0):
+        yield f"features_left is {record.features_left} of {record.features}"
+    if record.best_test_accuracy is not None and not record.protocol.watch_test:
+        yield "best_test_accuracy is there, and its protocol does not watch the test set"
     yield from _of_series(record)
     yield from _of_provenance(record)
     yield from (f"stage_accuracy.{name} is no stage" for name in record.stage_accuracy if name not in STAGES)
@@ -58,7 +62,8 @@ def _of_series(record: Record) -> Iterator[str]:
     if len(set(lengths.values())) > 1:
         yield f"history has series of different lengths, {min(lengths.values())} to {max(lengths.values())}"
     for name, length in lengths.items():
-        if length > epochs or (record.measured and record.base is None and length < epochs):
+        alone = record.base is None and record.task.checkpoint is None  # else it may have had fewer, or none
+        if length > epochs or (record.measured and alone and length < epochs):
             yield f"history.{name} has {length} epochs of {epochs}"
 
 

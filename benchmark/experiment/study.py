@@ -11,14 +11,18 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, ValidationError, model_validator
 
 from benchmark.errors import UsageError, unknown
+from benchmark.experiment.brought import identify
 from benchmark.experiment.conditions import Conditions, expand
 from benchmark.experiment.consistency import problems
+from benchmark.experiment.explanation import explained
+from benchmark.experiment.published import Published
 from benchmark.experiment.trial import MOST, MethodSetting, Protocol, Seed, Strict, Task, Trial, shared_training
 from benchmark.experiment.tuning import Tuning, following
-from benchmark.method.domains import Real, Sampled
+from benchmark.method.domains import Real, Sampled, Variant
 from benchmark.method.registry import check_names, get_method
 
 STUDIES = Path(__file__).parents[1] / "studies"
+KEYS: dict[str, type[Strict]] = {"protocol": Protocol, "tasks": Task, "tuning": Tuning, "published": Published}
 NOT_HYPERPARAMETERS = ("method", "title", "task", "protocol", "points", "follows", "fine_tune")
 LONGEST = 100  # letters of a name; with what is added, folders and files of this name can be made everywhere
 FINE_TUNED = " + fine-tune"  # how the legend of every label ends whose trials do
@@ -39,10 +43,12 @@ class Study(Strict):
     With the sampler `grid` a method's knob takes the listed points. With `random` and `optuna` every method gets the
     same number of samples for each task and seed, of all hyperparameters that its table does not fix; a list for the
     knob is then its range.
-
     A method's table may give `points` in place of a list for the knob: for each point the hyperparameters it sets. With
     `tuning` the study's trials follow from its earlier records (see tuning.py); a label that `follows` another is then
     evaluated at the shapes that the other one ended with on the tuning seed.
+
+    A reproduction compares nothing: each label may have its own paper's recipe and network, as what its table changes
+    of `task` and `protocol`, and is held against what was `published`.
     """
 
     name: str
@@ -51,6 +57,8 @@ class Study(Strict):
     seeds: Annotated[list[Seed], Field(min_length=1)]
     tasks: Annotated[list[Task], Field(min_length=1)]
     methods: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+    kind: Literal["comparison", "reproduction"] = "comparison"
+    published: dict[str, Published] = {}
     conditions: Conditions | None = None
     sampler: Literal["grid", "random", "optuna"] = "grid"
     samples: Annotated[int, Field(ge=1, le=MOST)] | None = None
@@ -123,7 +131,7 @@ class Study(Strict):
             label=slot.label,
             task=slot.task,
             setting=setting,
-            base=self.base(setting),
+            base=self.base(setting, slot.task),
             protocol=self.changed(self.protocol, slot.label, "protocol"),
             seed=slot.seed,
             fine_tune=self.fine_tune(slot.label),
@@ -143,7 +151,8 @@ class Study(Strict):
         """What a sampler chooses for a label: the method's hyperparameters without those that its table fixes."""
         name, fixed, points = self.table(label)
         method = get_method(name)
-        domains = {k: d for k, d in method.space.items() if isinstance(d, Sampled) and d.default is not None}
+        drawn = {k: d for k, d in method.space.items() if isinstance(d, Sampled) and not isinstance(d, Variant)}
+        domains = {k: d for k, d in drawn.items() if d.default is not None}
         knob, free = method.knob, {k: d for k, d in domains.items() if k not in fixed}
         if knob is None or not points:
             self.setting(label, {})
@@ -223,7 +232,7 @@ class Study(Strict):
         try:
             return type(options).model_validate({**options.model_dump(), **change})
         except ValidationError as error:
-            raise _explained(self.name, error) from None
+            raise explained(self.name, error, {"": type(options)}) from None
 
     def _refuse_duplicates(self, trials: list[Trial]) -> None:
         """Raises UsageError where two of one slot's trials are the same under two labels, or twice under one."""
@@ -235,13 +244,13 @@ class Study(Strict):
                 raise UsageError(f"[methods.{trial.label}] repeats a point of [methods.{labels[trial.key]}]")
             labels[trial.key] = trial.label
 
-    def base(self, setting: MethodSetting) -> MethodSetting | None:
-        """The base of a method's setting: what the study fixes for the base's method, else that method's defaults."""
+    def base(self, setting: MethodSetting, task: Task) -> MethodSetting | None:
+        """The base of a setting, as the study fixes it, else by its method's defaults; a checkpoint replaces it."""
         name = get_method(setting.method).base
-        if name is None:
-            return None
         if name == setting.method:
             return shared_training(setting)
+        if name is None or task.checkpoint is not None:
+            return None
         if name in self.methods and self.table(name)[0] == name:
             return self.setting(name, {})
         method = get_method(name)
@@ -255,14 +264,14 @@ def study_names() -> list[str]:
 
 def check_study_name(name: str) -> None:
     """Raises UsageError for a name that no folder of results can have."""
-    if name.startswith(".") or not name:
+    if not name or name.startswith("."):
         raise UsageError(f"{name!r} cannot name a study: its results lie in a folder of that name")
     if len(name) > LONGEST:
         raise UsageError(f"a study's name has at most {LONGEST} letters, not {len(name)}")
 
 
 def study_path(name: str) -> Path:
-    """The file of a study by name, or the path itself. Raises UsageError for an unknown name, or one it cannot have."""
+    """The file of a study by name, or the path itself. Raises UsageError for an unknown name."""
     check_study_name(Path(name).name.removesuffix(".toml"))
     if not name.endswith(".toml") and name not in study_names():
         if Path(f"{name}.toml").is_file():
@@ -271,8 +280,8 @@ def study_path(name: str) -> Path:
     return Path(name) if name.endswith(".toml") else STUDIES / f"{name}.toml"
 
 
-def load_study(name: str) -> Study:
-    """A study by name, or from a path that ends in .toml. Raises UsageError where it is not valid."""
+def load_study(name: str, results: Path | None = None) -> Study:
+    """A study by name, or from a path that ends in .toml; `results`: see `identify`. Raises UsageError."""
     path = study_path(name)
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -283,21 +292,7 @@ def load_study(name: str) -> Study:
     try:
         if "name" in table:  # it names a folder: the file's own name is the only one
             raise UsageError(f"study {name!r}: unknown key 'name'; a study is called as its file is")
+        identify(table, path, results)
         return Study.model_validate({"name": path.stem, **table})
     except ValidationError as error:
-        raise _explained(name, error) from None
-
-
-def _explained(name: str, error: ValidationError) -> UsageError:
-    """The first problem of a study file; a misspelt key comes before the key that it leaves missing."""
-    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    place = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        parts: dict[str, type[Strict]] = {"protocol": Protocol, "tasks": Task, "tuning": Tuning}
-        level = parts.get(str(first["loc"][0]), Study)
-        return UsageError(f"study {name!r}: {unknown('key', str(first['loc'][-1]), level.model_fields)} (at {place})")
-    if first["type"] == "missing":
-        return UsageError(f"study {name!r}: the key {place!r} is missing")
-    found = first.get("input")
-    found = "" if isinstance(found, dict | list) else f", not {found!r}"
-    return UsageError(f"study {name!r}: {place}: {first['msg'].removeprefix('Value error, ')}{found}")
+        raise explained(name, error, KEYS | {"": Study}) from None

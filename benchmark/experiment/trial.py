@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from benchmark import own_files
 from benchmark.data.names import check_augmentation, check_dataset, slug
 from benchmark.errors import UsageError
 from benchmark.method.domains import Real
 from benchmark.method.registry import get_method
 from benchmark.networks.names import check as check_network
+from benchmark.networks.names import check_features, is_own
 
 SCHEMA = 1  # raised when the suite itself would compute other results, or records get another layout
 
 MOST = 10**6  # epochs, samples, …: more is a slip of the pen
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what scikit-learn splits with
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Strict(BaseModel):
@@ -28,33 +32,58 @@ class Strict(BaseModel):
 
 
 class Task(Strict):
-    """A dataset and a network."""
+    """A dataset and a network. What is None is no part of the key: tasks without it keep theirs."""
 
     dataset: str
     network: str
     widths: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)] = ()
     activation: str = "relu"
     norm: str = "batch"
-    augment: str | None = None  # of the training images; None, and so no part of the key: as they are
+    augment: str | None = None  # of the training images; None: they stay as they are
+    checkpoint: str | None = None  # the file of weights that training starts from
+    network_sha256: Sha256 | None = None  # of the source of a network of the user's own
+    checkpoint_sha256: Sha256 | None = None
+    features: Literal["single"] | None = None  # what the first dense layer reads, pixels or flattened channels, is
+    # removed one by one too, beside the channels and not counted among them
 
     @model_validator(mode="after")
     def _known(self) -> Task:
         check_dataset(self.dataset)
+        for kind, name, sha256 in self._own:
+            if (name is None) != (sha256 is None):
+                raise UsageError(f"the {kind} {name!r} has the hash {sha256}: own files are named by a study's file")
+            if name is not None:
+                own_files.check_name(name)
         if self.augment is not None:
             check_augmentation(self.augment)
         try:
             check_network(self.network, self.widths, self.activation, self.norm)
+            if self.features is not None:
+                check_features(self.network)
         except ValueError as error:
             raise UsageError(str(error)) from None
         return self
 
     @property
+    def _own(self) -> tuple[tuple[str, str | None, str | None], ...]:
+        """What the user may bring: its kind, its name and its hash."""
+        network = self.network if is_own(self.network) else None
+        return ("network", network, self.network_sha256), ("checkpoint", self.checkpoint, self.checkpoint_sha256)
+
+    @property
+    def brought(self) -> dict[str, str]:
+        """The hash of each file of the user's own that is part of the key, by name."""
+        return {name: sha256 for _, name, sha256 in self._own if name is not None and sha256 is not None}
+
+    @property
     def name(self) -> str:
         """What identifies the task to a reader, for example `digits-mlp-256`."""
-        parts = [slug(self.dataset), self.network, *map(str, self.widths)]
+        network = own_files.slug(self.network) if is_own(self.network) else self.network
+        parts = [slug(self.dataset), network, *map(str, self.widths)]
         defaults = {"activation": "relu", "norm": "batch", "augment": None}
         parts += [getattr(self, k) for k, v in defaults.items() if getattr(self, k) != v]
-        return "-".join(parts)
+        parts += [f"{self.features}-features"] if self.features else []
+        return "-".join([*parts, *(["from", own_files.slug(self.checkpoint)] if self.checkpoint else [])])
 
     @property
     def words(self) -> str:
@@ -66,7 +95,7 @@ class Task(Strict):
 
 
 class Protocol(Strict):
-    """The budget that all methods of a study share."""
+    """The budget that all methods of a study share. What is None by default is then no part of the key."""
 
     epochs: Annotated[int, Field(ge=1, le=MOST)]
     fine_tune_share: Annotated[float, Field(ge=0, lt=1)] = 0.25
@@ -76,6 +105,10 @@ class Protocol(Strict):
     validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
     test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
     split_seed: int | Literal["seed"] = 0  # "seed": each seed has its own validation set
+    schedule: Literal["cosine"] | None = None  # down to nothing, in place of the decays
+    warm_up: Annotated[int, Field(ge=1, le=MOST)] | None = None  # epochs of each part in which the rate grows evenly
+    fine_tune_decay: Annotated[float, Field(ge=0, le=1)] | None = None  # d of (d/2) ‖all parameters‖² in fine-tuning
+    watch_test: Literal[True] | None = None  # whether a reproduction also notes the best epoch's test accuracy
 
     @field_validator("split_seed", mode="before")
     @classmethod
@@ -100,7 +133,13 @@ class Protocol(Strict):
 
         It runs through in each part: in a base, in what is trained on it, and again in fine-tuning.
         """
-        return self.decay ** (epoch * (self.decays + 1) // epochs)
+        warm_up = self.warm_up or 0
+        if epoch < warm_up:
+            return (epoch + 1) / (warm_up + 1)
+        place, length = epoch - warm_up, epochs - warm_up
+        if self.schedule == "cosine":
+            return (1 + math.cos(math.pi * place / length)) / 2
+        return self.decay ** (place * (self.decays + 1) // length)
 
 
 class MethodSetting(Strict):
@@ -147,6 +186,11 @@ class Trial(Strict):
         return get_method(self.setting.method).fine_tunes if self.fine_tune is None else self.fine_tune
 
     @property
+    def starts_from_checkpoint(self) -> bool:
+        """Whether its first weights, or its base's, are those of the task's checkpoint."""
+        return self.task.checkpoint is not None and not get_method(self.setting.method).starts_anew
+
+    @property
     def split_seeds(self) -> tuple[int, int]:
         """The seeds that split off the validation and the test set; where each seed has its own split, one test set."""
         given = self.protocol.split_seed
@@ -156,13 +200,21 @@ class Trial(Strict):
     def stages(self) -> tuple[int, int]:
         """The epochs at which the base's training and the method's own end; fine-tuning, if any, fills the rest.
 
-        A base that is only pruned takes all epochs but the fine-tuning ones, a base that is trained on half of them.
+        A base that is only pruned takes all epochs but the fine-tuning ones, a base that is trained on half of them. A
+        checkpoint that is only pruned takes none, and fine-tuning all.
         """
         method = get_method(self.setting.method)
         tuned = self.protocol.epochs - (self.protocol.fine_tune_epochs if self.fine_tunes else 0)
         if self.base is None:
-            return 0, tuned
+            pruned = self.starts_from_checkpoint and method.base is not None and not method.trains_base
+            return 0, (0 if pruned else tuned)
         return (tuned // 2 if method.trains_base else tuned), tuned
+
+    @property
+    def fine_tuning(self) -> range:
+        """The epochs after removal."""
+        tunes = self.fine_tunes and self.protocol.fine_tune_epochs > 0
+        return range(self.stages[1], self.protocol.epochs) if tunes else range(0)
 
     @property
     def base_trial(self) -> Trial | None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from benchmark.experiment.study import Study
 
 CONTROL = "dense"  # the label whose accuracy every score is measured against
+AS_IT_CAME = "checkpoint"  # the method that has nothing to tune
 BASES, OTHERS, EVALUATION = "bases", "others", "evaluation"  # the stages
 SHAPE = "left"  # the hyperparameter that takes a network's shape: the channels left in each group, joined by "-"
 Table = dict[str, Any]

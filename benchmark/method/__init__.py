@@ -6,7 +6,7 @@ What needs torch is loaded when it is first asked for: a command that only names
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from benchmark.method.domains import Choice, Domain, Real, Text, Threshold
+from benchmark.method.domains import Choice, Domain, Real, Text, Threshold, Variant
 
 if TYPE_CHECKING:
     from benchmark.method.interface import DESCENT, OPTIMIZERS, Method, training
@@ -16,17 +16,21 @@ if TYPE_CHECKING:
         columns,
         incoming_rows,
         lowest,
+        lowest_channels,
+        pools,
         rows,
+        scope,
         shrink,
+        shrink_outgoing,
         silence_lowest,
         soft_threshold,
     )
     from benchmark.removal.groups import Net
 
 __all__ = [
-    "DESCENT", "OPTIMIZERS", "Choice", "Domain", "Method", "Net", "Real", "Text", "Threshold", "adam_metric",
-    "channel_sum", "columns", "incoming_rows", "lowest", "rows", "shrink", "silence_lowest", "soft_threshold",
-    "training",
+    "DESCENT", "OPTIMIZERS", "Choice", "Domain", "Method", "Net", "Real", "Text", "Threshold", "Variant",
+    "adam_metric", "channel_sum", "columns", "incoming_rows", "lowest", "lowest_channels", "pools", "rows", "scope",
+    "shrink", "shrink_outgoing", "silence_lowest", "soft_threshold", "training",
 ]  # fmt: skip
 
 

@@ -54,22 +54,23 @@ class Real:
         return float(generator.uniform(low, high))
 
 
-RULE = "rule"
+RULE = "within 0.1"
 
 
 @dataclass(frozen=True)
 class Threshold(Real):
-    """ξ, below which a method silences: a number from 0 to 1, or "rule": by what it costs on validation.
+    """ξ, below which a method silences: a number from 0 to 1000, or "within 0.1": as many points it may cost.
 
-    A method calls it `threshold`; the benchmark, not the method, then tries other values and sets the rule's choice.
+    That is the rule: the largest ξ that costs at most 0.1 points of validation accuracy. A method calls it `threshold`;
+    the benchmark, not the method, then tries values and sets the rule's choice.
     """
 
     low: float = 0.0
-    high: float = 1.0
+    high: float = 1000.0  # norms may exceed 1: those of weights before batch norm have any size
     log: bool = True
 
     def validate(self, value: Any) -> Any:
-        """The value as a float, or "rule". Raises ValueError if it is neither."""
+        """The value as a float, or RULE. Raises ValueError if it is neither."""
         try:
             return value if value == RULE else super().validate(value)
         except ValueError as error:
@@ -92,6 +93,11 @@ class Choice:
     def sample(self, generator: np.random.Generator) -> str:
         """One of the options, uniformly."""
         return str(generator.choice(self.options))
+
+
+@dataclass(frozen=True)
+class Variant(Choice):
+    """A choice that a method was given after it had records: at its default no part of a trial's key, never sampled."""
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from benchmark.errors import unknown
-from benchmark.method.domains import Choice, Domain, Real
+from benchmark.method.domains import Choice, Domain, Real, Variant
 
 if TYPE_CHECKING:
     from benchmark.removal.groups import Net
@@ -55,6 +56,7 @@ class Method(ABC):
     base: ClassVar[str | None] = None  # the method whose trained network this one starts from, trained once and shared;
     # its own name where the knob acts in `silence` alone: the same training then serves all points of the knob
     trains_base: ClassVar[bool] = False  # whether it trains its base network on before it silences channels
+    starts_anew: ClassVar[bool] = False  # whether it begins with initial weights even where a task has a checkpoint
     fine_tunes: ClassVar[bool] = False  # by default, spends the protocol's fine-tune share on the reduced network:
     # for every method alike by its own optimiser on the loss alone, without penalty or weight decay
     version: ClassVar[int] = 1  # raised when results would change; part of the trial's key
@@ -65,14 +67,14 @@ class Method(ABC):
     def __init__(self, generator: torch.Generator, **hyperparameters: Any):
         self.generator = generator  # for every random choice a method makes; seeded by the trial
         values = self.validate(hyperparameters)
-        for name in self.space:
-            setattr(self, name, values.get(name))
+        for name, domain in self.space.items():
+            setattr(self, name, values.get(name, domain.default))
 
     @classmethod
     def validate(cls, hyperparameters: dict[str, Any]) -> dict[str, Any]:
-        """All of `space`, given values checked and the others at their defaults; without those whose default is None.
+        """All of `space`, given values checked and the others at their defaults: what a trial's key is made of.
 
-        Raises ValueError.
+        Without those whose default is None, and variants that are at their default. Raises ValueError.
         """
         surplus = set(hyperparameters) - set(cls.space)
         if surplus:
@@ -82,9 +84,11 @@ class Method(ABC):
             if name not in hyperparameters and domain.default is None:
                 continue
             try:
-                values[name] = domain.validate(hyperparameters.get(name, domain.default))
+                value = domain.validate(hyperparameters.get(name, domain.default))
             except ValueError as error:
                 raise ValueError(f"{name} = {error}") from None
+            if not (isinstance(domain, Variant) and value == domain.default):
+                values[name] = value
         return values
 
     def prepare(self, net: Net, steps: int) -> None:
@@ -122,6 +126,10 @@ class Method(ABC):
 
     def after_step(self, net: Net, lr: float) -> None:
         """After the optimiser's step at learning rate `lr`: a proximal step, a mask, a schedule."""
+
+    def tested(self, net: Net) -> AbstractContextManager[None]:
+        """A context, at the end of every epoch, in which the network is as it is tested: by default as it is."""
+        return nullcontext()
 
     def silence(self, net: Net, images: Tensor, labels: Tensor) -> None:
         """After training: set parameters of doomed channels to zero, given at most 10,000 training samples."""

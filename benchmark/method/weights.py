@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from benchmark.method.domains import Variant
+
 if TYPE_CHECKING:
     from benchmark.removal.groups import ChannelGroup, Net, Site
 
@@ -33,6 +35,12 @@ def shrink(group: ChannelGroup, amount: float) -> None:
 
 
 @torch.no_grad()
+def shrink_outgoing(group: ChannelGroup, amount: float) -> None:
+    """The same for every channel's outgoing weights."""
+    group.scale_outgoing((1 - amount / group.outgoing_norms().clamp_min_(1e-30)).clamp_min_(0))
+
+
+@torch.no_grad()
 def incoming_rows(group: ChannelGroup) -> Tensor:
     """A copy of every channel's incoming weights (size, fan-in), 0 where one of several layers does not write it."""
     columns = []
@@ -51,11 +59,42 @@ def lowest(scores: Tensor, ratio: float) -> Tensor:
     return doomed
 
 
-def silence_lowest(net: Net, scores: list[Tensor], ratio: float) -> None:
-    """Silences the `ratio` of all channels with the lowest scores over all groups; one tensor (size,) a group."""
-    doomed = lowest(torch.cat(scores), ratio)
-    for group, part in zip(net.groups, doomed.split([group.size for group in net.groups]), strict=True):
-        group.silence(part)
+def scope(default: str) -> Variant:
+    """The hyperparameter that says among which channels a method ranks: all, each group's, or those of alike groups.
+
+    Groups are alike (isomorphic) where the types of their writers, norms and readers are the same, in their order.
+    Source: Fang et al. 2024, arXiv:2407.04616, for the last. The default is what the method's paper has.
+    """
+    return Variant(default, ("global", "layer", "isomorphic"))
+
+
+def pools(net: Net, scope: str) -> list[list[int]]:
+    """The groups, by index, among which channels are ranked together: a list for each ranking."""
+    if scope == "global":
+        return [list(range(len(net.groups)))]
+    if scope == "layer":
+        return [[i] for i in range(len(net.groups))]
+    alike: dict[tuple[Any, ...], list[int]] = {}
+    for i, group in enumerate(net.groups):
+        parts = (group.writers, group.norms, group.readers)
+        kind = tuple(tuple(type(site.layer).__name__ for site in sites) for sites in parts)
+        alike.setdefault(kind, []).append(i)
+    return list(alike.values())
+
+
+def lowest_channels(net: Net, scores: list[Tensor], ratio: float, scope: str) -> list[Tensor]:
+    """Which channels have the lowest scores, `ratio` of every ranking's; scores and answer (bool): (size,) a group."""
+    doomed = dict.fromkeys(range(len(scores)), scores[0])
+    for pool in pools(net, scope):
+        ranked = lowest(torch.cat([scores[i] for i in pool]), ratio)
+        doomed.update(zip(pool, ranked.split([len(scores[i]) for i in pool]), strict=True))
+    return list(doomed.values())
+
+
+def silence_lowest(net: Net, scores: list[Tensor], ratio: float, scope: str) -> None:
+    """Silences the channels with the lowest scores, `ratio` of every ranking's."""
+    for group, doomed in zip(net.groups, lowest_channels(net, scores, ratio, scope), strict=True):
+        group.silence(doomed)
 
 
 def channel_sum(group: ChannelGroup, parts: list[tuple[Site, Tensor]]) -> Tensor:

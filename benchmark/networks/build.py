@@ -8,11 +8,15 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from benchmark.errors import unknown
 from benchmark.networks.blocks import block, conv, linear
 from benchmark.networks.convnets import basicnet, resnet20, resnet56, vgg11, vgg16
-from benchmark.networks.names import TORCHVISION, check
+from benchmark.networks.features import make_single
+from benchmark.networks.names import TIMM, TORCHVISION, check, check_features, timm
+from benchmark.networks.own import build_own
 from benchmark.torchvision_import import import_torchvision
 
+ANY_SHAPE = ("mlp", "lenet300")  # what also takes vectors and signals
 SMALL = 64  # pixels; below this side torchvision's networks get the stem that is usual for small images
 
 
@@ -25,17 +29,31 @@ def build(
     widths: tuple[int, ...] = (),
     activation: str = "relu",
     norm: str = "batch",
+    sha256: str | None = None,
+    features: bool = False,
 ) -> nn.Module:
-    """A network by name for images of `shape` (C, H, W), its initial weights drawn from `seed` alone.
+    """A network by name for inputs of `shape`, (C, H, W) for images; its initial weights are drawn from `seed` alone.
 
-    Raises ValueError for an unknown name, and for options or a shape that the network cannot honour.
+    `sha256` is the hash of the source of a network of the user's own, which a study has named. With `features` those
+    that its first dense layer reads can be removed one by one (see `features.py`). Raises ValueError for an unknown
+    name, and for options or a shape that the network cannot honour; UsageError for an own one that fails.
     """
     check(network, widths, activation, norm)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        if sha256 is not None:
+            return build_own(network, sha256, shape, classes, widths, activation, norm)
+        if len(shape) != 3 and network not in ANY_SHAPE:
+            raise ValueError(f"{network} needs images (C × H × W), and the samples have the shape {shape}")
         if network.startswith(TORCHVISION):
             return _torchvision(network.removeprefix(TORCHVISION), shape, classes)
-        return NETWORKS[network](shape, classes, widths, activation, norm)
+        if network.startswith(TIMM):
+            return _timm(network.removeprefix(TIMM), shape, classes)
+        built = NETWORKS[network](shape, classes, widths, activation, norm)
+    if features:
+        check_features(network)
+        make_single(built)
+    return built
 
 
 def mlp(shape: tuple[int, ...], classes: int, widths: tuple[int, ...], activation: str, norm: str) -> nn.Module:
@@ -82,6 +100,15 @@ def _torchvision(name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
     options = {"init_weights": True, "aux_logits": False} if name in ("googlenet", "inception_v3") else {}
     network = import_torchvision().models.get_model(name, weights=None, num_classes=classes, **options)
     _fit_stem(network, shape[0], small=min(shape[1:]) < SMALL)
+    return network
+
+
+def _timm(name: str, shape: tuple[int, ...], classes: int) -> nn.Module:
+    """timm's network, untrained, for the images' channels; its stem is as it comes. Raises ValueError."""
+    library = timm()
+    if name not in library.list_models():
+        raise ValueError(str(unknown("network", TIMM + name, [TIMM + x for x in library.list_models()])))
+    network: nn.Module = library.create_model(name, pretrained=False, num_classes=classes, in_chans=shape[0])
     return network
 
 

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import copy
 import importlib
-import pickle
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from benchmark.errors import UsageError, first_line, some
+from benchmark.errors import UsageError, first_line
+from benchmark.networks.checkpoint import load_file
 from benchmark.networks.measure import logits, macs, parameters
 from benchmark.removal.exact import Removal, remove_silent
 from benchmark.removal.groups import Net, check_removable, find_groups
-
-WRAPPERS = ("module.", "_orig_mod.")  # what DataParallel and torch.compile put before every name
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ def build_network(factory: str, checkpoint: str | Path | None = None) -> nn.Modu
     if not isinstance(network, nn.Module):
         raise UsageError(f"{factory} returns a {type(network).__name__}, not a torch.nn.Module")
     if checkpoint is not None:
-        _load_checkpoint(network, Path(checkpoint))
+        load_file(network, Path(checkpoint))
     return network
 
 
@@ -106,45 +103,3 @@ def _silence(net: Net, threshold: float) -> None:
                 f"all {group.size} channels of {group.name} are below {threshold:g}; its largest norm is {largest:.3g}"
             )
         group.zero_incoming(doomed)
-
-
-def _load_checkpoint(network: nn.Module, checkpoint: Path) -> None:
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UsageError(f"checkpoint {checkpoint} does not exist") from None
-    except (EOFError, IsADirectoryError):
-        raise UsageError(f"checkpoint {checkpoint} is empty, or a folder") from None
-    except pickle.UnpicklingError:
-        raise UsageError(
-            f"checkpoint {checkpoint} is no file of plain weights; of a whole network, "
-            "torch.save(network.state_dict(), FILE) makes one"
-        ) from None
-    except Exception as error:
-        raise UsageError(f"checkpoint {checkpoint} is no file of plain weights: {first_line(error)}") from None
-    for key in ("state_dict", "model"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    if not isinstance(state, dict):
-        raise UsageError(f"checkpoint {checkpoint} holds a {type(state).__name__}, not a state dict")
-    _check_fit(network, checkpoint, state)
-    network.load_state_dict(state)
-
-
-def _check_fit(network: nn.Module, checkpoint: Path, state: dict[str, Tensor]) -> None:
-    own = network.state_dict()
-    wrapper = next((prefix for prefix in WRAPPERS if own and state.keys() == {prefix + name for name in own}), None)
-    if wrapper is not None:
-        raise UsageError(
-            f"checkpoint {checkpoint} was saved of a wrapped network: every name begins with {wrapper!r}; save the "
-            "state dict of the network inside"
-        )
-    faults = [f"{name} is missing" for name in own if name not in state]
-    faults += [f"{name} is not in the network" for name in state if name not in own]
-    faults += [
-        f"{name} has shape {tuple(state[name].shape)}, not {tuple(tensor.shape)}"
-        for name, tensor in own.items()
-        if name in state and getattr(state[name], "shape", None) != tensor.shape
-    ]
-    if faults:
-        raise UsageError(f"checkpoint {checkpoint} does not fit {type(network).__name__}: {some(faults)}")

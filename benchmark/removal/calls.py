@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from torch import Tensor
 
 from benchmark.removal.operations import ELEMENTWISE, FILLINGS
+
+NESTED = (list, tuple, dict)
+HOLDING = (Tensor, *NESTED)  # what may hold tensors, in tuples: a union would be made at every call
+NUMBERS = (int, float, str)
+COMPUTING = ELEMENTWISE | FILLINGS
 
 
 @dataclass
@@ -27,7 +32,7 @@ class Call:
         arguments.update(zip(arguments, args, strict=False))
         return cls(function, name, arguments | kwargs)
 
-    @property
+    @cached_property
     def tensors(self) -> list[Tensor]:
         return tensors_in(list(self.arguments.values()))
 
@@ -45,17 +50,25 @@ class Call:
         """The numbers that it computes with: what are sizes and places shows in its result's shape."""
         if self.name == "lift_fresh":  # a number that code made a tensor of
             return tuple(x.item() for x in self.tensors if x.numel() == 1)
-        kinds = int | float | str if self.name in ELEMENTWISE | FILLINGS else bool | float | str
+        kinds = NUMBERS if self.name in COMPUTING else (bool, float, str)
         return tuple(v for v in self.arguments.values() if isinstance(v, kinds))
+
+    def numbers(self, lone: tuple[int, ...]) -> tuple[Any, ...]:
+        """The numbers that each element is computed with; `lone` says which of the tensors are numbers."""
+        if self.name not in ELEMENTWISE:  # a pooling, which divides by a number of its own
+            return tuple(self.arguments["kernel_size"]), self.arguments["divisor_override"]
+        scalars = (v for v in self.scalars if not isinstance(v, bool | str))
+        return (*scalars, *(self.tensors[i].item() for i in lone))
 
 
 def tensors_in(value: Any) -> list[Tensor]:
     """The tensors in nested lists, tuples and dicts."""
     if isinstance(value, Tensor):
         return [value]
-    if isinstance(value, dict):
-        value = list(value.values())
-    return [tensor for item in value for tensor in tensors_in(item)] if isinstance(value, list | tuple) else []
+    if not value or not isinstance(value, NESTED):
+        return []
+    items = value.values() if isinstance(value, dict) else value
+    return [tensor for item in items if isinstance(item, HOLDING) for tensor in tensors_in(item)]
 
 
 @cache

@@ -7,6 +7,7 @@ from collections import defaultdict
 import numpy as np
 
 from benchmark.removal.labels import Ids, Mask, Trace
+from benchmark.removal.packing import Packing
 from benchmark.removal.readers import Reader
 
 WEAKEST_CARRIER = 1e-3  # of the largest constant it takes over: below it float32 would lose too many digits
@@ -66,9 +67,11 @@ def best_carriers(followed: Trace, missing: list[tuple[Reader, Ids]], dead: Mask
     return chosen
 
 
-def find_husks(followed: Trace, dead: Mask) -> Mask:
+def find_husks(followed: Trace, dead: Mask, packings: dict[str, Packing] | None = None) -> Mask:
     """The dead channels that stay: one in a layer without a living one, and what keeps groups and parts alike."""
-    husks = np.zeros_like(dead)
+    husks, packed = np.zeros_like(dead), packings or {}
+    for packing in packed.values():
+        husks[packing.labels] = dead[packing.labels]
     while True:
         revived: list[int] = []
         gone = dead & ~husks
@@ -76,7 +79,7 @@ def find_husks(followed: Trace, dead: Mask) -> Mask:
             assert layer.reads is not None
             if gone[layer.writes].all():
                 revived.append(int(layer.writes[0]))
-            elif layer.blocks > 1:
+            elif layer.blocks > 1 and layer.name not in packed:
                 revived += _shortfall(layer.blocks, layer.reads, layer.writes, gone)
         for cut in followed.cuts:
             alike = max((int((~gone[part]).sum()) for part in cut.alike), default=0)

@@ -25,8 +25,9 @@ from benchmark.removal.calls import tensors_in
 from benchmark.removal.labels import UNFOLLOWED, hidden_groups, reasons_to_keep
 from benchmark.removal.passes import check_kind, unchanged_seed
 from benchmark.removal.probes import Inputs
-from benchmark.removal.proof import RemovalError, attack, difference, largest, tensors
+from benchmark.removal.proof import Proof, RemovalError, attack
 from benchmark.removal.silence import find_silence
+from benchmark.removal.sizes import mark_sizes
 from benchmark.removal.slicing import slice_network
 from benchmark.removal.tensors import copy_with
 from benchmark.removal.trace import trace
@@ -63,20 +64,21 @@ def remove_silent(module: nn.Module, example: Tensor | tuple[Tensor, ...]) -> Re
     check_kind(module)
     silenced = copy_with(module, partial(_in_float64, copied=True)).eval()
     followed = trace(silenced, *inputs)
+    mark_sizes(silenced, inputs, followed)
     groups = hidden_groups(followed)
     kept_whole = reasons_to_keep(followed, groups)
     silence = find_silence(followed, {name: ids for name, ids in groups.items() if name not in kept_whole})
     reduced = slice_network(silenced, followed, silence)
-    deviation, tried = _prove(silenced, reduced, inputs, module)
+    proof = _prove(silenced, reduced, inputs)
     return Removal(
         module=_like(module, reduced),
         channels={name: followed.count(ids) for name, ids in groups.items()} | followed.unfollowed,
         channels_left={name: followed.count(ids[~silence.gone[ids]]) for name, ids in groups.items()}
         | followed.unfollowed,
-        deviation=deviation,
+        deviation=proof.deviation,
         collapsed=silence.collapsed,
         kept_whole=kept_whole | dict.fromkeys(followed.unfollowed, UNFOLLOWED),
-        tried=tried,
+        tried=proof.tried,
     )
 
 
@@ -86,40 +88,16 @@ def _in_float64(tensor: Tensor, copied: bool = False) -> Tensor:
     return nn.Parameter(values, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else values
 
 
-def _prove(silenced: nn.Module, reduced: nn.Module, inputs: Inputs, module: nn.Module) -> tuple[float, dict[str, int]]:
-    """The largest relative deviation that was found, and on how many samples of each kind it was searched."""
-    with torch.no_grad(), unchanged_seed(inputs[0]):
-        expected = tensors(silenced(*(x.clone() for x in inputs)))
-        _check_finite(expected, module)
-        deviation = _deviation(reduced, inputs, expected)
+def _prove(silenced: nn.Module, reduced: nn.Module, inputs: Inputs) -> Proof:
+    """What the search found. Raises RemovalError where that is more than rounding."""
+    with unchanged_seed(inputs[0]):
         proof = attack(silenced, reduced, inputs)
-    _check_equal(deviation, "the example")
-    _check_equal(proof.deviation, proof.worst)
-    return max(deviation, proof.deviation), {"example": len(inputs[0]), **proof.tried}
-
-
-def _check_finite(outputs: list[Tensor], module: nn.Module) -> None:
-    if all(torch.isfinite(y).all() for y in outputs):
-        return
-    broken = [name for name, tensor in module.state_dict().items() if not torch.isfinite(tensor).all()]
-    cause = f": {broken[0]} holds NaN or infinite values" if broken else ""
-    raise RemovalError(f"the silenced network's outputs are not finite{cause}")
-
-
-def _check_equal(deviation: float, kind: str) -> None:
-    if not deviation <= TOLERANCE:
+    if not proof.deviation <= TOLERANCE:
         raise RemovalError(
-            f"the reduced network deviates from the silenced one by {deviation:.3g} on {kind}, over {TOLERANCE:g}"
+            f"the reduced network deviates from the silenced one by {proof.deviation:.3g} on {proof.worst}, "
+            f"over {TOLERANCE:g}"
         )
-
-
-def _deviation(reduced: nn.Module, batch: Inputs, expected: list[Tensor]) -> float:
-    """The largest |Δlogit| over the largest |logit|."""
-    try:
-        found = tensors(reduced(*(x.clone() for x in batch)))
-    except Exception as error:
-        raise RemovalError(f"the reduced network does not run: {str(error).splitlines()[0]}") from error
-    return difference(found, expected) / (largest(expected) or 1.0)
+    return proof
 
 
 @torch.no_grad()

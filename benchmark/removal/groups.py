@@ -123,6 +123,7 @@ class Net:
     groups: list[ChannelGroup]
     kept_whole: dict[str, str] = field(default_factory=dict)  # hidden groups that cannot be removed from, and why
     hidden_channels: int = 0
+    features: list[ChannelGroup] = field(default_factory=list)  # what a dense layer reads one by one; without writers
 
     @property
     def weights(self) -> list[nn.Parameter]:

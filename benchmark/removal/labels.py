@@ -90,6 +90,16 @@ class Seen:
 
 
 @dataclass(frozen=True)
+class Number:
+    """An operation that computes with numbers, which may follow the input's size."""
+
+    place: int  # among the operations seen
+    steps: range  # what it made
+    lone: tuple[int, ...]  # which of the tensors that it meets are numbers of the code's own
+    keeps_zeros: bool  # whether it makes zeros of zeros, whatever the numbers
+
+
+@dataclass(frozen=True)
 class Cut:
     """The parts into which code cuts the channels of an axis, by their labels; none of them may end up empty."""
 
@@ -123,6 +133,7 @@ class Trace:
     unfollowed: dict[str, int]  # by name of a layer that has no rule: how many hidden channels it makes
     cuts: list[Cut]  # that the code makes by numbers that follow the widths, or are made to
     sizes: list[Size]  # those numbers
+    numbers: list[Number]  # with which operations treat each channel alone
     idle: dict[str, Layer] = field(default_factory=dict)  # layers that only training passes, and what they read
     pinned: dict[int, str] = field(default_factory=dict)  # channels that cannot be removed, and why
 

@@ -62,6 +62,21 @@ class Moves(Making):
             self.cuts.append(cut)
             self.sizes += sizes
 
+    def shuffle(self, call: Call) -> None:
+        """Channels at the same place of every group go together: the groups that are left are as wide as each other."""
+        cells = self.cells_of(call.arguments["self"])
+        if cells is not None and varies(cells)[1]:
+            self.split(core(cells), core(cells).unflatten(1, (call.arguments["groups"], -1)))
+        self.move(call)
+
+    def roll(self, call: Call) -> None:
+        """Positions move; channels would move by a number that is written in the code."""
+        cells, axes = self.cells_of(call.arguments["self"]), call.arguments["dims"]
+        vary = [] if cells is None else varies(cells)
+        if any(vary[axis] for axis in axes or range(len(vary))):
+            return self.opaque(call, "roll moves them by a number")
+        return self.move(call)
+
     def joins_positions(self, call: Call, parts: list[Tensor]) -> bool:
         """Whether a concatenation joins positions, not channels; then makes the channels of its parts one."""
         axis = call.arguments["dim"] % call.result.dim()

@@ -26,9 +26,9 @@ PRODUCTS = frozenset({"mul"})
 
 # The result's elements are elements of the operands, in other places.
 MOVES = frozenset({
-    "alias", "cat", "channel_shuffle", "chunk", "clone", "concat", "contiguous", "detach", "expand", "expand_as",
+    "alias", "cat", "chunk", "clone", "concat", "contiguous", "detach", "expand", "expand_as",
     "flatten", "flip", "index", "index_select", "lift_fresh", "matrix_H", "movedim", "mT", "narrow", "numpy_T",
-    "permute", "pixel_unshuffle", "repeat", "repeat_interleave", "reshape", "reshape_as", "roll",
+    "permute", "pixel_unshuffle", "repeat", "repeat_interleave", "reshape", "reshape_as",
     "select", "slice", "split", "split_with_sizes", "squeeze", "stack", "swapaxes", "t", "tile", "transpose",
     "unbind", "unflatten", "unsqueeze", "view", "view_as", "_reshape_alias", "_unsafe_view",
 })  # fmt: skip
@@ -69,6 +69,8 @@ RULES: dict[str, str] = {
     **dict.fromkeys(RESIZINGS, "resize"),
     **dict.fromkeys(DENSE, "dense"),
     **dict.fromkeys(NORMALISATIONS, "normalise"),
+    "channel_shuffle": "shuffle",
+    "roll": "roll",
     "pixel_shuffle": "shuffle_pixels",
     "softmax": "weigh",
     "pad": "pad",

@@ -11,10 +11,19 @@ from torch import Tensor, nn
 
 from benchmark.removal.labels import UntraceableError
 
+SAMPLES = 2  # that are followed: cells do not depend on how many there are, but code may on whether there is one
+KEPT = (int, float, str, Tensor)  # what a memory of earlier passes may be in
+
 
 def unchanged_seed(batch: Tensor) -> AbstractContextManager[None]:
     """A context that gives the global random state back as it was."""
     return torch.random.fork_rng(devices=[batch.device] if batch.is_cuda else [])
+
+
+def first_samples(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Of each input that has a sample in every row as many as are followed."""
+    count = inputs[0].shape[:1]
+    return tuple(torch.cat([x, x])[:SAMPLES].detach() if x.shape[:1] == count else x.detach() for x in inputs)
 
 
 @contextmanager
@@ -58,5 +67,5 @@ def attributes(module: nn.Module) -> dict[str, Any]:
         f"{name}.{key}".lstrip("."): value
         for name, part in module.named_modules()
         for key, value in vars(part).items()
-        if key != "training" and isinstance(value, int | float | str | Tensor)
+        if isinstance(value, KEPT) and key != "training"
     }

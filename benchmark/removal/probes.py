@@ -28,10 +28,13 @@ class Probes:
         self.generator = torch.Generator().manual_seed(0)
         elements = max(1, sum(x[0].numel() for x in example))
         self.samples = max(FEWEST, min(MOST, ELEMENTS // elements))
-        self.few = tuple(x[: self.samples].detach() for x in example)
+        self.example = tuple(x.detach() for x in example)
+        self.few = tuple(x[: self.samples] for x in self.example)
 
     def batches(self) -> Iterator[tuple[str, Inputs]]:
-        yield "batch", self.few
+        if len(self.few[0]) < len(self.example[0]):
+            yield "batch", self.few
+        yield "example", self.example
         for i in range(min(2, len(self.few[0]))):
             yield "single", tuple(x[i : i + 1] for x in self.few)
 
@@ -42,7 +45,7 @@ class Probes:
         yield "one-hot", self.changed(self.one_hot)
 
     def sizes(self) -> Iterator[tuple[str, Inputs]]:
-        """Noise of each other size near the example's, half as many samples of it."""
+        """Noise of each other size near the example's, half as many samples of it, in turns ordinary and times ten."""
         shapes = [tuple(x.shape[1:]) for x in self.few]
         seen = {tuple(shapes)}
         for new in zip(*map(resized, shapes), strict=False):
@@ -51,7 +54,9 @@ class Probes:
             seen.add(new)
             name = ", ".join("×".join(map(str, shape)) for shape in new)
             few = max(1, min(self.samples, len(self.few[0])) // 2)
-            yield f"size {name}", tuple(self.noise(x, (few, *shape)) for x, shape in zip(self.few, new, strict=True))
+            larger = torch.tensor([1, 10] if len(seen) % 2 else [10, 1]).repeat(few)
+            noise = [self.noise(x, (few, *shape)) for x, shape in zip(self.few, new, strict=True)]
+            yield f"size {name}", tuple(x * column(x, larger) if x.is_floating_point() else x for x in noise)
 
     def changed(self, change: Callable[[Tensor], Tensor]) -> Inputs:
         """The first samples with every real input changed; token ids are drawn anew."""

@@ -3,7 +3,7 @@
 Comparing the two where nothing can differ proves nothing. What makes a wrong reduction pass is an input like the one
 that it was derived from: of the same size, in the same batch, with the same units asleep. So the search varies these:
 
-- batches: the first samples together and one by one, which moves what is computed over a batch;
+- batches: all of the example, its first samples together, and one by one, which moves what is computed over a batch;
 - values: inputs times 0.1 and 10, noise, constant inputs, single positions lit, random token ids;
 - sizes: each other size near the example's that the silenced network accepts, which moves borders and poolings;
 - ascent: sign-gradient steps of growing length, on r·Δ and −r·Δ for a random direction r of the outputs. A sleeping
@@ -49,12 +49,17 @@ def attack(silenced: nn.Module, reduced: nn.Module, example: Inputs) -> Proof:
     """Searches for a difference between two networks in evaluation mode and float64; changes neither.
 
     `example` holds the network's inputs, each N × …. Inputs that the silenced network does not accept do not count.
-    Raises RemovalError where the reduced network does not accept one that the silenced network does.
+    Raises RemovalError where the reduced network does not accept one that the silenced network does, and where the
+    silenced network's outputs on the example are not finite.
     """
     search = _Search(silenced, reduced)
     probes = Probes(example)
     with torch.no_grad():
-        for kind, inputs in (*probes.batches(), *probes.values(), *probes.sizes()):
+        for kind, inputs in probes.batches():
+            search.compare(kind, inputs, finite=kind == "example")
+        if "example" not in search.tried:
+            raise RemovalError("the silenced network does not run on the example, but on its first samples")
+        for kind, inputs in (*probes.values(), *probes.sizes()):
             search.compare(kind, inputs)
     _ascend(search, probes)
     return Proof(search.deviation, search.worst, dict(search.tried))
@@ -68,12 +73,14 @@ class _Search:
         self.deviation, self.worst, self.scale = 0.0, "none", 0.0
         self.tried: Counter[str] = Counter()
 
-    def compare(self, kind: str, inputs: Inputs) -> tuple[list[Tensor], list[Tensor]] | None:
+    def compare(self, kind: str, inputs: Inputs, finite: bool = False) -> tuple[list[Tensor], list[Tensor]] | None:
         """Both networks' outputs, or None where the silenced network does not accept the inputs."""
         try:
             expected = tensors(self.silenced(*_copies(inputs)))
         except Exception:
             return None
+        if finite:
+            _check_finite(expected, self.silenced)
         try:
             found = tensors(self.reduced(*_copies(inputs)))
         except Exception as error:
@@ -86,6 +93,14 @@ class _Search:
         if deviation >= self.deviation:
             self.deviation, self.worst = deviation, kind
         return expected, found
+
+
+def _check_finite(outputs: list[Tensor], silenced: nn.Module) -> None:
+    if all(torch.isfinite(y).all() for y in outputs):
+        return
+    broken = [name for name, tensor in silenced.state_dict().items() if not torch.isfinite(tensor).all()]
+    cause = f": {broken[0]} holds NaN or infinite values" if broken else ""
+    raise RemovalError(f"the silenced network's outputs are not finite{cause}")
 
 
 def _ascend(search: _Search, probes: Probes) -> None:

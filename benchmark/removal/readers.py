@@ -94,8 +94,8 @@ def _received(layer: Layer, constant: Mask, value: Values) -> Values:
 
 def _links(module: Module, blocks: int) -> Mask:
     """Whether any weight joins each output channel to each input channel; outputs × inputs."""
-    nonzero = module.weight.detach() != 0
-    found: Mask = (nonzero if nonzero.dim() == 2 else nonzero.flatten(2).any(-1)).cpu().numpy()
+    weight = module.weight.detach()
+    found: Mask = (weight != 0 if weight.dim() == 2 else weight.flatten(2).any(-1)).cpu().numpy()
     if blocks == 1:
         return found
     outputs, inputs = found.shape

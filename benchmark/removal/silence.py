@@ -8,6 +8,7 @@ import numpy as np
 
 from benchmark.removal.carriers import Carriers, best_carriers, find_carriers, find_husks
 from benchmark.removal.labels import Ids, Mask, Trace, Values
+from benchmark.removal.packing import Packing, find_packings
 from benchmark.removal.readers import Reader, find_constants, zero_scale
 
 
@@ -19,6 +20,7 @@ class Silence:
     husks: Mask  # of the dead, those that stay, unread, because their layers need them to keep a valid shape
     constants: dict[str, Values]  # by dense layer: what it receives on each input channel, NaN if no constant
     carriers: Carriers  # where constants stay for a reader that cannot take them over
+    packings: dict[str, Packing]  # new groups of convolutions by name, where several old ones share one
     collapsed: bool  # whether a group has no living channel
 
     @property
@@ -43,10 +45,11 @@ def find_silence(followed: Trace, groups: dict[str, Ids]) -> Silence:
     collapsed = any(not living[ids].any() for ids in groups.values())
     while True:
         dead = ~living
-        husks = find_husks(followed, dead)
+        packings = find_packings(followed, dead)
+        husks = find_husks(followed, dead, packings)
         carriers, missing = find_carriers(readers, dead, _lost(readers, dead, rows))
         if not missing:
-            return Silence(dead, husks, constants, carriers, collapsed)
+            return Silence(dead, husks, constants, carriers, packings, collapsed)
         carrying[best_carriers(followed, missing, dead, husks)] = True
         living, rows = _needs(followed, constant, readers, needed, carrying)
 

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.removal.labels import Ids, Layer, Mask, Module, Size, Trace, Values
+from benchmark.removal.packing import Packing
 from benchmark.removal.shifts import norms_behind
 from benchmark.removal.silence import Silence
 from benchmark.removal.tensors import copy_with
 
 Pick = Callable[[Tensor, int, Ids], Tensor]  # of a tensor, along an axis, the channels at these places
+Places = Callable[[Ids], Ids]  # of some labels the places of those that stay, in their order
 
 
 @torch.no_grad()
@@ -23,40 +25,70 @@ def slice_network(silenced: nn.Module, followed: Trace, silence: Silence) -> nn.
     layers = dict(reduced.named_modules())
     for layer in followed.dense.values():
         _hand_over_constants(layer, layers, followed, silence)
-    _narrow(layers, followed, ~silence.gone, _select)
+    _narrow(layers, followed, _places(~silence.gone, silence.packings), _select, silence.packings)
     return reduced
 
 
 @torch.no_grad()
-def narrow_network(module: nn.Module, followed: Trace, kept: Mask) -> nn.Module:
-    """A copy of a network with the widths that it has without some channels, and any values."""
-    narrow = copy_with(module, lambda tensor: tensor)
-    _narrow(
-        dict(narrow.named_modules()), followed, kept, lambda tensor, axis, places: tensor.narrow(axis, 0, len(places))
-    )
+def narrow_network(module: nn.Module, followed: Trace, kept: Mask, values: Callable[[Tensor], Tensor]) -> nn.Module:
+    """A copy of a network with the widths that it has without some channels, and any values of its tensors."""
+    narrow = copy_with(module, values)
+    _narrow(dict(narrow.named_modules()), followed, _places(kept), _first)
     return narrow
+
+
+def _first(tensor: Tensor, axis: int, places: Ids) -> Tensor:
+    return tensor.narrow(axis, 0, len(places))
 
 
 def _select(tensor: Tensor, axis: int, places: Ids) -> Tensor:
     return tensor.index_select(axis, torch.from_numpy(places).to(tensor.device))
 
 
-def _narrow(layers: dict[str, Module], followed: Trace, kept: Mask, pick: Pick) -> None:
+def _places(kept: Mask, packings: dict[str, Packing] | None = None) -> Places:
+    """The places of the kept labels; those that packed groups hold are in the order of these."""
+    if not packings:
+        return lambda labels: np.flatnonzero(kept[labels])
+    rank = np.zeros(len(kept), dtype=np.int64)
+    for packing in packings.values():
+        rank[packing.labels] = np.arange(len(packing.labels))
+
+    def places(labels: Ids) -> Ids:
+        left = np.flatnonzero(kept[labels])
+        return left[np.argsort(rank[labels[left]], kind="stable")]
+
+    return places
+
+
+def _narrow(
+    layers: dict[str, Module],
+    followed: Trace,
+    places: Places,
+    pick: Pick,
+    packings: dict[str, Packing] | None = None,
+) -> None:
     for size in followed.sizes:
-        _keep_size(layers[size.owner], size, int(kept[size.labels].sum()))
+        _keep_size(layers[size.owner], size, len(places(size.labels)))
     for name, layer in followed.layers.items():
-        _keep_outputs(layers[name], layer, kept[layer.writes], pick)
+        _keep_outputs(layers[name], layer, places(layer.writes), pick)
     for name, layer in followed.dense.items():
-        _keep_inputs(layers[name], layer.blocks, kept[layer.reads], pick)
+        if packings and name in packings:
+            _pack_inputs(layers[name], layer, packings[name])
+        else:
+            _keep_inputs(layers[name], layer, places, pick)
     for name, layer in followed.idle.items():
         if layer.reads is None:
-            _keep_outputs(layers[name], layer, kept[layer.writes], pick)
+            _keep_outputs(layers[name], layer, places(layer.writes), pick)
         else:
-            _keep_inputs(layers[name], layer.blocks, kept[layer.reads], pick)
+            _keep_inputs(layers[name], layer, places, pick)
     for (owner, key), labels in followed.parameters.items():
-        if not kept[labels].all():
+        if _changed(left := places(labels), labels):
             tensor = getattr(layers[owner], key)
-            _set(layers[owner], key, pick(tensor, int(np.argmax(tensor.shape)), np.flatnonzero(kept[labels])))
+            _set(layers[owner], key, pick(tensor, int(np.argmax(tensor.shape)), left))
+
+
+def _changed(places: Ids, labels: Ids) -> bool:
+    return not np.array_equal(places, np.arange(len(labels)))
 
 
 def _hand_over_constants(layer: Layer, layers: dict[str, Module], followed: Trace, silence: Silence) -> None:
@@ -114,10 +146,10 @@ def _set(module: Module, name: str, value: Tensor) -> None:
     setattr(module, name, nn.Parameter(value, old.requires_grad) if isinstance(old, nn.Parameter) else value)
 
 
-def _keep_outputs(module: Module, layer: Layer, kept: Mask, pick: Pick) -> None:
-    if kept.all():
+def _keep_outputs(module: Module, layer: Layer, places: Ids, pick: Pick) -> None:
+    if not _changed(places, layer.writes):
         return
-    places, count = np.flatnonzero(kept), int(kept.sum())
+    count = len(places)
     names = ("weight", "bias") if layer.reads is not None else ("weight", "bias", "running_mean", "running_var")
     for name in names:
         if getattr(module, name, None) is not None:
@@ -130,15 +162,37 @@ def _keep_outputs(module: Module, layer: Layer, kept: Mask, pick: Pick) -> None:
         _resize(module, out_features=count, out_channels=count)
 
 
-def _keep_inputs(module: Module, blocks: int, kept: Mask, pick: Pick) -> None:
-    if kept.all():
+def _keep_inputs(module: Module, layer: Layer, places: Places, pick: Pick) -> None:
+    assert layer.reads is not None
+    left = [places(block) for block in np.split(layer.reads, layer.blocks)]
+    count = sum(map(len, left))
+    if count == len(layer.reads) and not any(map(_changed, left, np.split(layer.reads, layer.blocks))):
         return
-    places = [np.flatnonzero(block) for block in np.split(kept, blocks)]
-    present = [index for index in places if len(index)]
+    present = [index for index in left if len(index)]
     rows = module.weight.unflatten(0, (len(present), -1))
     sliced = [pick(block, 1, index) for block, index in zip(rows, present, strict=True)]
     _set(module, "weight", sliced[0] if len(sliced) == 1 else torch.cat(sliced))
-    _resize(module, in_features=int(kept.sum()), in_channels=int(kept.sum()), groups=len(present))
+    _resize(module, in_features=count, in_channels=count, groups=len(present))
+
+
+def _pack_inputs(module: Module, layer: Layer, packing: Packing) -> None:
+    """Lays the weights of old groups in blocks into the new ones; the outputs are in their new order already."""
+
+    def old(labels: Ids, own: Ids) -> tuple[Ids, Ids]:
+        """The group that each label was in, and its place there."""
+        order = np.argsort(own)
+        groups, places = np.divmod(order[np.searchsorted(own, labels, sorter=order)], len(own) // layer.blocks)
+        return groups, places
+
+    assert layer.reads is not None
+    (sources, places), (targets, _) = old(packing.reads, layer.reads), old(packing.writes, layer.writes)
+    groups, outputs = np.ogrid[: len(targets), : targets.shape[1]]
+    weight = module.weight.unflatten(0, targets.shape)
+    weight = weight[groups[:, :, None], outputs[:, :, None], places[:, None, :]]
+    joined = torch.from_numpy(targets[:, :, None] == sources[:, None, :]).to(weight.device)
+    weight = torch.where(joined.view(*joined.shape, *[1] * (weight.dim() - 3)), weight, 0.0)
+    _set(module, "weight", weight.flatten(0, 1))
+    _resize(module, in_channels=packing.reads.size, groups=len(packing.reads))
 
 
 def _keep_size(module: Module, size: Size, count: int) -> None:

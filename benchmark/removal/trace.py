@@ -21,16 +21,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from benchmark.removal.calls import Call, tensors_in
 from benchmark.removal.cells import core, flat
 from benchmark.removal.cuts import agreeing, noting
-from benchmark.removal.labels import Cut, Seen, Trace, UntraceableError
+from benchmark.removal.labels import Cut, Number, Seen, Trace, UntraceableError
 from benchmark.removal.ledger import address
-from benchmark.removal.operations import CONVOLUTIONS, MIXING, MOVES, RULES
-from benchmark.removal.passes import attributes, check_kind, check_state, following
+from benchmark.removal.operations import ACTIVATION_MODULES, CONVOLUTIONS, ELEMENTWISE, IDENTITIES, MIXING, MOVES, RULES
+from benchmark.removal.passes import attributes, check_kind, check_state, first_samples, following
 from benchmark.removal.rules import Rules
 from benchmark.removal.tensors import copy_with
 from benchmark.removal.widths import is_same_pass, pin_fixed_widths
 
-SAMPLES = 2  # that are followed: cells do not depend on how many there are, but code may on whether there is one
 READS = frozenset({"_local_scalar_dense", "item", "is_nonzero", "equal"})
+LARGER = (1, 2, 4)  # how many times as large images are that a training network is tried on
 CASTS = frozenset({"to", "_to_copy"})
 ESCAPES = frozenset({
     Tensor.numpy, Tensor.tolist, Tensor.__array__, Tensor.data_ptr, Tensor.__dlpack__, Tensor.untyped_storage,
@@ -43,8 +43,7 @@ def trace(module: nn.Module, *inputs: Tensor) -> Trace:
 
     Raises UntraceableError where the forward pass depends on the data or does not accept the example.
     """
-    count = inputs[0].shape[:1]
-    few = tuple(torch.cat([x, x])[:SAMPLES].detach() if x.shape[:1] == count else x.detach() for x in inputs)
+    few = first_samples(inputs)
     try:
         check_kind(module)
         with following(module, inputs[0]):
@@ -68,12 +67,28 @@ def dense_layers(module: nn.Module) -> list[str]:
 
 
 def add_idle_layers(module: nn.Module, inputs: tuple[Tensor, ...], followed: Trace) -> None:
-    """Adds the layers that only a training network passes (auxiliary heads), so that they fit what they read."""
-    training = copy_with(module, Tensor.clone).train()
-    try:
-        other = Follower(Rules(training)).run(training, inputs)
-    except Exception:
-        return  # it cannot be trained like this, or not be followed there
+    """Adds the layers that only a training network passes (auxiliary heads), so that they fit what they read.
+
+    Such a head may need a larger image than the rest does. Where a training network cannot be followed, none is added.
+    """
+    training = copy_with(module, _blank).train()
+    for times in LARGER if any(x.dim() == 4 for x in inputs) else LARGER[:1]:
+        images = (_blank(x).repeat(1, 1, times, times) if x.dim() == 4 else _blank(x) for x in inputs)
+        try:
+            other = Follower(Rules(training)).run(training, tuple(images))
+        except Exception:
+            continue
+        return _add_idle(other, followed)
+    return None
+
+
+def _blank(tensor: Tensor) -> Tensor:
+    """Zeros of single precision for real numbers: only which layers read which channels counts."""
+    zeros = torch.zeros_like(tensor, dtype=torch.float32) if tensor.is_floating_point() else tensor.clone()
+    return nn.Parameter(zeros, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else zeros
+
+
+def _add_idle(other: Trace, followed: Trace) -> None:
     same = np.full(other.size, -1)
     for name in followed.layers.keys() & other.layers.keys():
         same[other.layers[name].writes] = followed.layers[name].writes
@@ -94,6 +109,7 @@ class Follower(TorchDispatchMode):
         self.rules = rules
         self.seen: list[Seen] = []
         self.read: set[int] = set()  # the tensors that were operands
+        self.numbers: list[Number] = []
         self.cast: torch.dtype | None = None  # what real numbers were last cast to
 
     def run(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> Trace:
@@ -123,7 +139,9 @@ class Follower(TorchDispatchMode):
             raise UntraceableError(f"its forward pass depends on values that come from its input ({call.name})")
         call.result = func(*args, **(kwargs or {}))
         if followed:
+            made = len(rules.steps)
             rules.apply(call)
+            self.note_numbers(call, range(made, len(rules.steps)))
         elif torch.Tag.nondeterministic_seeded in func.tags:
             rules.opaque(call, "random numbers")
         elif call.name not in MOVES or any(address(x) not in rules.stored for x in call.results):
@@ -135,6 +153,19 @@ class Follower(TorchDispatchMode):
             self.cast = call.result.dtype
         self.seen.append(Seen(call.name, call.scalars, tuple(map(rules.shape_of, call.results))))
         return call.result
+
+    def note_numbers(self, call: Call, steps: range) -> None:
+        """Notes the numbers of an operation that treats each channel alone; an activation module's are its own."""
+        pooled = call.arguments.get("divisor_override") is not None
+        if call.name in IDENTITIES or not (call.name in ELEMENTWISE or pooled):
+            return
+        rules, part = self.rules, self.rules.running[-1] if self.rules.running else None
+        alone = [i for i, x in enumerate(call.tensors) if x.numel() == 1 and not rules.follows(x)]
+        lone = tuple(i for i in alone if address(call.tensors[i]) not in rules.own)
+        numbers = call.numbers(lone)
+        plain = call.arguments.get("alpha") == 1 and numbers == (1,)
+        if numbers and not plain and not _is_activation(part):
+            self.numbers.append(Number(len(self.seen), steps, lone, call.name in ("mul", "div") or pooled))
 
     def reads_values(self, call: Call) -> bool:
         """Whether values decide what an operation gives to the code, or how much of it."""
@@ -168,11 +199,19 @@ class Follower(TorchDispatchMode):
             picks=rules.picks,
             unfollowed=rules.unfollowed(),
             cuts=[Cut([root[part] for part in cut.parts], [root[part] for part in cut.alike]) for cut in rules.cuts],
+            numbers=self.numbers,
             sizes=agreeing([replace(size, labels=root[size.labels]) for size in rules.sizes]),
         )
         for labels, reason in book.pins:
             followed.pin(root[labels], reason)
         return followed
+
+
+def _is_activation(part: nn.Module | None) -> bool:
+    """Whether a module, which runs, is an activation function of torch's, with no hooks but those that note it."""
+    if part is None or type(part) not in ACTIVATION_MODULES:
+        return False
+    return "forward" not in vars(part) and len(part._forward_hooks) == len(part._forward_pre_hooks) == 1
 
 
 class Escapes(TorchFunctionMode):

@@ -7,10 +7,11 @@ from what was removed. Only shapes count in that run: layers keep their first ro
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -19,14 +20,19 @@ from benchmark.removal.carriers import find_husks
 from benchmark.removal.labels import Ids, Mask, Seen, Shape, Trace, hidden_groups, reasons_to_keep
 from benchmark.removal.slicing import narrow_network
 
+Values = Callable[[Tensor], Tensor]  # what a tensor's place is taken by
+
 
 class DiffersError(Exception):
     """The forward pass of a network of other widths is another one."""
 
 
 def is_same_pass(module: nn.Module, inputs: tuple[Tensor, ...], followed: Trace) -> bool:
-    """Whether the forward pass of a network of other widths is the one that was followed."""
-    return _reason(module, inputs, followed, _removable(followed)) is None
+    """Whether the forward pass of a network of other widths is seen to be the one that was followed.
+
+    Shapes count alone, so it runs on zeros, quickly; where code minds the values, that is another pass.
+    """
+    return _reason(module, inputs, followed, _removable(followed), _hollow) is None
 
 
 def pin_fixed_widths(module: nn.Module, inputs: tuple[Tensor, ...], followed: Trace) -> None:
@@ -53,7 +59,20 @@ def _removable(followed: Trace) -> list[Ids]:
     return [ids for name, ids in groups.items() if name not in kept]
 
 
-def _reason(module: nn.Module, inputs: tuple[Tensor, ...], followed: Trace, groups: list[Ids]) -> str | None:
+def _hollow(tensor: Tensor) -> Tensor:
+    """Zeros of single precision in one place of memory, of a tensor's shape and kind."""
+    dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+    zeros = torch.zeros((), dtype=dtype, device=tensor.device).expand(tensor.shape)
+    return nn.Parameter(zeros, requires_grad=False) if isinstance(tensor, nn.Parameter) else zeros
+
+
+def _unchanged(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+def _reason(
+    module: nn.Module, inputs: tuple[Tensor, ...], followed: Trace, groups: list[Ids], values: Values = _unchanged
+) -> str | None:
     """Why channels of these groups cannot go: what differs when a random half of them does, or the other half.
 
     One half is enough to show what depends on their number, but not which of them the code picks out.
@@ -69,16 +88,18 @@ def _reason(module: nn.Module, inputs: tuple[Tensor, ...], followed: Trace, grou
         for ids in groups:
             dead[ids] = chosen[ids]
         gone = dead & ~find_husks(followed, dead)
-        if gone.any() and (reason := _difference(module, inputs, followed, gone)):
+        if gone.any() and (reason := _difference(module, inputs, followed, gone, values)):
             return reason
     return None
 
 
-def _difference(module: nn.Module, inputs: tuple[Tensor, ...], followed: Trace, gone: Mask) -> str | None:
+def _difference(
+    module: nn.Module, inputs: tuple[Tensor, ...], followed: Trace, gone: Mask, values: Values
+) -> str | None:
     replay = _Replay(followed, gone)
     try:
-        narrow = narrow_network(module, followed, ~gone)
-        copies = tuple(x.clone() for x in inputs)
+        narrow = narrow_network(module, followed, ~gone, values)
+        copies = tuple(values(x).clone() for x in inputs)
         with replay:
             narrow(*copies)
     except Exception:

@@ -82,7 +82,7 @@ def _made_of(trial: Trial) -> dict[str, str]:
     """What else than the trial's key a network depends on, each as a hash."""
     source = inspect.getsourcefile(get_method(trial.base.method)) if trial.base else None
     own = Path(source).read_bytes() if source else b""
-    return {"data": _content(trial), "code": hashlib.sha256(_code() + own).hexdigest()}
+    return {"data": content(trial), "code": hashlib.sha256(_code() + own).hexdigest()}
 
 
 @cache
@@ -94,7 +94,7 @@ def _code() -> bytes:
     return digest.digest()
 
 
-def _content(trial: Trial) -> str:
+def content(trial: Trial) -> str:
     """A hash of the trial's data: of the files that they lie in, or else of the few samples that a library brings."""
     data = examples(trial)
     splits = (data.train, data.validation, data.test)

@@ -46,17 +46,20 @@ def _cpu_name() -> str:
 
 @cache
 def software() -> dict[str, Any]:
-    """The code's version and the libraries' that results depend on; commit and dirty are None outside a checkout.
+    """The code's version and the libraries' that results depend on."""
+    return {**checkout(), **versions()}
 
-    Preloaded libraries are named, since some replace the arithmetic.
-    """
-    versions = {name: version(name) for name in ("torch", "ray", "numpy")}
-    versions |= {"python": platform.python_version(), "deadweight": version("deadweight")}
+
+def versions() -> dict[str, Any]:
+    """The libraries of this process. Preloaded ones are named, since some replace the arithmetic."""
+    found = {name: version(name) for name in ("torch", "ray", "numpy")}
+    found |= {"python": platform.python_version(), "deadweight": version("deadweight")}
     preloaded = [Path(name).name for name in re.split("[: ]", os.environ.get("LD_PRELOAD", "")) if name]
-    return {**_checkout(), **versions, **({"preloaded": preloaded} if preloaded else {})}
+    return {**found, **({"preloaded": preloaded} if preloaded else {})}
 
 
-def _checkout() -> dict[str, Any]:
+def checkout() -> dict[str, Any]:
+    """Commit of this code, and whether it was changed since; None outside a checkout."""
     root = Path(__file__).parents[2]
 
     def git(*arguments: str) -> str:

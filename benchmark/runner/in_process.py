@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from benchmark import own_files
 from benchmark.data.names import ENVIRONMENT, data_root
 from benchmark.errors import UsageError, some
 from benchmark.experiment.record import Record
@@ -26,12 +27,21 @@ Networks = dict[str, Base | str]  # by base key: the trained network, or why the
 
 @dataclass(frozen=True)
 class Resources:
-    """What each trial gets, the Ray cluster to run on (without an address, this machine), and where its data lies."""
+    """What each trial gets, the Ray cluster to run on (without an address, this machine), and where its data lies.
+
+    `own` is what this process knows of the user's files, and what it will have read of them once workers start.
+    `trial_minutes` is the limit of a trial, None: by what the first of its kind take. `wait` is how many minutes a
+    cluster has to bring a machine on which a trial fits. With `fetch` a machine downloads the datasets that it lacks.
+    """
 
     cpus_per_trial: int = 1
     gpus_per_trial: float = 0.0
     address: str | None = None
     data_root: Path = field(default_factory=data_root)
+    own: dict[str, own_files.Own] = field(default_factory=lambda: own_files.KNOWN)
+    trial_minutes: float | None = None
+    wait: float = 0.5
+    fetch: bool = False
 
     @property
     def device(self) -> str:
@@ -39,21 +49,24 @@ class Resources:
         return "cuda" if self.gpus_per_trial > 0 else "cpu"
 
     def take(self) -> None:
-        """Gives a worker process its threads and the data root, which other machines do not have from the driver."""
+        """Gives a worker process its threads, own files and data root, which a machine of a cluster may have set."""
         torch.set_num_threads(self.cpus_per_trial)
-        os.environ[ENVIRONMENT] = str(self.data_root)
+        own_files.KNOWN.update(self.own)
+        if self.address is None or not os.environ.get(ENVIRONMENT):
+            os.environ[ENVIRONMENT] = str(self.data_root)
 
 
 @dataclass(frozen=True)
 class Destination:
     """Where what a run makes goes: `on_record` takes every record as it comes, the store's folder all else.
 
-    `say` is told in a line what the reader should know meanwhile.
+    `say` is told in a line what the reader should know meanwhile, `doing` in a few words what begins.
     """
 
     store: Store
     on_record: OnRecord
     say: Callable[[str], None] = print
+    doing: Callable[[str], None] = len  # nobody listens
 
     @property
     def bases(self) -> BaseStore:
@@ -83,11 +96,13 @@ def run_in_process(trials: list[Trial], resources: Resources, destination: Desti
     try:
         with exits_are_errors():
             for trial in needed_bases(trials):
+                destination.doing("training base networks")
                 networks[trial.base_key] = destination.bases.load(trial) or attempt_base(trial, resources.device)
                 if not isinstance(networks[trial.base_key], str):
                     destination.bases.save(trial, networks[trial.base_key])
             room = Room()
             for trial in trials:
+                destination.doing(f"running {trial.label}")
                 record, left = run_one(trial, networks, resources.device, provenance, room)
                 destination.on_record(record)
                 if left.lasting:

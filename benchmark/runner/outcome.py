@@ -64,6 +64,7 @@ class Outcome:
     trained: Trained | None = None
     threshold_accuracy: dict[str, float] = field(default_factory=dict)
     threshold: float | None = None
+    features: tuple[int, int] | None = None  # single ones before and after removal, where the task has them
     measurements: Measurements | None = None
 
     def fields(self) -> dict[str, Any]:
@@ -74,6 +75,8 @@ class Outcome:
             "stage_accuracy": self.stage_accuracy,
             "threshold_accuracy": self.threshold_accuracy,
             "threshold": self.threshold,
+            "best_test_accuracy": self.history.best_test,
+            **(dict(zip(("features", "features_left"), self.features, strict=True)) if self.features else {}),
             **(vars(self.trained) if self.trained else {}),
             **(vars(self.measurements) if self.measurements else {}),
         }

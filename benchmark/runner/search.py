@@ -6,19 +6,19 @@ from typing import Any
 
 import numpy as np
 import optuna
-from ray.tune.search import Searcher
 
 from benchmark.experiment.coverage import own_records
 from benchmark.experiment.record import Record
 from benchmark.experiment.study import Slot, Study
 from benchmark.method.domains import Choice
+from benchmark.runner.ray_import import tune
 
 OBJECTIVES = ("val_accuracy", "param_sparsity")  # what a search maximises
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-class Search(Searcher):
+class Search(tune.search.Searcher):
     """One multi-objective Optuna search per slot, taken in turn; earlier records are what each knows at its start.
 
     Ray Tune's own OptunaSearch cannot be given evaluated points with more than one objective, so it could not resume.
@@ -40,7 +40,7 @@ class Search(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, str] | str:
         if not self.todo:
-            return Searcher.FINISHED
+            return tune.search.Searcher.FINISHED
         slot = self.todo.pop(0)
         asked = self.searches[slot].ask(self.spaces[slot.label])
         self.asked[trial_id] = slot, asked
@@ -52,8 +52,11 @@ class Search(Searcher):
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
         slot, asked = self.asked[trial_id]
-        found = result or self.results.get(trial_id, {})
-        self.searches[slot].tell(asked, [found.get(name, 0.0) for name in OBJECTIVES])
+        found = result or self.results.get(trial_id)
+        if found is None:  # what was lost with its worker says nothing of the values
+            self.searches[slot].tell(asked, state=optuna.trial.TrialState.FAIL)
+        else:
+            self.searches[slot].tell(asked, [found.get(name, 0.0) for name in OBJECTIVES])
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the records are the state."""

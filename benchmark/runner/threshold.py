@@ -13,11 +13,15 @@ from benchmark.method.domains import RULE, Threshold
 from benchmark.method.interface import Method
 from benchmark.networks.measure import accuracy
 from benchmark.removal.groups import Net
-from benchmark.runner.outcome import SWEEP
 
 NAME = "threshold"  # of the hyperparameter
 COST = 0.001  # validation accuracy that the rule spends: 0.1 points
 ROUNDING = 1e-9  # of differences of accuracies, far below one image
+TRIED = (  # the ξ that the rule may take: decades, and finer where channels differ, up to where every norm lies below
+    *(f"1e-{power:02d}" for power in range(16, 2, -1)),
+    *(f"{digit}e{power:+03d}" for power in range(-2, 3) for digit in (1, 2, 5)),
+    "1e+03",
+)
 
 Samples = tuple[Tensor, Tensor]  # images as a network's input, and labels
 
@@ -32,12 +36,12 @@ def set_threshold(method: Method, accuracies: dict[str, float], trained: float) 
         return None
     if getattr(method, NAME) == RULE:
         fitting = [float(xi) for xi, found in accuracies.items() if trained - found <= COST + ROUNDING]
-        setattr(method, NAME, max(fitting, default=float(SWEEP[0])))
+        setattr(method, NAME, max(fitting, default=float(TRIED[0])))
     return float(getattr(method, NAME))
 
 
 def threshold_accuracy(net: Net, method: Method, seen: Samples, validation: Samples) -> dict[str, float]:
-    """Validation accuracy after silencing at every ξ of the sweep; empty for a method without one.
+    """Validation accuracy after silencing at every ξ that the rule may take; empty for a method without one.
 
     Network, method and random state are afterwards, to the bit, as before.
     """
@@ -46,7 +50,7 @@ def threshold_accuracy(net: Net, method: Method, seen: Samples, validation: Samp
     accuracies: dict[str, float] = {}
     before = [tensor.clone() for tensor in net.module.state_dict().values()]
     last = accuracy(net.module, *validation)
-    for xi in SWEEP:
+    for xi in TRIED:
         with _restored(net):
             _at(method, float(xi)).silence(net, *seen)
             after = [tensor.clone() for tensor in net.module.state_dict().values()]

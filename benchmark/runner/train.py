@@ -30,6 +30,7 @@ class History:
     loss: list[float] = field(default_factory=list)  # mean training loss, without penalty
     val_accuracy: list[float] = field(default_factory=list)
     silent: list[float] = field(default_factory=list)  # fraction of hidden channels with ‖w_k‖₂ < SILENT
+    best_test: float | None = None  # of the last part's epochs, where the protocol watches the test set
     seconds: float = 0.0
 
     def finite_epochs(self) -> dict[str, list[float]]:
@@ -63,8 +64,13 @@ def train(course: Course, method: Method, epochs: range) -> None:
 
 
 def fine_tune(course: Course, method: Method, epochs: range) -> None:
-    """Trains on the loss alone, with the method's optimiser, the schedule from its start; zero weights stay zero."""
-    optimizer = Method.configure_optimizer(method, course.net)
+    """Trains on the loss alone, with the method's optimiser, the schedule from its start; zero weights stay zero.
+
+    Where the protocol says so, all parameters decay.
+    """
+    decay = course.protocol.fine_tune_decay
+    options = {} if decay is None else {"weight_decay": decay}
+    optimizer = method.build_optimizer(course.net.module.parameters(), **options)
     masks = [(weight, weight.detach() != 0) for weight in course.net.weights]
     frozen = _Masked([(weight, mask) for weight, mask in masks if not mask.all()])
     _run_epochs(course, frozen, optimizer, epochs)
@@ -100,13 +106,19 @@ def _run_epochs(course: Course, method: Method, optimizer: torch.optim.Optimizer
     started = time.perf_counter()
     net, data, history = course.net, course.data, course.history
     validation = data.pixels(data.validation.images)
+    test = data.pixels(data.test.images) if course.protocol.watch_test else None
+    history.best_test = None
     initial = [group["lr"] for group in optimizer.param_groups]
     for place, epoch in enumerate(epochs):
         factor = course.protocol.learning_rate_factor(place, len(epochs))
         for group, lr in zip(optimizer.param_groups, initial, strict=True):
             group["lr"] = lr * factor
         loss = _run_epoch(course, method, optimizer, epoch)
-        val_accuracy, norms = accuracy(net.module, validation, data.validation.labels), net.incoming_norms()
+        with method.tested(net):
+            val_accuracy = accuracy(net.module, validation, data.validation.labels)
+            if test is not None:
+                history.best_test = max(history.best_test or 0.0, accuracy(net.module, test, data.test.labels))
+        norms = net.incoming_norms()
         silent = (norms < SILENT).sum().item() / net.hidden_channels
         history.loss.append(round(loss, 6))
         history.val_accuracy.append(val_accuracy)

@@ -16,16 +16,19 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from benchmark import own_files
 from benchmark.data.dataset import Dataset
 from benchmark.data.load import load
 from benchmark.data.names import data_root
 from benchmark.errors import UsageError, first_line
 from benchmark.experiment.record import Record, describe
-from benchmark.experiment.trial import MethodSetting, Trial
+from benchmark.experiment.trial import MethodSetting, Task, Trial
 from benchmark.method.interface import Method
 from benchmark.method.registry import get_method, registry
 from benchmark.networks.build import build
-from benchmark.networks.measure import accuracy
+from benchmark.networks.checkpoint import load_weights
+from benchmark.networks.features import drop_unread, feature_groups
+from benchmark.networks.measure import accuracy, logits
 from benchmark.removal.exact import remove_silent
 from benchmark.removal.groups import Net, check_removable, find_groups
 from benchmark.runner.environment import hardware, peak_memory
@@ -87,6 +90,8 @@ def _follow_protocol(trial: Trial, base: Base | None, device: torch.device, outc
     first, last = trial.stages
     validation = data.pixels(data.validation.images), data.validation.labels
 
+    if trial.starts_from_checkpoint:
+        outcome.stage_accuracy["checkpoint"] = accuracy(net.module, *validation)
     if base is not None:
         net.module.load_state_dict(base[0])
     if first < last:
@@ -104,11 +109,14 @@ def _follow_protocol(trial: Trial, base: Base | None, device: torch.device, outc
     removal = remove_silent(net.module, _examples(data))
     outcome.stage_accuracy["reduced"] = accuracy(removal.module, *validation)
 
-    if last < trial.protocol.epochs:
+    if trial.fine_tuning:
         reduced = replace(course, net=find_groups(removal.module, _examples(data)))
-        fine_tune(reduced, method, range(last, trial.protocol.epochs))
+        fine_tune(reduced, method, trial.fine_tuning)
         outcome.stage_accuracy["fine_tuned"] = accuracy(removal.module, *validation)
 
+    if trial.task.features is not None:
+        (dense,) = net.features
+        outcome.features = dense.size, drop_unread(removal.module, _examples(data))
     outcome.measurements = measure_reduced(net.module, removal, data, _examples(data))
     return "collapsed" if removal.collapsed else "ok", removal.module
 
@@ -156,11 +164,28 @@ def train_watched(trial: Trial, method: Method) -> History:
 
 
 def check_task(trial: Trial) -> None:
-    """Raises UsageError if the trial's network does not fit its data or no channel of it could be removed exactly."""
+    """Raises UsageError if the trial's network does not fit its data or no channel of it could be removed exactly.
+
+    Or if the checkpoint of its task, which this trial may not start from, does not fit the network.
+    """
+    task, data = trial.task, examples(trial)
     try:
-        check_removable(_network(trial, examples(trial)))
-    except (ValueError, RuntimeError, MemoryError) as error:  # torch's own: a layer that does not fit, or not in memory
-        raise UsageError(f"task {trial.task.name}: {first_line(error)}") from None
+        net = find_groups(_with_checkpoint(task, untrained(task, data, trial.seed)), images := _examples(data))
+        check_removable(net)
+        outputs = logits(net.module, images)
+        if outputs.shape != (len(images), data.classes):
+            raise ValueError(
+                f"its outputs are {tuple(outputs.shape)}, not {len(images)} samples × {data.classes} classes"
+            )
+    except (ValueError, TypeError, RuntimeError, MemoryError) as error:  # torch's own: a layer, or memory, does not fit
+        raise UsageError(f"task {task.name}: {first_line(error)}") from None
+
+
+def checkpoint_accuracy(trial: Trial) -> float:
+    """The validation accuracy of the network that the trial's task has a checkpoint of."""
+    data = examples(trial)
+    module = _with_checkpoint(trial.task, untrained(trial.task, data, trial.seed))
+    return accuracy(module, data.pixels(data.validation.images), data.validation.labels)
 
 
 def examples(trial: Trial, device: torch.device = CPU) -> Dataset:
@@ -168,6 +193,8 @@ def examples(trial: Trial, device: torch.device = CPU) -> Dataset:
     protocol = trial.protocol
     shares, (split_seed, test_seed) = (protocol.validation_share, protocol.test_share), trial.split_seeds
     data = load(trial.task.dataset, *shares, split_seed, data_root(), test_seed)
+    if trial.task.augment is not None and len(data.shape) != 3:
+        raise UsageError(f"augment = {trial.task.augment!r} moves images, and the samples have the shape {data.shape}")
     data = replace(data, augmentation=trial.task.augment)
     return data if device == CPU else data.to(device)
 
@@ -182,18 +209,35 @@ def _course(trial: Trial, data: Dataset) -> Course:
     return Course(_network(trial, data), data, trial.protocol, trial.seed)
 
 
-def _network(trial: Trial, data: Dataset) -> Net:
-    task = trial.task
-    module = build(
+def untrained(task: Task, data: Dataset, seed: int) -> nn.Module:
+    """A task's network with the initial weights of a seed. Runs the user's code where the network is their own."""
+    return build(
         task.network,
         data.shape,
         data.classes,
-        seed=trial.seed,
+        seed=seed,
         widths=task.widths,
         activation=task.activation,
         norm=task.norm,
+        sha256=task.network_sha256,
+        features=task.features is not None,
     )
-    return find_groups(module.to(data.train.labels.device), _examples(data))
+
+
+def _with_checkpoint(task: Task, module: nn.Module) -> nn.Module:
+    if task.checkpoint is not None:
+        load_weights(module, own_files.read(task.checkpoint, task.checkpoint_sha256), task.checkpoint)
+    return module
+
+
+def _network(trial: Trial, data: Dataset) -> Net:
+    module = untrained(trial.task, data, trial.seed)
+    if trial.starts_from_checkpoint:
+        module = _with_checkpoint(trial.task, module)
+    net = find_groups(module.to(data.train.labels.device), _examples(data))
+    if trial.task.features is not None:
+        net.features = feature_groups(module)
+    return net
 
 
 def _examples(data: Dataset) -> Tensor:
@@ -205,6 +249,7 @@ def explain(error: BaseException) -> str:
     """What went wrong and where, in one line: where in a method's file, if there, and the innermost place."""
     frames = traceback.extract_tb(error.__traceback__)
     own = {getattr(sys.modules.get(m.__module__), "__file__", None) for m in registry().methods.values()}
+    own |= {str(known.path) for known in own_files.KNOWN.values()}
     places = dict.fromkeys(
         f"{Path(frame.filename).name}:{frame.lineno}"
         for frame in [*[frame for frame in frames if frame.filename in own][-1:], *frames[-1:]]

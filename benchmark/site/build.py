@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.errors import UsageError
+from benchmark.experiment.brought import NOTE, PINS
 from benchmark.experiment.store import Store
 from benchmark.experiment.study import load_study
 from benchmark.files import write_whole
@@ -44,6 +45,9 @@ def build(studies: dict[str, Path], texts: dict[str, str], folder: Path, say: Sa
         say(f"{where}: reading its records")
         write_whole(folder / name / f"{name}.toml", text.encode())
         copy_whole_lines(studies[name] / "records.jsonl", folder / name / "records.jsonl")
+        for note in (studies[name] / NOTE, studies[name] / PINS):  # of a folder of results, or of a published site
+            if note.is_file():  # so that a page can be made where the user's own files are not
+                write_whole(folder / name / PINS, note.read_bytes())
         study = load_study(str(folder / name / f"{name}.toml"))
         source = Source(read(study, Store(folder / name)), text, read_files(studies[name]))
         for path, content in write_page(source, lambda what, where=where: say(f"{where}: {what}")).items():

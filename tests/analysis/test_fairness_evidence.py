@@ -6,6 +6,8 @@ from benchmark.analysis.tuning import resolved
 from benchmark.experiment.coverage import own_records
 from benchmark.experiment.store import Store
 from benchmark.experiment.study import load_study
+from benchmark.method.domains import RULE
+from benchmark.runner.threshold import TRIED
 from tests.analysis.test_fairness import (
     CODE,
     COMPLETE,
@@ -62,3 +64,12 @@ def test_the_published_studies_hold_what_they_should():
         study = resolved(load_study(name), every)
         records = own_records(study, every)
         assert broken(study, records) <= {REDUCED, CODE, MACHINE, MARKED, XI}
+
+
+def test_the_rule_for_thresholds_is_nowhere_cut_short_by_where_its_values_end():
+    records = Store(Path(__file__).parents[2] / "results" / "digits").load()
+    ruled = [r for r in records if r.setting.hyperparameters.get("threshold") == RULE]
+    last = [r for r in ruled if r.threshold == float(TRIED[-1])]
+    without = {r.label for r in last if len(set(r.threshold_accuracy.values())) == 1}  # ξ does nothing: zeros are exact
+    assert {r.label for r in last} == without
+    assert {r.label for r in ruled} - without >= {"implicit", "implicit_fine_tune", "l1_adam", "d_gating"}

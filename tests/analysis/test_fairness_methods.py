@@ -3,6 +3,7 @@
 from benchmark.analysis import fairness
 from benchmark.experiment.study import Study
 from benchmark.experiment.tuning import Tuning
+from benchmark.method.domains import RULE
 from tests.analysis.test_fairness import CONTROL, MARKED, TEN, TUNED, VALIDATION, XI, findings, made
 from tests.conftest import TINY
 from tests.support.made_records import failure, result
@@ -72,7 +73,7 @@ def test_a_threshold_is_by_the_rule_or_the_papers_own(tmp_path):
         r.model_copy(
             update={
                 "setting": r.setting.model_copy(
-                    update={"hyperparameters": {**r.setting.hyperparameters, "threshold": "rule"}}
+                    update={"hyperparameters": {**r.setting.hyperparameters, "threshold": RULE}}
                 )
             }
         )

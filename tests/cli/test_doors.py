@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from benchmark.cli import progress
+from benchmark.experiment.brought import HASHES
 from benchmark.experiment.conditions import Conditions
+from benchmark.experiment.published import Published
 from benchmark.experiment.store import Store
 from benchmark.experiment.study import STUDIES, Study, load_study
 from benchmark.experiment.trial import Protocol, Task
@@ -50,7 +52,14 @@ def test_where_nobody_watches_a_bar_progress_is_told_in_lines(deadweight, tiny, 
     _, out, _ = deadweight("run", tiny, "--in-process")
     told = [line for line in out.splitlines() if line.endswith(" of 10 trials done, 0 failed")]
     assert told[0] == "starting: 0 of 10 trials done, 0 failed"
-    assert len(told) > 2
+    assert any(line.startswith("tiny: training base networks: 0 of 10 ") for line in told)
+    assert any(line.startswith("tiny: running implicit: ") for line in told)
+
+
+def test_one_process_has_no_worker_to_end(deadweight, tiny):
+    code, _, err = deadweight("run", tiny, "--in-process", "--trial-minutes", "1")
+    assert code == 2
+    assert err == "deadweight: --trial-minutes ends a worker process, and there is none; leave out --in-process\n"
 
 
 def test_status_as_json_counts_what_the_table_counts(deadweight, tiny):
@@ -135,8 +144,8 @@ def test_a_new_study_loads_and_explains_every_key(deadweight, tmp_path):
     lines = [line.removeprefix("# ") for line in text.splitlines()]
     keys = {line.split("=")[0].strip() for line in lines if "=" in line}
     tables = " ".join(line for line in lines if line.startswith("["))
-    for model in (Study, Protocol, Task, Conditions, Tuning):
-        for key in set(model.model_fields) - {"name"}:
+    for model in (Study, Protocol, Task, Conditions, Tuning, Published):
+        for key in set(model.model_fields) - {"name", *HASHES}:
             assert key in keys or f"[{key}" in tables or f".{key}" in tables, key
 
 
@@ -148,7 +157,7 @@ def test_the_defaults_that_a_new_study_shows_are_the_models():
         shown = tomllib.loads("\n".join(line[2:] for line in section.splitlines() if line.startswith("# ")))
         for key, value in shown.items():
             default = model.model_fields[key].default
-            assert (list(default) if isinstance(default, tuple) else default) == value or key == "augment"
+            assert (list(default) if isinstance(default, tuple) else default) == value or default is None
 
 
 def test_check_prints_whole_tracebacks_on_request(tmp_path):

@@ -90,7 +90,7 @@ def test_every_command_has_help_with_an_example(deadweight):
     code, out, _ = deadweight("--help")
     assert code == 0
     commands = [command.name for command in app.registered_commands]
-    assert len(commands) == 15
+    assert len(commands) == 16
     for command in commands:
         assert command in out
         code, text, _ = deadweight(command, "--help")
@@ -147,7 +147,7 @@ def test_datasets_are_decoded_and_run_from_the_data_root(deadweight, tiny, tmp_p
 
 
 def test_data_answers_what_it_cannot_get(deadweight):
-    assert "needs no files" in deadweight("data", "digits")[1]
+    assert "needs no download" in deadweight("data", "digits")[1]
     code, _, err = deadweight("data", "mnits")
     assert (code, "unknown dataset 'mnits'; did you mean 'mnist'" in err) == (2, True)
     code, _, err = deadweight("data", "imagefolder:nowhere")

@@ -1,6 +1,9 @@
 """Methods that fail in every way a sweep must survive."""
 
+import ctypes
 import os
+import time
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -86,3 +89,31 @@ class Infers(Meddles):
     def silence(self, net, images, labels):
         KEPT.append(torch.inference_mode())
         KEPT[0].__enter__()
+
+
+class Hangs(Raises):
+    """Waits in C for ever, in a way that lets no other thread of its process run."""
+
+    title = "Hangs"
+
+    def after_step(self, net, lr):
+        ctypes.PyDLL(None).sleep(3600)
+
+
+class HungBase(Meddles):
+    """Starts from what never ends."""
+
+    title, base = "Hung base", "hangs"
+
+
+class Lingers(Meddles):
+    """Stays for ever on a machine that says so; on others it waits until it does."""
+
+    title = "Lingers"
+
+    def silence(self, net, images, labels):
+        if "LINGER" in os.environ:
+            Path(os.environ["LINGER"]).touch()
+            time.sleep(3600)
+        while "AWAIT" in os.environ and not Path(os.environ["AWAIT"]).exists():
+            time.sleep(0.05)

@@ -79,12 +79,12 @@ def test_text_refuses_all_else(value):
         Text("", r"(\d+(-\d+)*)?").validate(value)
 
 
-def test_a_threshold_is_a_number_from_0_to_1_or_the_rule():
+def test_a_threshold_is_a_number_from_0_to_1000_or_the_rule():
     domain = Threshold(1e-3)
-    assert [domain.validate(value) for value in (0, 1e-15, 1, "rule")] == [0.0, 1e-15, 1.0, "rule"]
-    assert domain == Threshold(1e-3, 0.0, 1.0, log=True)
-    for wrong in (-0.1, 1.5, "rules", None, True):
-        with pytest.raises(ValueError, match="is not a number from 0 to 1"):
+    assert [domain.validate(value) for value in (0, 1e-15, 1000, "within 0.1")] == [0.0, 1e-15, 1000.0, "within 0.1"]
+    assert domain == Threshold(1e-3, 0.0, 1000.0, log=True)
+    for wrong in (-0.1, 1001, "rule", None, True):
+        with pytest.raises(ValueError, match=r"is not a number from 0 to 1000, nor \"within 0.1\""):
             domain.validate(wrong)
 
 

@@ -60,6 +60,30 @@ def test_channels_whose_number_decides_in_the_code_are_kept():
     assert removal.kept_whole == {"0": "mul depends on how many there are"}
 
 
+def test_code_that_minds_the_values_of_parameters_does_not_keep_channels():
+    class Gated(nn.Sequential):
+        def __init__(self):
+            super().__init__(nn.Linear(3, 6), nn.ReLU(), nn.Linear(6, 2))
+            self.gate = nn.Parameter(torch.ones(()))
+
+        def forward(self, x):
+            x = self[1](self[0](x))
+            return self[2](x.exp() if self.gate.item() > 0.5 else x)
+
+    network = Gated()
+    network[0].weight.data[:2] = 0
+    assert remove_silent(network, torch.randn(4, 3)).channels_left == {"0": 4}
+
+
+def test_a_network_that_runs_on_the_first_samples_alone_is_refused():
+    class Few(nn.Sequential):
+        def forward(self, x):
+            return super().forward(x.view(min(len(x), 2), 3))
+
+    with pytest.raises(RemovalError, match="does not run on the example"):
+        remove_silent(Few(nn.Linear(3, 6), nn.Linear(6, 2)), torch.randn(4, 3))
+
+
 def test_new_biases_of_a_frozen_network_want_no_gradients():
     network = nn.Sequential(nn.Linear(3, 4), nn.Sigmoid(), nn.Linear(4, 2, bias=False)).requires_grad_(False)
     network[0].weight[1] = 0
@@ -118,6 +142,28 @@ def test_layers_that_only_training_passes_fit_what_is_left():
     assert torch.equal(removal.module.side.weight, network.side.weight[:, 2:])
     assert [y.shape for y in removal.module.train()(torch.randn(5, 3))] == [(5, 2), (5, 2)]
     assert torch.equal(network.norm.running_mean, statistics)
+
+
+def test_a_head_of_training_that_needs_a_larger_image_fits_what_is_left():
+    class Auxiliary(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = nn.Conv2d(1, 6, 3), nn.Linear(6, 2)
+            self.side, self.norm, self.out = nn.Conv2d(6, 4, 5), nn.BatchNorm2d(4), nn.Linear(4, 2)
+
+        def forward(self, x):
+            x = self.first(x).relu()
+            y = self.last(x.mean((2, 3)))
+            if not self.training:
+                return y
+            return y, self.out(self.norm(self.side(nn.functional.avg_pool2d(x, 5, 3))).mean((2, 3)))
+
+    network = Auxiliary().train()
+    network.first.weight.data[:2] = 0
+    removal = remove_silent(network, torch.randn(5, 1, 12, 12))
+    assert removal.channels_left["first"] == 4
+    assert torch.equal(removal.module.side.weight, network.side.weight[:, 2:])
+    assert [y.shape for y in removal.module.train()(torch.randn(5, 1, 32, 32))] == [(5, 2), (5, 2)]
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")

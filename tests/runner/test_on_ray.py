@@ -50,7 +50,7 @@ def results(folder):
 
 
 def wait_for_records(path, count, process):
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not path.exists() or path.read_bytes().count(b"\n") < count:
         assert process.poll() is None, process.stdout.read()
         assert time.monotonic() < deadline
@@ -130,8 +130,24 @@ def test_failures_are_records_and_the_sweep_goes_on(resumed):
         "implicit": "ok",
         "magnitude_filter": "ok",
     }
+    assert {r["label"]: r["losses"] for r in found if "losses" in r} == {"dies": 2}
+    assert "lost 2 times: 2 with its worker process, 0 with its machine" in output
     assert "--retry-failed` runs these 4 again" in output
     assert "Traceback" not in output
+
+
+def test_a_trial_and_a_base_that_hang_are_ended(tmp_path):
+    """They hold on to the interpreter, so that nothing within their process can end them."""
+    (tmp_path / "tiny.toml").write_text(
+        FEW.replace("[0, 1]", "[0]").replace("dense", "hangs") + "[methods.hung_base]\n"
+    )
+    code, output = finish("run", "tiny.toml", "--trial-minutes", "0.05", cwd=tmp_path)
+    assert code == 1, output
+    found = {r["label"]: r for r in results(tmp_path / "results" / "tiny").values()}
+    assert (found["hangs"]["status"], found["hangs"]["error"]) == ("timeout", "it ran longer than 0.05 minutes")
+    assert found["hung_base"]["status"] == "skipped"
+    assert "could not be trained: it ran longer than 0.05 minutes" in found["hung_base"]["error"]
+    assert "tiny: training base networks: 0 of " in output
 
 
 def test_a_search_is_equal_for_all_and_resumes(deadweight, tmp_path):

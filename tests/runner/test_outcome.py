@@ -58,4 +58,5 @@ def test_an_outcome_that_has_reached_nothing_gives_no_numbers():
         "stage_accuracy": {},
         "threshold_accuracy": {},
         "threshold": None,
+        "best_test_accuracy": None,
     }

@@ -6,13 +6,13 @@ from benchmark.data.load import load
 from benchmark.experiment.record import Record
 from benchmark.experiment.trial import MethodSetting, Protocol, Task, Trial
 from benchmark.method import Method, Real, Threshold, training
+from benchmark.method.domains import RULE
 from benchmark.method.registry import get_method, registry
 from benchmark.networks.build import build
 from benchmark.networks.measure import accuracy
 from benchmark.removal.groups import find_groups
 from benchmark.runner import threshold as threshold_module
-from benchmark.runner.outcome import SWEEP
-from benchmark.runner.threshold import set_threshold, threshold_accuracy
+from benchmark.runner.threshold import TRIED, set_threshold, threshold_accuracy
 from benchmark.runner.trial import run
 
 NEW = {"threshold", "threshold_accuracy"}
@@ -91,7 +91,7 @@ def test_the_sweep_restores_network_method_and_random_state_to_the_bit(net, samp
     before = [*everything()[:2], dict(vars(drawing))]
     found = threshold_accuracy(net, drawing, *samples)
     after = everything()
-    assert list(found) == list(SWEEP)
+    assert list(found) == list(TRIED)
     assert all(map(torch.equal, before[0], after[0]))
     assert before[1:] == list(after[1:])
 
@@ -99,7 +99,7 @@ def test_the_sweep_restores_network_method_and_random_state_to_the_bit(net, samp
 def test_the_accuracy_at_each_threshold_is_that_of_a_network_silenced_there(net, samples):
     found = threshold_accuracy(net, method(Clean), *samples)
     state = {name: tensor.clone() for name, tensor in net.module.state_dict().items()}
-    for xi in SWEEP:
+    for xi in TRIED:
         net.module.load_state_dict(state)
         method(Clean, threshold=float(xi)).silence(net, *samples[0])
         assert found[xi] == accuracy(net.module, *samples[1]), xi
@@ -123,9 +123,21 @@ def test_a_threshold_that_silences_the_same_channels_is_not_evaluated_again(net,
     ],
 )
 def test_the_rule_takes_the_largest_threshold_that_costs_a_tenth_of_a_point_else_the_smallest(accuracies, chosen):
-    ruled, fixed = method(Drawing, threshold="rule"), method(Drawing, threshold=0.5)
+    ruled, fixed = method(Drawing, threshold=RULE), method(Drawing, threshold=0.5)
     assert set_threshold(ruled, accuracies, 0.9) == ruled.threshold == chosen
     assert set_threshold(fixed, accuracies, 0.9) == fixed.threshold == 0.5
+
+
+def test_the_largest_threshold_tried_lies_above_every_norm_however_large_weights_before_batch_norm_have_grown(samples):
+    torch.manual_seed(0)
+    module = build("mlp", (1, 4, 4), 4, seed=0, widths=(8,))
+    net = find_groups(module, samples[1][0][:8])
+    with torch.no_grad():
+        net.weights[0].mul_(100)
+    found = threshold_accuracy(net, method(Clean), *samples)
+    constant = torch.bincount(samples[1][1]).double() / len(samples[1][1])
+    assert found[TRIED[-1]] in constant.tolist()
+    assert [float(xi) for xi in TRIED] == sorted({float(xi) for xi in TRIED})
 
 
 def test_a_method_without_such_a_threshold_has_neither(net, samples):
@@ -159,13 +171,13 @@ def test_with_a_fixed_threshold_a_trial_is_the_same_with_and_without_the_sweep(m
     unswept = result("drawing")
     assert swept.status == "ok"
     assert same(swept, unswept)
-    assert (len(swept.threshold_accuracy), unswept.threshold_accuracy, unswept.threshold) == (17, {}, 1e-3)
+    assert (list(swept.threshold_accuracy), unswept.threshold_accuracy, unswept.threshold) == (list(TRIED), {}, 1e-3)
 
 
 def test_by_the_rule_a_trial_is_that_of_the_threshold_which_the_rule_takes():
-    ruled = result("implicit", threshold="rule", strength=0.1, learning_rate=0.02)
+    ruled = result("implicit", threshold=RULE, strength=0.1, learning_rate=0.02)
     fixed = result("implicit", threshold=ruled.threshold, strength=0.1, learning_rate=0.02)
-    assert ruled.setting.hyperparameters["threshold"] == "rule"
+    assert ruled.setting.hyperparameters["threshold"] == RULE
     assert f"{ruled.threshold:.0e}" in ruled.threshold_accuracy
     assert ruled.threshold_accuracy == fixed.threshold_accuracy
     assert ruled.stage_accuracy["silenced"] == ruled.threshold_accuracy[f"{ruled.threshold:.0e}"]
@@ -178,8 +190,8 @@ def test_every_method_with_a_threshold_takes_the_rule():
     assert {"implicit", "implicit_scale", "l1", "ssl", "spred", "d_gating"} <= named
     for name in named:
         kind = get_method(name)
-        assert kind.validate({"threshold": "rule"})["threshold"] == "rule"
+        assert kind.validate({"threshold": RULE})["threshold"] == RULE
         assert isinstance(kind.validate({})["threshold"], float)
-        for wrong in (2.0, "rules", None):
+        for wrong in (2000.0, "within 1", None):
             with pytest.raises(ValueError, match="threshold = "):
                 kind.validate({"threshold": wrong})

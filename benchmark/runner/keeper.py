@@ -1,0 +1,112 @@
+"""What the driver does while Tune runs trials: keeps their records, ends those that hang, remembers those lost."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import UsageError
+from benchmark.experiment.record import Record
+from benchmark.experiment.trial import Trial
+from benchmark.runner.environment import software
+from benchmark.runner.in_process import Destination
+from benchmark.runner.limits import Limits, kind
+from benchmark.runner.machines import LOSSES, Machines, reason
+from benchmark.runner.ray_import import ray, tune
+from benchmark.runner.trial import failed
+
+KILLS = 2  # workers that end under a trial: then it is the trial that ends them
+LOOKED = 1.0  # seconds between two looks at what runs
+WORKER_DIED = "its worker process has died"  # as Ray says it of a process whose machine lives
+
+
+class Keeper(tune.Callback):
+    """Hands over each record in the driver, as it arrives; `lost` are the trials that are to run once more."""
+
+    def __init__(self, destination: Destination, machines: Machines, limits: Limits):
+        self.destination, self.machines, self.limits = destination, machines, limits
+        self.kept: set[str] = set()
+        self.running: dict[str, tuple[Any, Trial, float]] = {}  # Tune's trial, ours, and when it started
+        self.overdue: dict[str, str] = {}  # what is to be said of those that were ended
+        self.lost: list[Trial] = []
+        self.losses, self.kills = Counter[str](), Counter[str]()
+        self.refusal: UsageError | None = None
+        self.looked = time.monotonic()
+
+    def __getstate__(self) -> dict:
+        return {}  # Tune stores its callbacks for a restore that is never made: the records are the state
+
+    def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        own = trial_of(trial.config)
+        self.running[trial.trial_id] = trial, own, time.monotonic()
+        self.destination.doing(f"running {own.label}")
+
+    def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
+        _, own, started = self.running.pop(trial.trial_id)
+        self.kept.add(trial.trial_id)
+        self.limits.learn(kind(own), time.monotonic() - started)
+        self._keep(Record.model_validate_json(result["record"]))
+
+    def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        self.running.pop(trial.trial_id, None)
+        if trial.trial_id in self.kept:  # the worker ended after it had handed over its record
+            return
+        own, error = trial_of(trial.config), _error(trial)
+        if trial.trial_id in self.overdue:
+            self._fail(own, "timeout", self.overdue[trial.trial_id])
+        elif isinstance(error, ray.exceptions.RayTaskError):
+            self._fail(own, "crashed", reason(error))
+        else:
+            self._lose(own, error)
+
+    def on_step_end(self, iteration: int, trials: list, **info: Any) -> None:
+        now = time.monotonic()
+        if now - self.looked < LOOKED:
+            return
+        self.looked = now
+        for identity, (trial, own, started) in self.running.items():
+            late = self.limits.exceeded(kind(own), now - started)
+            if late and identity not in self.overdue:
+                self.overdue[identity] = late
+                ray.kill(trial.temporary_state.ray_actor)
+        try:
+            self.machines.look(len(self.running))
+        except UsageError as refusal:
+            self.refusal = refusal
+            raise
+
+    def _lose(self, own: Trial, error: BaseException | None) -> None:
+        """A trial whose process died runs once more, unless that has happened too often."""
+        self.losses[own.key] += 1
+        self.kills[own.key] += WORKER_DIED in str(error)
+        lost, kills = self.losses[own.key], self.kills[own.key]
+        if kills < KILLS and lost < LOSSES:
+            self.lost.append(own)
+        else:
+            why = f"it was lost {lost} times: {kills} with its worker process, {lost - kills} with its machine"
+            self._fail(own, "crashed", why)
+
+    def _fail(self, own: Trial, status: str, why: str) -> None:
+        self._keep(failed(own, status, why, software()))
+
+    def _keep(self, record: Record) -> None:
+        if self.losses[record.key]:
+            record = record.model_copy(update={"losses": self.losses[record.key]})
+        try:
+            self.destination.on_record(record)
+        except UsageError as refusal:
+            self.refusal = refusal
+            raise
+
+
+def trial_of(config: dict[str, str]) -> Trial:
+    """The trial that Tune's configuration holds."""
+    return Trial.model_validate_json(config["trial"])
+
+
+def _error(trial: Any) -> BaseException | None:
+    """What Ray says of a trial that failed; Tune's own `get_pickled_error` reads where it is copied to only later."""
+    path = trial.pickled_error_file
+    return ray.cloudpickle.loads(Path(path).read_bytes()) if path else None
