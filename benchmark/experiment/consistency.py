@@ -26,8 +26,10 @@ def problems(study: Study, reserved: Collection[str]) -> Iterator[str]:
         points = table.get("points", [{}])
         if not (isinstance(points, list) and points and all(isinstance(point, dict) for point in points)):
             yield f"[methods.{label}]: points is no list of tables"
-        if study.sampler != "grid" and table.get("method", label) == AS_IT_CAME:
+        if table.get("method", label) == AS_IT_CAME and study.sampler != "grid":
             yield f"[methods.{label}] has nothing to sample, and so needs the sampler grid"
+        if table.get("method", label) == AS_IT_CAME and table.get("fine_tune") is True:
+            yield f"[methods.{label}] is a network as it came, and cannot fine-tune; see dense"
         if not isinstance(table.get("fine_tune", True), bool):
             yield f"[methods.{label}]: fine_tune = {table['fine_tune']!r} is neither true nor false"
     if study.conditions is not None:

@@ -86,7 +86,10 @@ def test_tuning_chooses_for_all_but_the_checkpoint_and_nobody_starts_from_dense(
         load_study(str(write_own(tmp_path, text)))
 
 
-def test_a_checkpoint_is_nothing_to_sample(tmp_path):
+def test_a_checkpoint_is_nothing_to_sample_or_to_fine_tune(tmp_path):
     text = SWEPT.replace("seeds =", 'sampler = "random"\nsamples = 2\nseeds =')
     with pytest.raises(UsageError, match=r"\[methods\.checkpoint\] has nothing to sample"):
+        load_study(str(write_own(tmp_path, text)))
+    text = SWEPT.replace("[methods.checkpoint]", "[methods.checkpoint]\nfine_tune = true")
+    with pytest.raises(UsageError, match=r"\[methods\.checkpoint\] is a network as it came, and cannot fine-tune"):
         load_study(str(write_own(tmp_path, text)))

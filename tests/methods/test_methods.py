@@ -254,7 +254,8 @@ def test_every_method_silences_a_network_that_can_be_reduced_exactly(name, kind)
         with pytest.raises(ValueError, match="no batch norm"):
             method.silence(net, images, LABELS)
         return
-    train(net, method, 12)
+    if method_class.space:  # else it never trains
+        train(net, method, 12)
     statistics = {name: buffer.clone() for name, buffer in net.module.named_buffers()}
     method.silence(net, images, LABELS)
     assert all(torch.equal(buffer, statistics[name]) for name, buffer in net.module.named_buffers())
