@@ -7,8 +7,10 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
-from benchmark.removal.operations import ACTIVATION_MODULES, CONVOLUTIONS
+from benchmark.removal.operations import ACTIVATION_MODULES
 
 EVALUATION_BATCH = 1024
 
@@ -84,19 +86,23 @@ def zero_weights(module: nn.Module) -> tuple[int, int]:
 
 
 def macs(module: nn.Module, example: Tensor) -> int:
-    """Multiply-accumulates of linear and convolutional layers for one sample; biases, norms and poolings are free."""
-    total = 0
+    """Multiply-accumulates of one sample's products: linear and convolutional layers, transposed too, and attention.
 
-    def count(layer: nn.Module, _: tuple[Tensor], output: Tensor) -> None:
-        nonlocal total
-        positions = output[0, 0].numel() if isinstance(layer, CONVOLUTIONS) else output[0, ..., 0].numel()
-        total += positions * layer.weight.numel()
-
-    layers = [m for m in module.modules() if isinstance(m, (nn.Linear, *CONVOLUTIONS))]
-    hooks = [layer.register_forward_hook(count) for layer in layers]
-    try:
+    Biases, norms and poolings are free. Counted by torch as they are computed, without the kernels that it cannot see
+    into.
+    """
+    with _plain_attention(), FlopCounterMode(display=False) as counter:
         logits(module, example[:1])
+    return counter.get_total_flops() // 2
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """A context in which attention is made of products of matrices, as torch counts them."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
     finally:
-        for hook in hooks:
-            hook.remove()
-    return total
+        torch.backends.mha.set_fastpath_enabled(before)

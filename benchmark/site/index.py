@@ -140,7 +140,7 @@ def _matrix(pairs: pd.DataFrame) -> Table:
     wide = texts.pivot(index="label", columns="against", values="text").loc[list(titles), list(titles)].fillna("")
     shown = wide.set_axis(list(titles.values()), axis=1)
     shown.insert(0, "method", list(titles.values()))
-    caption = f"How often the method of the row is better than that of the column (%); n = {usual} where not said"
+    caption = f"How often the method of the row is better than that of the column (%), n = {usual} where not said"
     return Table(shown, caption, head="method")
 
 

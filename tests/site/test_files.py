@@ -48,7 +48,7 @@ def test_files_of_others_are_never_touched(deadweight, tmp_path):
     (site / "made" / "notes.txt").write_text("mine")
     assert deadweight("publish", other)[0] == 0
     assert sorted(name for name in contents(site) if not name.startswith("other/")) == [
-        "CNAME", "assets/plotly.min.js", "index.html", "made/notes.txt", "manifest.json",
+        "CNAME", "assets/plotly.min.js", "data/verdict.csv", "index.html", "made/notes.txt", "manifest.json",
     ]  # fmt: skip
     assert deadweight("verify", "site")[0] == 0
 
