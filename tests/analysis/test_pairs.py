@@ -190,12 +190,12 @@ def test_hypervolumes_stand_in_the_order_of_the_records_and_are_drawn_from_one_s
 def test_texts_say_n_and_what_is_not_reached():
     table = chosen(METHOD, RIVAL)
     cells, note = comparisons.sparsity_texts(table)
-    assert list(cells.columns) == ["task", "method", *(f"≥ {share} % removed" for share in (50, 75, 90, 95))]
-    assert cells.iloc[0, 4] == "99.0 (1 of 2)"
-    assert cells.iloc[0, 2] == "89.5 (88.0 to 91.0)"
+    assert list(cells.columns) == ["method", *(f"≥ {share} % removed" for share in (50, 75, 90, 95)), "task"]
+    assert cells.iloc[0, 3] == "99.0 (1 of 2)"
+    assert cells.iloc[0, 1] == "89.5 (88.0 to 91.0)"
     assert "95 % t interval over seeds" in note
     poor = comparisons.sparsity_texts(chosen(rows("m", [(1, 0.9, 0.9, 0.6)])))[0]
-    assert list(poor.iloc[0, 2:]) == ["90.0 (1 of 1)"] + ["not reached"] * 3
+    assert list(poor.iloc[0, 1:-1]) == ["90.0 (1 of 1)"] + ["not reached"] * 3
     cells, note = comparisons.comparison_texts(statistics.compare_methods(table))
     assert list(cells.pairs) == ["2 of 2", "2 of 2", "1 of 2", "0 of 2"]
     assert list(cells.difference) == [
@@ -220,7 +220,7 @@ def test_a_study_without_results_gives_empty_tables():
     nothing = frame(DENSE, rows("implicit", [(1, NAN, NAN, NAN)], status="failed"))
     assert statistics.hypervolumes(nothing).hypervolume.tolist() == [0]
     table = statistics.at_sparsity(nothing)
-    assert set(comparisons.sparsity_texts(table)[0].iloc[0, 2:]) == {"not reached"}
+    assert set(comparisons.sparsity_texts(table)[0].iloc[0, 1:-1]) == {"not reached"}
     cells, note = comparisons.comparison_texts(statistics.compare_methods(table))
     assert cells.empty
     assert "nothing is tested" in note

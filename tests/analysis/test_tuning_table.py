@@ -52,7 +52,7 @@ def test_results_and_page_of_a_tuned_study_hold_the_table(study, records, tmp_pa
     assert section.files["data/tuning.csv"] == (tmp_path / "tuning.csv").read_bytes()
     assert list(section.tables[0].frame.chosen) == ["", "chosen"] * 3
     assert "Tuning seed: 100." in section.texts[0]
-    assert "Tuned by one rule" not in sections.fairness(source).texts[0]
+    assert "Tuned by one rule" not in sections.fairness(source).lead
 
 
 def test_a_study_without_tuning_has_no_table(records, study, tmp_path, sketched):
