@@ -9,7 +9,8 @@ channel goes,
 - a zero-padded convolution does not see it beyond the border, so one constant channel stays there as the carrier and
   takes over the others, W_carrier ← W_carrier + Σ_j (c_j / c_carrier) W_j.
 
-Where a layer would be left without channels, or a grouped convolution with uneven groups, silent channels stay, unread.
+Where a layer would be left without channels, silent ones stay, unread. Where a grouped convolution would be left with
+uneven groups, several share one, or silent channels stay, whichever is smaller.
 """
 
 from __future__ import annotations

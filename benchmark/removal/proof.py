@@ -62,7 +62,7 @@ def attack(silenced: nn.Module, reduced: nn.Module, example: Inputs) -> Proof:
         for kind, inputs in (*probes.values(), *probes.sizes()):
             search.compare(kind, inputs)
     _ascend(search, probes)
-    return Proof(search.deviation, search.worst, dict(search.tried))
+    return Proof(search.deviation, search.worst, {"example": search.tried["example"], **search.tried})
 
 
 class _Search:

@@ -20,8 +20,9 @@ import torch
 
 from benchmark.errors import UsageError
 from benchmark.method.registry import ENTRY_POINTS
-from benchmark.runner.identity import SUITE, own_modules, place
+from benchmark.runner.identity import SUITE
 from benchmark.runner.in_process import Resources
+from benchmark.runner.luggage import own_modules, pack, place
 from benchmark.runner.ray_import import ray
 
 JOINED = 45.0  # seconds that a cluster has to take this process in
@@ -96,7 +97,8 @@ def _code(folder: Path) -> list[str]:
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: deadweight\nVersion: {version('deadweight')}\n")
     points = [f"{point.name} = {point.value}\n" for point in entry_points(group=ENTRY_POINTS)]
     (info / "entry_points.txt").write_text(f"[{ENTRY_POINTS}]\n{''.join(points)}")
-    return [str(info), *(str(place(module)) for module in (*SUITE, "deadweight", *own_modules()))]
+    modules = map(place, (*SUITE, "deadweight", *own_modules()))
+    return [str(path) for path in (info, *pack(folder), *modules)]
 
 
 def _import_path() -> list[str]:

@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 
 import torch
 
+from benchmark import own_files
 from benchmark.data.load import load
 from benchmark.data.names import data_root
 from benchmark.data.stored import download
 from benchmark.errors import UsageError, first_line
 from benchmark.experiment.trial import Trial
-from benchmark.method.registry import PACKAGES, registry
+from benchmark.method.registry import PACKAGES
 from benchmark.runner.bases import content
+from benchmark.runner.luggage import own_modules, place
 
 SUITE = ("benchmark", *PACKAGES)
 
 
 @dataclass(frozen=True)
 class Question:
-    """What a machine is asked for: modules whose code counts, one trial of each dataset, and to download what it lacks.
+    """What a machine is asked for: modules whose code counts, files that a study names, one trial of each dataset.
 
-    Without a cluster there is nothing to ask: that is the empty question.
+    With `fetch` it downloads what it lacks. Without a cluster there is nothing to ask: that is the empty question.
     """
 
     modules: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
     trials: tuple[Trial, ...] = ()
     fetch: bool = False
 
@@ -57,40 +60,36 @@ class Identity:
 def question(trials: list[Trial], fetch: bool) -> Question:
     """What is to be asked before these trials."""
     one_each = {trial.task.dataset: trial for trial in trials}
-    return Question((*SUITE, *own_modules()), tuple(one_each.values()), fetch)
-
-
-def own_modules() -> list[str]:
-    """The packages, or single modules, that hold the user's own methods."""
-    names = {method.__module__.partition(".")[0] for method in registry().methods.values()}
-    return sorted(names - set(PACKAGES))
-
-
-def place(module: str) -> Path:
-    """The folder of a package, or the file of a module. Raises ImportError."""
-    found = importlib.import_module(module)
-    return Path(found.__path__[0] if hasattr(found, "__path__") else str(found.__file__))
+    files = tuple(name for name, own in own_files.KNOWN.items() if own.sha256)
+    return Question((*SUITE, *own_modules()), files, tuple(one_each.values()), fetch)
 
 
 def identify(asked: Question) -> Identity:
     """This machine's answer. Torch's version is without the part that names its build: CPU and GPU may differ."""
-    versions = {"torch": torch.__version__.partition("+")[0], "deadweight": version("deadweight")}
-    identity = Identity(versions)
+    identity = Identity({"torch": torch.__version__.partition("+")[0], "deadweight": version("deadweight")})
+    wanted: dict[str, Callable[[], str]] = {}
     for module in asked.modules:
-        name = f"the code of {module}"
-        try:
-            identity.contents[name] = _code(place(module))
-        except (ImportError, OSError) as error:
-            identity.missing[name] = f"{name} is missing: {first_line(error)}"
+        wanted[f"the code of {module}"] = partial(_code_hash, module)
+    for name in asked.files:
+        wanted[f"the file {name}"] = partial(_file_hash, name)
     for trial in asked.trials:
-        name = f"the data of {trial.task.dataset}"
+        wanted[f"the data of {trial.task.dataset}"] = partial(_data_hash, trial, asked.fetch)
+    for name, found in wanted.items():
         try:
-            if asked.fetch:
-                fetch(trial)
-            identity.contents[name] = content(trial)
-        except (UsageError, OSError) as error:
-            identity.missing[name] = f"{name}: {first_line(error)}"
+            identity.contents[name] = found()
+        except (UsageError, ImportError, OSError) as error:
+            identity.missing[name] = f"{name} is missing: {first_line(error)}"
     return identity
+
+
+def _data_hash(trial: Trial, fetching: bool) -> str:
+    if fetching:
+        fetch(trial)
+    return content(trial)
+
+
+def _file_hash(name: str) -> str:
+    return hashlib.sha256(own_files.get(name).path.read_bytes()).hexdigest()
 
 
 def fetch(trial: Trial) -> None:
@@ -102,8 +101,9 @@ def fetch(trial: Trial) -> None:
         load.cache_clear()
 
 
-def _code(path: Path) -> str:
+def _code_hash(module: str) -> str:
     """A hash of a module's file, or of the Python files of a package with their names."""
+    path = place(module)
     files = [path] if path.is_file() else sorted(path.rglob("*.py"))
     digest = hashlib.sha256()
     for file in files:

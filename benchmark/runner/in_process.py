@@ -19,6 +19,7 @@ from benchmark.experiment.trial import Trial
 from benchmark.runner.bases import BaseStore
 from benchmark.runner.environment import software
 from benchmark.runner.hygiene import Left, Room, exits_are_errors
+from benchmark.runner.luggage import unpack
 from benchmark.runner.trial import Base, explain, failed, run, train_base
 
 OnRecord = Callable[[Record], None]
@@ -51,7 +52,7 @@ class Resources:
     def take(self) -> None:
         """Gives a worker process its threads, own files and data root, which a machine of a cluster may have set."""
         torch.set_num_threads(self.cpus_per_trial)
-        own_files.KNOWN.update(self.own)
+        own_files.KNOWN.update(self.own if self.address is None else unpack(self.own))
         if self.address is None or not os.environ.get(ENVIRONMENT):
             os.environ[ENVIRONMENT] = str(self.data_root)
 

@@ -19,7 +19,6 @@ COMMAND = Path(sys.executable).with_name("deadweight")
 SEEDS = 60  # ten trials each
 START = 15.0  # seconds within which a driver is killed that has yet to make its first record
 AFTER = 1.5  # and after that record
-GONE = 30.0  # seconds after which no process may be left
 VOLATILE = {"created", "train_seconds", "base_seconds", "peak_memory", "provenance", "losses"}
 
 
@@ -27,17 +26,19 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--gone", type=float, default=30, help="seconds after which no process may be left")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        check(Path(folder), given.kills, random.Random(given.seed))
+        check(Path(folder), given.kills, random.Random(given.seed), given.gone)
 
 
-def check(folder, kills, chance):
+def check(folder, kills, chance, gone):
     (folder / "tiny.toml").write_text(TINY.replace("[0, 1]", str([*range(SEEDS)])))
     path = folder / "results" / "tiny" / "records.jsonl"
     kept = []
     for number in range(kills):
-        kill(folder, path, len(kept), early=number % 2, chance=chance)
+        family = kill(folder, path, len(kept), early=number % 2, chance=chance)
+        wait_for_end(family, gone)
         found = whole_lines(path)
         assert found[: len(kept)] == kept, "a record was lost or changed"
         print(f"kill {number + 1} of {kills}: {len(found) - len(kept)} new records, {len(found)} in all", flush=True)
@@ -53,7 +54,7 @@ def check(folder, kills, chance):
 
 
 def kill(folder, path, had, early, chance):
-    """Starts the driver and kills it, before its first record if early, and waits for its children to end."""
+    """Starts the driver and kills it, if early within some seconds, else after its first record; gives its children."""
     driver = subprocess.Popen([COMMAND, "run", "tiny.toml"], cwd=folder, stdout=subprocess.DEVNULL)
     end = time.monotonic() + chance.uniform(0, START)
     while driver.poll() is None and (time.monotonic() < end if early else len(whole_lines(path)) == had):
@@ -63,8 +64,22 @@ def kill(folder, path, had, early, chance):
     family = psutil.Process(driver.pid).children(recursive=True)
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
-    _, left = psutil.wait_procs(family, timeout=GONE)
-    assert not left, f"processes are left {GONE:g} s after the kill: {[process.cmdline()[:3] for process in left]}"
+    return family
+
+
+def wait_for_end(family, seconds):
+    deadline = time.monotonic() + seconds
+    while left := [process for process in family if runs(process)]:
+        assert time.monotonic() < deadline, f"processes are left {seconds:g} s after the kill: {left}"
+        time.sleep(0.1)
+
+
+def runs(process):
+    """Whether a process has not ended; one that nobody has asked for its exit code has."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def run(folder, *arguments):

@@ -20,6 +20,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ from benchmark.removal.trace import trace
 from tests.support.families import make, networks
 
 SIDES = (64, 96, 128, 224)  # of the images: the smallest that the network accepts
-LIMIT = 60  # seconds of CPU for one network
+LIMIT = 60  # seconds of CPU for each side of one network
 MIXERS = ("layer_norm", "group_norm", "rms_norm", "scaled_dot_product_attention", "matmul", "bmm", "baddbmm", "einsum")
 MEMORY = 8 << 30  # bytes that it may take
 
@@ -154,9 +156,28 @@ def theirs(module: nn.Module, side: int) -> dict[str, Any]:
     }
 
 
+class OverTimeError(BaseException):
+    """A side took too long. No Exception, which code that is measured may handle."""
+
+
+@contextmanager
+def limited() -> Iterator[None]:
+    """A context that is left with an OverTimeError after so much CPU time."""
+
+    def stop(*_: object) -> None:
+        raise OverTimeError(f"over {LIMIT} s")
+
+    signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, LIMIT)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
 def row(name: str) -> dict[str, Any]:
     """The network's row; what fails holds the first line of its error."""
-    resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT))
+    resource.setrlimit(resource.RLIMIT_CPU, (3 * LIMIT, 3 * LIMIT))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     torch.set_num_threads(1)
     module = make(name).double()
@@ -164,8 +185,9 @@ def row(name: str) -> dict[str, Any]:
     found: dict[str, Any] = {"name": name, "side": side}
     for column, measure in (("ours", ours), ("theirs", theirs)):
         try:
-            found[column] = measure(copy.deepcopy(module), side)
-        except Exception as error:
+            with limited():
+                found[column] = measure(copy.deepcopy(module), side)
+        except (Exception, OverTimeError) as error:
             found[column] = {"error": (str(error).strip() or type(error).__name__).splitlines()[0][:90]}
     return found
 
@@ -180,7 +202,7 @@ def survey(names: list[str], file: Path) -> list[dict[str, Any]]:
             rows.append(json.loads(done.stdout.splitlines()[-1]))
         elif done.returncode < 0:
             killed = -done.returncode in (signal.SIGXCPU, signal.SIGKILL)
-            rows.append({"name": name, "error": f"over {LIMIT} s" if killed else f"signal {-done.returncode}"})
+            rows.append({"name": name, "error": f"over {3 * LIMIT} s" if killed else f"signal {-done.returncode}"})
         else:
             rows.append({"name": name, "error": done.stderr.strip().splitlines()[-1][:90]})
         with file.open("a") as kept:

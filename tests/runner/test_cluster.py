@@ -16,7 +16,14 @@ from tests.runner.test_on_ray import COMMAND, finish, results, start, wait_for_r
 from tests.support.ray_cluster import ROOT, RayCluster
 
 HEAD = TINY.partition("[methods.dense]")[0]
-LINGERING = TINY.replace("[methods.dense]", "[methods.lingers]\n[methods.dense]")
+OWN = TINY.replace('network = "mlp"\nwidths = [8]', 'network = "nets.py:build"')
+LINGERING = OWN.replace("[methods.dense]", "[methods.lingers]\n[methods.dense]")
+NETS = """
+from torch import nn
+
+def build(classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, classes))
+"""
 PICTURES = HEAD.replace('"simulated"', '"imagefolder:pictures"') + "[methods.dense]\n"
 HURRIED = (
     "import sys; from benchmark.cli import main; from benchmark.runner import cluster\n"
@@ -85,6 +92,7 @@ def driver(cluster, monkeypatch, tmp_path):
 def test_a_killed_machine_costs_nothing(cluster, driver, deadweight, tmp_path):
     """The trial that stays there runs again on the first, not on one whose code is other than the driver's."""
     (tmp_path / "tiny.toml").write_text(LINGERING)
+    (tmp_path / "nets.py").write_text(NETS)
     path = tmp_path / "results" / "tiny" / "records.jsonl"
     process = driver(how=start)
     wait_for_records(path, 11, process)
@@ -94,6 +102,7 @@ def test_a_killed_machine_costs_nothing(cluster, driver, deadweight, tmp_path):
     cluster.start("code", 2, f"sys.path.insert(0, {str(theirs)!r})", DEADWEIGHT_DATA=str(cluster.folder / "data"))
     said = next(line for line in process.stdout if "is left out" in line)  # of a machine that comes late
     assert said.endswith("is left out: the code of baselines differs\n")
+    (tmp_path / "nets.py").unlink()  # other machines have no such file: it has travelled
     cluster.kill("other")
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
@@ -102,6 +111,7 @@ def test_a_killed_machine_costs_nothing(cluster, driver, deadweight, tmp_path):
     assert sum(record.pop("losses", 0) for record in found.values()) == 1
     preloaded = {tuple(record.provenance["preloaded"]) for record in Store(path.parent).load()}
     assert preloaded == {("libtheirs.so",)}  # not this process's own
+    (tmp_path / "nets.py").write_text(NETS)
     assert deadweight("run", "tiny.toml", "--in-process", "--results", "alone")[0] == 0
     assert found == results(tmp_path / "alone" / "tiny")
 

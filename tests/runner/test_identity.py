@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmark import own_files
 from benchmark.data.load import load
 from benchmark.runner import identity
-from benchmark.runner.identity import Identity, fetch, identify, own_modules, place, question
+from benchmark.runner.identity import Identity, fetch, identify, question
+from benchmark.runner.luggage import own_modules, pack, place, unpack
 from tests.runner.test_trial import make
 
 
@@ -45,25 +47,26 @@ def test_the_users_own_methods_count(faulty_methods, tmp_path):
     ]
 
 
-def test_a_renamed_or_new_file_of_a_package_counts(tmp_path):
+def test_a_renamed_or_new_file_of_a_package_counts(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
     hashes = set()
-    for name in ("a.py", "b.py"):
+    for name in ("one_a.py", "one_b.py"):
         folder = tmp_path / name.removesuffix(".py")
         folder.mkdir()
         (folder / name).write_text("same")
-        hashes.add(identity._code(folder))
+        hashes.add(identity._code_hash(folder.name))
     (folder / "new.py").touch()
-    hashes.add(identity._code(folder))
+    hashes.add(identity._code_hash(folder.name))
     (folder / "notes.txt").touch()
-    hashes.add(identity._code(folder))
+    hashes.add(identity._code_hash(folder.name))
     assert len(hashes) == 3
 
 
 def test_what_is_missing_and_what_differs_are_both_said():
     here = Identity({"torch": "2"}, {"the data of a": "1", "the data of b": "1"})
-    there = Identity({}, {"the data of a": "2"}, {"the data of b": "the data of b: not there"})
+    there = Identity({}, {"the data of a": "2"}, {"the data of b": "the data of b is missing"})
     assert there.differences(here) == [
-        "the data of b: not there",
+        "the data of b is missing",
         "torch is None there, 2 here",
         "the data of a differs",
     ]
@@ -84,4 +87,41 @@ def test_only_what_is_lacking_is_downloaded(downloads, tmp_path, monkeypatch):
     assert downloads == []
     lacking = identify(question([stored], fetch=True))
     assert downloads == [("mnist", Path(tmp_path))]
-    assert lacking.missing["the data of mnist"].startswith("the data of mnist: dataset mnist is not in ")
+    assert lacking.missing["the data of mnist"].startswith("the data of mnist is missing: dataset mnist is not in ")
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A study's own files: code, weights, arrays; as the driver knows them."""
+    monkeypatch.setattr(own_files, "KNOWN", {})
+    for name in ("nets.py", "trained.pt"):
+        (tmp_path / name).write_text(name)
+        own_files.look_up(name if name.endswith(".pt") else f"{name}:build", tmp_path)
+    own_files.know("arrays.npz", own_files.Own(tmp_path / "arrays.npz", ""))
+    return tmp_path
+
+
+def test_code_travels_and_weights_lie_where_they_did(own, monkeypatch):
+    asked = question([], fetch=False)
+    here, known = identify(asked), dict(own_files.KNOWN)
+    (packed,) = pack(own / "packed")
+    monkeypatch.syspath_prepend(str(packed.parent))
+    (own / "nets.py").unlink()  # another machine does not have the driver's files
+    monkeypatch.setattr(own_files, "KNOWN", unpack(known))
+    assert identify(asked).differences(here) == []
+    assert own_files.read("nets.py:build") == b"nets.py"
+    assert own_files.get("arrays.npz") == known["arrays.npz"]
+    (own / "trained.pt").write_text("other")
+    assert identify(asked).differences(here) == ["the file trained.pt differs"]
+    (own / "trained.pt").unlink()
+    assert "the file trained.pt is missing: " in str(identify(asked).differences(here))
+
+
+def test_a_module_is_looked_for_where_python_finds_it(own, monkeypatch):
+    name = "tests.support.own_study:built"
+    mine = own_files.look_up(name, own)
+    assert "tests" in own_modules()
+    theirs = unpack({name: replace(mine, path=Path("/elsewhere/own_study.py"), content="1")})
+    assert theirs == {name: replace(mine, content="1")}
+    own_files.look_up("torchvision.models:resnet18", own)
+    assert "torchvision" not in own_modules()  # a library: it is installed

@@ -3,16 +3,19 @@
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 RAY = Path(sys.executable).with_name("ray")
 BARE = """
 import sys
+import tempfile
 sys.meta_path[:] = [finder for finder in sys.meta_path if "__editable__" not in str(finder)]
 sys.path[:] = [place for place in sys.path if place != {root!r}]
 {more}
@@ -28,6 +31,7 @@ class RayCluster:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
+        self.sockets = tempfile.mkdtemp(prefix="ray-")  # short: a socket's path has at most 107 bytes
         (folder / "token").write_text(secrets.token_hex(32))
 
     @property
@@ -46,7 +50,7 @@ class RayCluster:
         (home / "site" / "sitecustomize.py").write_text(BARE.format(root=str(ROOT), more=python))
         where = ["--address", self.address] if self.processes else ["--head", "--port", str(self.port)]
         if not self.processes:
-            where += ["--include-dashboard", "false", "--temp-dir", f"{self.folder}/ray"]
+            where += ["--include-dashboard", "false", "--temp-dir", self.sockets]
         with (home / "log").open("w") as log:
             self.processes[name] = subprocess.Popen(
                 [RAY, "start", *where, "--num-cpus", str(cpus), "--block"],
@@ -72,3 +76,4 @@ class RayCluster:
     def end(self):
         for name in reversed(list(self.processes)):
             self.kill(name)
+        shutil.rmtree(self.sockets, ignore_errors=True)

@@ -6,6 +6,7 @@ removed, nothing changes. A network is a list of steps over named values, so tha
 
 from __future__ import annotations
 
+import math
 import random
 import types
 from collections.abc import Callable
@@ -56,6 +57,10 @@ OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "a gate of each sample": by_position,
     "gated halves": lambda x, y: nn.functional.glu(x + y, 1).repeat(1, 2, 1, 1),
     "a size in the scale": lambda x, y: (x + y) / x.shape[-1],
+    "a size in the shift": lambda x, y: x + y - math.sqrt(x.shape[-2]) / 2,
+    "the batch in the scale": lambda x, y: (x + y) * len(x),
+    "shuffled": lambda x, y: nn.functional.channel_shuffle(x + y, 2),
+    "rolled": lambda x, y: x + y.roll(1, 1),
 }
 
 
@@ -118,7 +123,8 @@ class Grower:
         """A convolution that keeps the size, mostly; now and then with a hook or a patched forward."""
         kernel = self.choice.choice([1, 3, 3])
         mode = self.choice.choice(["zeros", "zeros", "zeros", "reflect", "circular"])
-        layer = nn.Conv2d(x.width, width, kernel, padding=kernel // 2, padding_mode=mode)
+        groups = 2 if x.width % 2 == width % 2 == 0 and self.choice.random() < 0.2 else 1
+        layer = nn.Conv2d(x.width, width, kernel, padding=kernel // 2, padding_mode=mode, groups=groups)
         trick = self.choice.random()
         if trick < 0.05:
             layer.register_forward_hook(adds_what_came_in)
@@ -151,6 +157,13 @@ class Grower:
         name = self.choice.choice(list(OPERATIONS))
         return self.step(name, [first, second], 2 * width if name == "cat" else width)
 
+    def grouped(self, x: Value) -> Value:
+        """Groups of convolutions, of which channels are silenced at random, unevenly."""
+        x = self.plain(x, 16)
+        layer = nn.Conv2d(16, 16, 3, padding=1, groups=4, bias=self.choice.random() < 0.5)
+        x = self.layer(self.choice.choice(ACTIVATIONS)(), self.layer(layer, x, 16), 16)
+        return self.plain(x, 8)
+
     def cut(self, x: Value) -> Value:
         """Parts of eight channels, cut by numbers that a module keeps, or weighed against each other."""
         x = self.plain(x, 8)
@@ -161,7 +174,7 @@ class Grower:
         if len(self.inputs) > 1:
             x = self.step("add", [x, self.conv(self.inputs[1], 4)], 4)
         for _ in range(self.choice.randint(1, 4)):
-            x = self.choice.choice([self.spatial, self.joined, self.cut, lambda x: self.plain(x, 5)])(x)
+            x = self.choice.choice([self.spatial, self.joined, self.cut, self.grouped, lambda x: self.plain(x, 5)])(x)
         pool, places = self.choice.choice([(nn.AdaptiveAvgPool2d(1), 1), (nn.AdaptiveMaxPool2d(1), 1),
                                            (nn.AdaptiveAvgPool2d(2), 4)])  # fmt: skip
         x = self.layer(nn.Flatten(), self.layer(pool, x, x.width), places * x.width)
@@ -188,9 +201,12 @@ def silence(network: Wild, generator: torch.Generator) -> None:
             tensor.copy_(drawn / max(1, tensor[0].numel()) ** 0.5 if tensor.dim() > 1 else drawn.abs() + 0.3)
     layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     for layer in layers[:-1]:
-        layer.bias -= 0.8
+        if layer.bias is not None:
+            layer.bias -= 0.8
         gone = torch.rand(len(layer.weight), generator=generator) < SHARE
         layer.weight[gone] = 0
+        if layer.bias is None:
+            continue
         layer.bias[gone] = torch.tensor([-6.0, -1, 0, 1])[
             torch.randint(4, (int(gone.sum()),), generator=generator)
         ].double()
