@@ -17,7 +17,8 @@ NOTE = (
     "Tolerance: processors round sums in other orders, and training makes of the last digit another network, at worst "
     "one as different as another seed's. So a rerun may differ from its record by as much as two seeds of its method "
     f"do in all but {100 * LEVEL:g} % of cases: t · √2 · the standard deviation over seeds, pooled over the method's "
-    "knob points on its task, or one step of the measure if that is more. On one machine with one version of everything a rerun is the same in every number."
+    "knob points on its task, or one step of the measure if that is more. On one machine with one version of "
+    "everything a rerun is the same in every number."
 )
 
 
