@@ -13,6 +13,7 @@ from benchmark.method import registry as registry_module
 
 settings.register_profile("fuzz", max_examples=10_000, deadline=None)  # minutes: for what is read from files
 
+LONGEST = ("test_readme.py", "test_on_ray.py", "test_cluster.py")
 FAULTY = Path(__file__).parent / "faulty"
 TINY = """
 title = "Tiny"
@@ -43,7 +44,7 @@ def pytest_addoption(parser):
 
 def pytest_collection_modifyitems(items):
     """The longest tests first, so that all workers end together."""
-    items.sort(key=lambda item: item.path.name not in ("test_readme.py", "test_on_ray.py"))
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(autouse=True, scope="session")

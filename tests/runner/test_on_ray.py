@@ -147,7 +147,7 @@ def test_a_trial_and_a_base_that_hang_are_ended(tmp_path):
     assert (found["hangs"]["status"], found["hangs"]["error"]) == ("timeout", "it ran longer than 0.05 minutes")
     assert found["hung_base"]["status"] == "skipped"
     assert "could not be trained: it ran longer than 0.05 minutes" in found["hung_base"]["error"]
-    assert "tiny: training base networks: 0 of " in output
+    assert "tiny: running " in output
 
 
 def test_a_search_is_equal_for_all_and_resumes(deadweight, tmp_path):

@@ -12,7 +12,6 @@ import tempfile
 import time
 from pathlib import Path
 
-RAY = Path(sys.executable).with_name("ray")
 BARE = """
 import sys
 import tempfile
@@ -21,6 +20,8 @@ sys.path[:] = [place for place in sys.path if place != {root!r}]
 {more}
 """  # a machine where deadweight is not installed
 ROOT = Path(__file__).parents[2]
+BY_HAND = ROOT / "examples" / "cluster" / "by_hand.sh"
+PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
 class RayCluster:
@@ -53,9 +54,9 @@ class RayCluster:
             where += ["--include-dashboard", "false", "--temp-dir", self.sockets]
         with (home / "log").open("w") as log:
             self.processes[name] = subprocess.Popen(
-                [RAY, "start", *where, "--num-cpus", str(cpus), "--block"],
+                ["sh", BY_HAND, *where, "--num-cpus", str(cpus)],
                 cwd=home,
-                env={**os.environ, **self.token, "PYTHONPATH": str(home / "site"), **environment},
+                env={**os.environ, **self.token, "PATH": PATH, "PYTHONPATH": str(home / "site"), **environment},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
