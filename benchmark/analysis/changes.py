@@ -166,10 +166,10 @@ def _steps(pairs: list[Pair]) -> dict[tuple[str, str], float]:
     for pair in pairs:
         if pair.measured:
             tasks[pair.before.task.name] += [pair.before, pair.after]
-    return {(task, name): _step(name, records) for task, records in tasks.items() for name in MEASURES}
+    return {(task, name): step(name, records) for task, records in tasks.items() for name in MEASURES}
 
 
-def _step(measure: str, records: list[Record]) -> float:
+def step(measure: str, records: list[Record]) -> float:
     """The step in which a measure moves: a channel's share, or the smallest gap between two accuracies seen."""
     if measure == "param_sparsity":
         return max((1 / r.channels for r in records if r.channels), default=0.0)

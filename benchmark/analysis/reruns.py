@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from benchmark.analysis.changes import MEASURES, Pair
+from benchmark.analysis.changes import MEASURES, Pair, step
 from benchmark.experiment.record import Record
 
 LEVEL = 0.001  # how often a measure of an agreeing rerun may lie beyond its tolerance
@@ -17,7 +17,8 @@ NOTE = (
     "Tolerance: processors round sums in other orders, and training makes of the last digit another network, at worst "
     "one as different as another seed's. So a rerun may differ from its record by as much as two seeds of its method "
     f"do in all but {100 * LEVEL:g} % of cases: t · √2 · the standard deviation over seeds, pooled over the method's "
-    "knob points on its task. On one machine with one version of everything a rerun is the same in every number."
+    "knob points on its task, or one step of the measure if that is more. On one machine with one version of "
+    "everything a rerun is the same in every number."
 )
 
 
@@ -46,7 +47,10 @@ def judge(before: Record, after: Record, records: list[Record]) -> Rerun:
 
 
 def tolerance(records: list[Record], measure: str) -> float:
-    """How far two seeds of one method on one task may lie apart in a measure at one of its knob points, by `LEVEL`."""
+    """How far two seeds of one method on one task may lie apart in a measure at one of its knob points, by `LEVEL`.
+
+    At least as far as the measure's smallest step; NaN where no point has two seeds.
+    """
     points = defaultdict(list)
     for record in records:
         points[str(sorted(record.setting.hyperparameters.items()))].append(getattr(record, measure))
@@ -54,4 +58,5 @@ def tolerance(records: list[Record], measure: str) -> float:
     if not freedom:
         return np.nan
     squares = sum(float(np.var(values)) * len(values) for values in points.values())
-    return float(stats.t.ppf(1 - LEVEL / 2, freedom) * np.sqrt(2 * squares / freedom))
+    apart = float(stats.t.ppf(1 - LEVEL / 2, freedom) * np.sqrt(2 * squares / freedom))
+    return max(apart, step(measure, records))

@@ -95,10 +95,10 @@ def test_shares_move_in_channels_of_the_smallest_network_and_accuracies_in_the_s
         names, columns = zip(*fields.items(), strict=True)
         return [result(trials[0], **dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
 
-    assert changes._step("param_sparsity", records(channels=[100, 50, None])) == 1 / 50
-    assert changes._step("param_sparsity", records(channels=[None])) == 0
-    assert changes._step("test_accuracy", records(test_accuracy=[0.9, 0.8, 0.81, 0.8])) == pytest.approx(0.01)
-    assert changes._step("test_accuracy", records(test_accuracy=[0.8, 0.8])) == 0
+    assert changes.step("param_sparsity", records(channels=[100, 50, None])) == 1 / 50
+    assert changes.step("param_sparsity", records(channels=[None])) == 0
+    assert changes.step("test_accuracy", records(test_accuracy=[0.9, 0.8, 0.81, 0.8])) == pytest.approx(0.01)
+    assert changes.step("test_accuracy", records(test_accuracy=[0.8, 0.8])) == 0
 
 
 def test_two_seeds_are_tested_and_one_is_not():

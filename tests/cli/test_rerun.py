@@ -49,6 +49,8 @@ def test_the_tolerance_is_that_of_two_seeds_pooled_over_knob_points(made):
     expected = stats.t.ppf(1 - LEVEL / 2, freedom) * math.sqrt(2) * pooled
     assert tolerance(found, MEASURE) == pytest.approx(expected)
     assert np.isnan(tolerance([r for r in found if r.seed == 0], MEASURE))
+    alike = [r.model_copy(update={"param_sparsity": 0.5}) for r in found]
+    assert tolerance(alike, "param_sparsity") == 1 / found[0].channels  # one channel more is no other result
 
 
 @pytest.mark.parametrize("seeds", [2, 10])

@@ -34,7 +34,7 @@ function methodTraces(task, kind, label) {
     y: mine.map((i) => asked(trials.y[i])), text: mine.map((i) => hover(trials, i, label).map(fold).join("<br>")),
     customdata: mine, hovertemplate: "%{text}<extra></extra>", meta: "trials", cliponaxis: false,
     marker: {
-      color: paint(method.color), symbol: method.symbol, opacity: 0.5,
+      color: paint(method.color), symbol: method.symbol, opacity: 0.5, line: { width: 0 },
       size: mine.map((i) => (trials.key[i] === state.record ? 16 : 7)),
     },
   };
@@ -96,7 +96,7 @@ function drawPareto() {
   const low = Math.min(...range(task).map(asked));
   const below = trials.y.filter((value, i) => value !== null && value < low && shown(trials.label[i])).length;
   const thinned = trials.key.length < trials.count ? `${trials.key.length} of ${trials.count} trials are drawn, evenly thinned; lines, bands and tables are of all. ` : "";
-  byId("shown").textContent = thinned + (below ? `${below} trials lie beyond the axis.` : "");
+  byId("shown").textContent = thinned + (below ? `Trials beyond the axis: ${below}.` : "");
   fillTables(task, kind, y);
 }
 
