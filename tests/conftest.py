@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
+from benchmark import own_files
 from benchmark.cli import main
 from benchmark.method import registry as registry_module
 
@@ -50,6 +51,12 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _own_files(monkeypatch):
+    """A test knows no file of another's study."""
+    monkeypatch.setattr(own_files, "KNOWN", {})
 
 
 @pytest.fixture

@@ -88,6 +88,14 @@ def driver(cluster, monkeypatch, tmp_path):
     return run
 
 
+def start_with_other_code(cluster, name):
+    """Starts a machine of two cores that has a file of the suite other than here."""
+    theirs = cluster.folder / f"theirs_{name}"
+    shutil.copytree(ROOT / "baselines", theirs / "baselines")
+    (theirs / "baselines" / "dense.py").open("a").write("\n")
+    cluster.start(name, 2, f"sys.path.insert(0, {str(theirs)!r})", DEADWEIGHT_DATA=str(cluster.folder / "data"))
+
+
 @pytest.mark.usefixtures("faulty_methods", "stranger")
 def test_a_killed_machine_costs_nothing(cluster, driver, deadweight, tmp_path):
     """The trial that stays there runs again on the first, not on one whose code is other than the driver's."""
@@ -96,14 +104,12 @@ def test_a_killed_machine_costs_nothing(cluster, driver, deadweight, tmp_path):
     path = tmp_path / "results" / "tiny" / "records.jsonl"
     process = driver(how=start)
     wait_for_records(path, 11, process)
-    theirs = cluster.folder / "theirs"
-    shutil.copytree(ROOT / "baselines", theirs / "baselines")
-    (theirs / "baselines" / "dense.py").open("a").write("\n")
-    cluster.start("code", 2, f"sys.path.insert(0, {str(theirs)!r})", DEADWEIGHT_DATA=str(cluster.folder / "data"))
+    start_with_other_code(cluster, "late")
     said = next(line for line in process.stdout if "is left out" in line)  # of a machine that comes late
     assert said.endswith("is left out: the code of baselines differs\n")
     (tmp_path / "nets.py").unlink()  # other machines have no such file: it has travelled
     cluster.kill("other")
+    cluster.kill("late")
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     assert "12 of 12 have a record (12 ok)" in output
@@ -119,10 +125,11 @@ def test_a_killed_machine_costs_nothing(cluster, driver, deadweight, tmp_path):
 def test_without_a_machine_that_is_fit_nothing_runs(cluster, driver, tmp_path):
     """One has another version of the code, one other data; the head has too few cores."""
     (tmp_path / "tiny.toml").write_text(PICTURES)
+    start_with_other_code(cluster, "code")
     cluster.start("data", 2, DEADWEIGHT_DATA=pictures(cluster.folder / "other", shade=1))
     code, output = driver("--cpus-per-trial", "2")
     assert code == 2
-    assert output.count("is left out: the code of baselines differs\n") == 1
+    assert output.count("is left out: the code of baselines differs\n") == 1, cluster.logs()
     assert output.count("is left out: the data of imagefolder:pictures differs\n") == 1
     assert "no machine of the cluster can run the trials" in output.splitlines()[-1]
     assert not (tmp_path / "results" / "tiny" / "records.jsonl").exists()

@@ -74,6 +74,12 @@ class RayCluster:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
+    def logs(self):
+        """What each machine that should run has printed, and how it ended if it did."""
+        return {
+            name: (process.poll(), (self.folder / name / "log").read_text()) for name, process in self.processes.items()
+        }
+
     def end(self):
         for name in reversed(list(self.processes)):
             self.kill(name)
