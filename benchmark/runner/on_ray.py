@@ -1,6 +1,6 @@
 """Runs trials as Ray Tune trials on reused worker processes, again where they were lost with one.
 
-The Ray files: this one, base_training, cluster, machines, search and ray_import.
+The Ray files: this one, base_training, cluster, machines, remote_states, search and ray_import.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from benchmark.runner.keeper import Keeper, trial_of
 from benchmark.runner.limits import Limits
 from benchmark.runner.machines import Fitness, Machines
 from benchmark.runner.ray_import import tune
+from benchmark.runner.remote_states import storage_of
 from benchmark.runner.search import OBJECTIVES, Search
+from benchmark.runner.states import States
 
 
 class WornOutError(RuntimeError):
@@ -41,11 +43,17 @@ class Worker(tune.Trainable):
     """
 
     def setup(
-        self, config: dict, networks: Networks, resources: Resources, fitness: Fitness, origin: dict[str, Any]
+        self,
+        config: dict,
+        networks: Networks,
+        resources: Resources,
+        fitness: Fitness,
+        states: States,
+        origin: dict[str, Any],
     ) -> None:
         resources.take()
         fitness.check()
-        self.networks, self.device = networks, resources.device
+        self.networks, self.states = networks, states
         self.provenance = {**origin, **versions()}
         self.room, self.worn = Room(), False
 
@@ -55,10 +63,13 @@ class Worker(tune.Trainable):
     def step(self) -> dict[str, Any]:
         if self.worn:
             raise WornOutError
-        record, left = run_one(trial_of(self.config), self.networks, self.device, self.provenance, self.room)
+        said: list[str] = []
+        trial = trial_of(self.config)
+        record, left = run_one(trial, self.networks, self.states, self.provenance, self.room, said.append)
         self.worn = bool(left.lasting) or left.grown
         objectives = {name: getattr(record, name) or 0.0 for name in OBJECTIVES}
-        return {"record": record.model_dump_json(exclude_defaults=True), **objectives, "done": not self.worn}
+        line = record.model_dump_json(exclude_defaults=True)
+        return {"record": line, "said": said, **objectives, "done": not self.worn}
 
 
 def run_with_ray(trials: list[Trial], resources: Resources, destination: Destination) -> None:
@@ -89,11 +100,13 @@ def _run(
     asked = question(like, resources.fetch) if resources.address else Question()
     machines, limits = Machines(resources, asked, destination.say), Limits(resources.trial_minutes)
     machines.open()
-    networks = train_bases(needed_bases(like), resources, destination, machines, limits)
+    destination.tidy()
+    states = States(storage_of(destination.states, resources), resources.device)
+    networks = train_bases(needed_bases(like), resources, destination, machines, limits, states)
     keeper = Keeper(destination, machines, limits)
-    given = {"networks": networks, "resources": resources, "origin": checkout(), "fitness": machines.fitness}
+    given = {"networks": networks, "resources": resources, "states": states, "origin": checkout()}
     with _scratch(destination.store.path) as scratch:
-        _fit(trials, given, keeper, scratch, search)
+        _fit(trials, {**given, "fitness": machines.fitness}, keeper, scratch, search)
         while keeper.lost:
             lost, keeper.lost = keeper.lost, []
             _fit(lost, {**given, "fitness": machines.fitness}, keeper, scratch, search=None)
