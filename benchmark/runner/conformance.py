@@ -201,17 +201,16 @@ def resumes(name: str) -> None:
 
     A method whose state cannot be captured begins anew instead, which takes longer and changes nothing.
     """
-    trial = _trial(name, None, REPEATED)
-    base, whole, storage, record = _base(trial), _fresh_run(name, None, REPEATED), Interrupting(), None
-    while record is None:
-        storage.left = 4
+    trial, storage = _trial(name, None, REPEATED), Interrupting()
+    base, whole = _base(trial), _fresh_run(name, None, REPEATED)
+    for storage.left in (4, 4, 4, 0):
         with suppress(BrokenOffError):
-            record = run(trial, base, kept=storage.kept(trial))
-    field = _difference(whole, record)
+            field = _difference(whole, run(trial, base, kept=storage.kept(trial)))
+            break
     if field is not None:
         raise ViolationError(
             f"{field} differs between a run that was broken off and one that was not: keep what training changes in "
-            "attributes, as tensors, numbers and lists of them, and make in `prepare` what hooks hold"
+            "attributes, as tensors and numbers, and let hooks hold what `prepare` makes and training changes in place"
         )
 
 
@@ -220,7 +219,7 @@ class BrokenOffError(BaseException):
 
 
 class Interrupting:
-    """States in memory, one after every epoch; a run is broken off once so many have been written."""
+    """States in memory, one after every epoch; a run is broken off once `left` have been written, where that is > 0."""
 
     def __init__(self) -> None:
         self.contents: dict[str, bytes] = {}

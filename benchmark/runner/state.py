@@ -118,7 +118,8 @@ class _Capture:
         if tensor.numel():
             start = tensor.data_ptr()
             self.spans.append((str(tensor.device), start, start + length * tensor.element_size(), node))
-        return [*node, self.node(tensor.grad, f"{place}.grad")] if tensor.requires_grad else [*node, ["plain", None]]
+        node.append(self.node(tensor.grad if tensor.requires_grad else None, f"{place}.grad"))
+        return node
 
     def _store(self, tensor: Tensor) -> str:
         name = str(len(self.tensors))
@@ -258,12 +259,11 @@ def _constant(value: Any) -> str | None:
         return str(value)
     if isinstance(value, RemovableHandle):
         return "the handle of a hook"
-    if isinstance(value, FunctionType) and value.__closure__ is not None:
+    if not isinstance(value, type | FunctionType | BuiltinFunctionType) or "<" in value.__qualname__:
         return None
     if isinstance(value, BuiltinFunctionType) and not isinstance(value.__self__, ModuleType | type | None):
         return None
-    named = isinstance(value, type | FunctionType | BuiltinFunctionType)
-    return f"{value.__module__}.{value.__qualname__}" if named else None
+    return f"{value.__module__}.{value.__qualname__}"
 
 
 def _fitting(value: Any, fits: bool, kind: str) -> Any:
