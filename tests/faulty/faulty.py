@@ -123,7 +123,7 @@ class Mortal(Meddles):
     def after_step(self, net, lr):
         self.steps += 1
         net.weights[0].add_(0.01 * torch.randn(net.weights[0].shape, generator=self.generator))
-        with Path(self.path).open("ab") as file:
+        with Path(self.path).open("ab", buffering=0) as file:
             file.write(b".")
             if self.steps == 10 == file.tell():
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -149,7 +149,7 @@ class Slow(Mortal):
     def after_step(self, net, lr):
         time.sleep(0.05)
         self.steps += 1
-        with Path(self.path).open("ab") as file:
+        with Path(self.path).open("ab", buffering=0) as file:
             file.write(b".")
 
 
@@ -179,7 +179,7 @@ class Lingers(Meddles):
         self.steps = os.environ.get("STEPS", os.devnull)
 
     def after_step(self, net, lr):
-        with Path(self.steps).open("ab") as file:
+        with Path(self.steps).open("ab", buffering=0) as file:
             file.write(b".")
 
     def silence(self, net, images, labels):
