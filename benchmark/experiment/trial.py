@@ -109,6 +109,8 @@ class Protocol(Strict):
     warm_up: Annotated[int, Field(ge=1, le=MOST)] | None = None  # epochs of each part in which the rate grows evenly
     fine_tune_decay: Annotated[float, Field(ge=0, le=1)] | None = None  # d of (d/2) ‖all parameters‖² in fine-tuning
     watch_test: Literal[True] | None = None  # whether a reproduction also notes the best epoch's test accuracy
+    channels_last: Literal[True] | None = None  # whether channels lie last in memory: faster, equal but for rounding
+    precision: Literal["bfloat16"] | None = None  # of products while training; weights, and all else, have float32
 
     @field_validator("split_seed", mode="before")
     @classmethod

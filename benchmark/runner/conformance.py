@@ -22,7 +22,7 @@ from benchmark.method.registry import check_metadata, get_method
 from benchmark.networks.build import build
 from benchmark.removal.groups import Net, find_groups
 from benchmark.runner.hygiene import Room, exits_are_errors
-from benchmark.runner.states import Kept
+from benchmark.runner.interruptions import BrokenOffError, Interrupting
 from benchmark.runner.train import Course, train
 from benchmark.runner.trial import LOG, Base, examples, explain, make_method, run, train_base
 
@@ -212,32 +212,6 @@ def resumes(name: str) -> None:
             f"{field} differs between a run that was broken off and one that was not: keep what training changes in "
             "attributes, as tensors and numbers, and let hooks hold what `prepare` makes and training changes in place"
         )
-
-
-class BrokenOffError(BaseException):
-    """A run ends here. No Exception, of which a trial would make a record."""
-
-
-class Interrupting:
-    """States in memory, one after every epoch; a run is broken off once `left` have been written, where that is > 0."""
-
-    def __init__(self) -> None:
-        self.contents: dict[str, bytes] = {}
-        self.said: list[str] = []
-        self.left = 0
-
-    def kept(self, trial: Trial) -> Kept:
-        """The trial's states, bound to nothing that changes within a process."""
-        return Kept(self, trial.key, "cpu", dict, self.said.append, interval=0)
-
-    def read(self, name: str) -> bytes | None:
-        return self.contents.get(name)
-
-    def write(self, name: str, content: bytes) -> None:
-        self.contents[name] = content
-        self.left -= 1
-        if self.left == 0:
-            raise BrokenOffError
 
 
 def silence_keeps(name: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from benchmark.data.dataset import Dataset
 from benchmark.experiment.record import SILENT
@@ -153,7 +153,7 @@ def _run_epoch(course: Course, method: Method, optimizer: torch.optim.Optimizer,
     total = torch.zeros((), device=data.train.labels.device)
     for images, labels in data.batches(course.protocol.batch_size, course.seed, epoch):
         optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(module(images), labels)
+        loss = nn.functional.cross_entropy(_outputs(module, images, course.protocol.precision), labels)
         penalty = method.penalty(net)
         (loss if penalty is None else loss + penalty).backward()
         method.after_backward(net)
@@ -161,3 +161,13 @@ def _run_epoch(course: Course, method: Method, optimizer: torch.optim.Optimizer,
         method.after_step(net, optimizer.param_groups[0]["lr"])
         total += loss.detach() * len(labels)
     return total.item() / len(data.train.labels)
+
+
+def _outputs(module: nn.Module, images: Tensor, precision: str | None) -> Tensor:
+    """The network's outputs, its products computed with the precision, for a loss of full precision."""
+    if precision is None:
+        outputs: Tensor = module(images)
+        return outputs
+    with torch.autocast(images.device.type, getattr(torch, precision)):
+        outputs = module(images)
+    return outputs.float()

@@ -128,7 +128,7 @@ def _follow_protocol(
     outcome.stage_accuracy["reduced"] = accuracy(removal.module, *validation)
 
     if trial.fine_tuning:
-        reduced = replace(course, net=find_groups(removal.module, _examples(data)))
+        reduced = replace(course, net=find_groups(_laid_out(removal.module, trial), _examples(data)))
         fine_tune(reduced, method, trial.fine_tuning)
         outcome.stage_accuracy["fine_tuned"] = accuracy(removal.module, *validation)
 
@@ -224,6 +224,8 @@ def make_method(setting: MethodSetting, seed: int) -> Method:
 
 def _course(trial: Trial, data: Dataset, kept: Kept | None = None) -> Course:
     """The trial's course before its first epoch."""
+    if trial.protocol.channels_last:
+        data = data.channels_last()
     return Course(_network(trial, data), data, trial.protocol, trial.seed, kept=kept)
 
 
@@ -252,10 +254,17 @@ def _network(trial: Trial, data: Dataset) -> Net:
     module = untrained(trial.task, data, trial.seed)
     if trial.starts_from_checkpoint:
         module = _with_checkpoint(trial.task, module)
-    net = find_groups(module.to(data.train.labels.device), _examples(data))
+    net = find_groups(_laid_out(module.to(data.train.labels.device), trial), _examples(data))
     if trial.task.features is not None:
         net.features = feature_groups(module)
     return net
+
+
+def _laid_out(module: nn.Module, trial: Trial) -> nn.Module:
+    """The network with its weights in memory as the protocol has them."""
+    if trial.protocol.channels_last:
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # that torch has not typed
+    return module
 
 
 def _examples(data: Dataset) -> Tensor:

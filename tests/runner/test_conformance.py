@@ -4,7 +4,7 @@ from itertools import count
 import pytest
 
 from benchmark.method.registry import registry
-from benchmark.runner import conformance
+from benchmark.runner import conformance, interruptions
 from benchmark.runner.states import Kept
 
 METHODS = sorted(registry().methods)
@@ -53,7 +53,7 @@ def test_a_method_whose_state_cannot_be_captured_conforms(monkeypatch):
 
 def test_a_method_is_not_broken_off_for_ever(monkeypatch):
     """Where no state that was written can be used, each run begins anew."""
-    monkeypatch.setattr(conformance, "Kept", partial(replace_made, count()))
+    monkeypatch.setattr(interruptions, "Kept", partial(replace_made, count()))
     assert conformance.check_rule("dense", "goes on where it was broken off") is None
 
 

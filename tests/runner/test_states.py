@@ -16,10 +16,10 @@ from benchmark.experiment.trial import Task
 from benchmark.method.registry import registry
 from benchmark.runner import binding, states
 from benchmark.runner import trial as trial_module
-from benchmark.runner.conformance import BrokenOffError, Interrupting
 from benchmark.runner.environment import software
 from benchmark.runner.hygiene import Room
 from benchmark.runner.in_process import Destination, Resources, run_in_process, run_one
+from benchmark.runner.interruptions import BrokenOffError, Interrupting
 from benchmark.runner.states import StateFolder, States
 from benchmark.runner.trial import run, train_base
 from tests.runner.test_trial import make
