@@ -23,7 +23,7 @@ class BaseStore:
 
     def load(self, trial: Trial) -> Base | None:
         """The trial's base network, where it is stored, unchanged, and of today's data and code."""
-        path = self.path(trial)
+        path = self._path(trial)
         if not path.exists():
             return None
         try:
@@ -40,12 +40,11 @@ class BaseStore:
         """Stores the trial's base network. Raises UsageError where that fails."""
         state, seconds = trained
         about = {**made_of(trial, trial.base), "seconds": seconds}
-        write_whole(self.path(trial), pack(trial.base_key, about, state))
+        write_whole(self._path(trial), pack(trial.base_key, about, state))
 
     def keys(self) -> set[str]:
         """Of which base networks there are files."""
         return {path.stem for path in self.folder.glob("*.npz")}
 
-    def path(self, trial: Trial) -> Path:
-        """The file of the trial's base network."""
+    def _path(self, trial: Trial) -> Path:
         return self.folder / f"{trial.base_key}.npz"

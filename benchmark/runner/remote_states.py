@@ -19,9 +19,11 @@ class RemoteFolder:
     there: Any
 
     def read(self, name: str) -> bytes | None:
+        """See `Storage`."""
         return self._ask(self.there.read, name)
 
     def write(self, name: str, content: bytes) -> None:
+        """See `Storage`."""
         self._ask(self.there.write, name, content)
 
     def _ask(self, method: Any, *arguments: Any) -> Any:

@@ -241,8 +241,8 @@ def _parts(value: Any) -> dict[str, Any] | None:
     if isinstance(value, Method):
         return dict(vars(value))
     if is_dataclass(value) and not isinstance(value, type):
-        own = {field.name for field in fields(value)} | getattr(value, "__dict__", {}).keys()
-        return {name: getattr(value, name) for name in sorted(own) if hasattr(value, name)}
+        names = {field.name for field in fields(value)} | getattr(value, "__dict__", {}).keys()
+        return {name: getattr(value, name) for name in sorted(names) if hasattr(value, name)}
     return None
 
 

@@ -43,6 +43,7 @@ class StateFolder:
     folder: Path
 
     def read(self, name: str) -> bytes | None:
+        """See `Storage`."""
         path = self.folder / name
         try:
             return path.read_bytes() if path.exists() else None
@@ -50,6 +51,7 @@ class StateFolder:
             raise UsageError(f"cannot read {path}: {error.strerror}") from None
 
     def write(self, name: str, content: bytes) -> None:
+        """See `Storage`."""
         write_whole(self.folder / name, content)
 
     def remove(self, key: str) -> None:

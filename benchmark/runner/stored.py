@@ -22,10 +22,10 @@ class UnfitError(ValueError):
 
 def pack(key: str, about: dict[str, Any], tensors: dict[str, Tensor]) -> bytes:
     """A file's content: tensors on the CPU, and what JSON can hold about them, under a hash of all with their key."""
-    arrays = {PREFIX + name: tensor.numpy() for name, tensor in tensors.items()}
-    text = json.dumps({**about, "hash": _digest(key, about, tensors)})
+    arrays: dict[str, Any] = {PREFIX + name: tensor.numpy() for name, tensor in tensors.items()}
+    arrays[ABOUT] = np.array(json.dumps({**about, "hash": _digest(key, about, tensors)}))
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays, **{ABOUT: np.array(text)})
+    np.savez(buffer, **arrays)
     return buffer.getvalue()
 
 

@@ -1,8 +1,8 @@
 """What the suite costs a convnet: an epoch of seven convolutions at batch 64, channels last in memory.
 
 Run with `pytest tests/performance/test_convnet_epoch.py --benchmark-only`. `suite` is the suite's own loop over bytes;
-`bare` takes the same steps, validation included, over float32 tensors that were standardised and ordered before. The aim
-is at most 1.05 × bare. One thread, 3,200 colour images of 32 × 32; on a busy machine add
+`bare` takes the same steps, validation included, over float32 tensors that were standardised and ordered before. The
+aim is at most 1.05 × bare. One thread, 3,200 colour images of 32 × 32; on a busy machine add
 `--benchmark-timer=time.process_time`.
 """
 

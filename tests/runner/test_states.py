@@ -8,6 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from benchmark import own_files
 from benchmark.errors import UsageError
@@ -20,7 +22,7 @@ from benchmark.runner.environment import software
 from benchmark.runner.hygiene import Room
 from benchmark.runner.in_process import Destination, Resources, run_in_process, run_one
 from benchmark.runner.interruptions import BrokenOffError, Interrupting
-from benchmark.runner.states import StateFolder, States
+from benchmark.runner.states import Kept, StateFolder, States
 from benchmark.runner.trial import run, train_base
 from tests.runner.test_trial import make
 
@@ -118,6 +120,16 @@ def test_a_base_network_goes_on_too():
     assert all(torch.equal(found[name], whole[name]) for name in whole)
 
 
+class Held(dict):
+    """States in memory, to which none is added."""
+
+    def read(self, name):
+        return self.get(name)
+
+    def write(self, name, content):
+        pass
+
+
 class Folder:
     """The states of a trial in a folder, broken off after three epochs of training."""
 
@@ -136,6 +148,11 @@ class Folder:
         self.written = getattr(self, "written", 0) + 1
         if self.written == 3:
             raise BrokenOffError
+
+    def given(self):
+        """With what the state was made, its storage aside."""
+        made = States(self.folder, "cpu").of(self.trial, self.said.append)
+        return made.key, made.device, made.made, made.say, made.interval
 
     def run(self, trial=None, device="cpu"):
         """The record, and how many epochs were trained for it."""
@@ -197,6 +214,16 @@ def test_a_state_that_was_changed_or_torn_is_not_used(folder, whole, damage, wor
     assert alike(record, whole)
     assert folder.said[0].startswith(UNUSED)
     assert words in folder.said[0]
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.floats(0, 1, exclude_max=True), content=st.binary(min_size=1, max_size=50))
+def test_no_damage_to_a_state_changes_a_record(folder, whole, place, content):
+    state = bytearray(folder.path.read_bytes())
+    start = int(place * len(state))
+    state[start : start + len(content)] = content
+    name = folder.path.name
+    assert alike(run(folder.trial, None, kept=Kept(Held({name: bytes(state)}), *folder.given())), whole)
 
 
 def test_a_state_of_another_seed_is_not_used(folder):
