@@ -198,7 +198,7 @@ def test_a_trial_whose_driver_is_killed_goes_on_from_its_state(steps, deadweight
     code, output = finish("run", "tiny.toml", cwd=tmp_path)
     assert code == 0, output
     assert "not used" not in output
-    assert (steps / "120").stat().st_size < 120 + 4  # but for what the last epoch had begun, none was made twice
+    assert (steps / "120").stat().st_size <= 120 + 4  # but for what the last epoch had begun, none was made twice
     assert list((folder / "states").iterdir()) == []
     assert deadweight("run", "tiny.toml", "--in-process", "--results", "undisturbed")[0] == 0
     assert results(folder) == results(tmp_path / "undisturbed" / "tiny")
