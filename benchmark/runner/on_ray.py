@@ -28,6 +28,8 @@ from benchmark.runner.machines import Fitness, Machines
 from benchmark.runner.ray_import import tune
 from benchmark.runner.search import OBJECTIVES, Search
 
+AT_ONCE = 2000  # trials that Tune is given: it keeps in memory what it knows of each, and their records, to the end
+
 
 class WornOutError(RuntimeError):
     """A worker process is not as it was: another takes its place."""
@@ -93,10 +95,14 @@ def _run(
     keeper = Keeper(destination, machines, limits)
     given = {"networks": networks, "resources": resources, "origin": checkout(), "fitness": machines.fitness}
     with _scratch(destination.store.path) as scratch:
-        _fit(trials, given, keeper, scratch, search)
-        while keeper.lost:
-            lost, keeper.lost = keeper.lost, []
-            _fit(lost, {**given, "fitness": machines.fitness}, keeper, scratch, search=None)
+        if search is not None:
+            _fit([], given, keeper, scratch, search)
+        left = trials
+        while left or keeper.lost:
+            part, left = left[:AT_ONCE], left[AT_ONCE:]
+            if not part:
+                part, keeper.lost = keeper.lost, []
+            _fit(part, {**given, "fitness": machines.fitness}, keeper, scratch, search=None)
 
 
 def _fit(trials: list[Trial], given: dict[str, Any], keeper: Keeper, scratch: str, search: Search | None) -> None:
