@@ -30,6 +30,8 @@ from benchmark.runner.remote_states import storage_of
 from benchmark.runner.search import OBJECTIVES, Search
 from benchmark.runner.states import States
 
+AT_ONCE = 2000  # trials that Tune is given: it keeps in memory what it knows of each, and their records, to the end
+
 
 class WornOutError(RuntimeError):
     """A worker process is not as it was: another takes its place."""
@@ -106,10 +108,14 @@ def _run(
     keeper = Keeper(destination, machines, limits)
     given = {"networks": networks, "resources": resources, "states": states, "origin": checkout()}
     with _scratch(destination.store.path) as scratch:
-        _fit(trials, {**given, "fitness": machines.fitness}, keeper, scratch, search)
-        while keeper.lost:
-            lost, keeper.lost = keeper.lost, []
-            _fit(lost, {**given, "fitness": machines.fitness}, keeper, scratch, search=None)
+        if search is not None:
+            _fit([], {**given, "fitness": machines.fitness}, keeper, scratch, search)
+        left = trials
+        while left or keeper.lost:
+            part, left = left[:AT_ONCE], left[AT_ONCE:]
+            if not part:
+                part, keeper.lost = keeper.lost, []
+            _fit(part, {**given, "fitness": machines.fitness}, keeper, scratch, search=None)
 
 
 def _fit(trials: list[Trial], given: dict[str, Any], keeper: Keeper, scratch: str, search: Search | None) -> None:

@@ -18,14 +18,20 @@ from tests.support.tuned_study import NOTHING_FOLLOWS
 COMMAND = Path(sys.executable).with_name("deadweight")
 FEW = TINY.partition("[methods.magnitude_filter]")[0]
 FAILING = TINY.replace("[methods.dense]", "[methods.dies]\n[methods.raises]\n[methods.diverges]\n[methods.dense]")
+IN_PARTS = [  # the command, giving Tune a few trials at once
+    sys.executable,
+    "-c",
+    "import sys; from benchmark.runner import on_ray; from benchmark.cli import main\n"
+    "on_ray.AT_ONCE = 7; sys.argv[0] = 'deadweight'; main.main()",
+]
 VOLATILE = {"created", "train_seconds", "base_seconds", "peak_memory", "provenance"}
 
 
-def start(*arguments, cwd):
+def start(*arguments, cwd, command=(COMMAND,)):
     """Starts the command, with Ctrl-C as a terminal gives it: a shell's background job would ignore it."""
     environment = {**os.environ, "PYTHONPATH": str(FAULTY)}
     return subprocess.Popen(
-        [COMMAND, *arguments],
+        [*command, *arguments],
         cwd=cwd,
         env=environment,
         stdout=subprocess.PIPE,
@@ -36,8 +42,8 @@ def start(*arguments, cwd):
     )
 
 
-def finish(*arguments, cwd):
-    process = start(*arguments, cwd=cwd)
+def finish(*arguments, cwd, command=(COMMAND,)):
+    process = start(*arguments, cwd=cwd, command=command)
     output, _ = process.communicate(timeout=300)
     return process.returncode, output
 
@@ -65,7 +71,10 @@ def wait_for_end(processes):
 
 @pytest.fixture(scope="module")
 def resumed(tmp_path_factory):
-    """A study with failing methods, killed when it had three records, and run again: its folder, and what it had."""
+    """A study with failing methods, killed when it had three records, and run again: its folder, and what it had.
+
+    The second time it is given to Tune in parts.
+    """
     folder = tmp_path_factory.mktemp("resumed")
     (folder / "tiny.toml").write_text(FAILING)
     path = folder / "results" / "tiny" / "records.jsonl"
@@ -74,7 +83,7 @@ def resumed(tmp_path_factory):
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     kept = path.read_bytes()
-    code, output = finish("run", "tiny.toml", cwd=folder)
+    code, output = finish("run", "tiny.toml", cwd=folder, command=IN_PARTS)
     assert code == 1, output
     return folder, kept, output
 
