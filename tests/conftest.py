@@ -11,6 +11,7 @@ from matplotlib.text import Text
 from benchmark import own_files
 from benchmark.cli import main
 from benchmark.method import registry as registry_module
+from benchmark.runner import states
 
 settings.register_profile("fuzz", max_examples=10_000, deadline=None)  # minutes: for what is read from files
 
@@ -101,7 +102,8 @@ def sketched(monkeypatch):
 
 @pytest.fixture
 def faulty_methods(monkeypatch):
-    """Registers the methods of tests/faulty through their entry points."""
+    """Registers the methods of tests/faulty through their entry points; what their import changes goes with them."""
+    monkeypatch.setattr(states, "INTERVAL", states.INTERVAL)
     monkeypatch.syspath_prepend(str(FAULTY))
     registry_module.registry.cache_clear()
     yield
