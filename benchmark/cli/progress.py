@@ -11,6 +11,7 @@ from functools import partial
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from benchmark.cli.keeping import Keeping
 from benchmark.cli.options import WIDTH
 from benchmark.errors import UsageError
 from benchmark.experiment.record import FINISHED, Record
@@ -66,7 +67,9 @@ def run_with_progress(
         try:
             say = partial(terminal.print, markup=False, highlight=False)
             with _in_lines(progress):
-                run_points(study, todo, resources, Destination(store, keep, say, tell), in_process)
+                keeping = Keeping(study, store, say) if resources.keep else None
+                destination = Destination(store, keep, say, tell, keeping and keeping.take)
+                run_points(study, todo, resources, destination, in_process)
         except KeyboardInterrupt:
             progress.stop()
             done = int(progress.tasks[0].completed)

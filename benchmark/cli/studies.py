@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,6 +39,9 @@ def run(
     tuning: Annotated[
         Path | None, typer.Option(help="Another results folder of the study, whose tuning is taken over.")
     ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the reduced networks of the fronts, which export then takes.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, and stop.")] = False,
 ) -> None:
     """Run every trial of a study that has no record yet. Stop it at any time and run it again to go on.
@@ -70,7 +74,7 @@ def run(
         store.mend()
         store.add(taken)
         limits = {"trial_minutes": trial_minutes, "wait": wait}
-        resources = Resources(cpus_per_trial, gpus_per_trial, address, fetch=fetch, **limits)
+        resources = Resources(cpus_per_trial, gpus_per_trial, address, fetch=fetch, keep=keep, **limits)
         finished = {r.status in FINISHED for r in _run_stages(study, plan, store, resources, in_process, retry_failed)}
     if True in finished:
         console.print(f"next: deadweight {'plot' if plan.kind == 'comparison' else 'reproduce --study'} {study}")
@@ -83,6 +87,7 @@ def _run_stages(
 ) -> list[Record]:
     """Runs what a study lacks; returns its trials' records. Raises UsageError where nothing could be chosen."""
     from benchmark.analysis.tuning import resolved
+    from benchmark.cli.keeping import show_kept
     from benchmark.cli.tuning import each_stage, show_choice
     from benchmark.experiment.brought import write_note
     from benchmark.experiment.tuning import EVALUATION
@@ -92,8 +97,11 @@ def _run_stages(
     for name, stage in each_stage(plan, store):
         if name == EVALUATION:
             show_choice(plan, store.load())
-        ran = _run_stage(stage, store, resources, in_process, retry_failed)
+        keep = resources.keep and name == EVALUATION  # a candidate is no result
+        ran = _run_stage(stage, store, replace(resources, keep=keep), in_process, retry_failed)
         records += _summarise(study if name == EVALUATION else f"{study}, {name}", study, stage, store, ran)
+        if keep:
+            show_kept(stage, store)
     resolved(plan, store.load())
     return records
 

@@ -1,6 +1,6 @@
 """Runs trials as Ray Tune trials on reused worker processes, again where they were lost with one.
 
-The Ray files: this one, base_training, cluster, machines, search and ray_import.
+The Ray files: this one, base_training, cluster, machines, post, search and ray_import.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from benchmark.runner.in_process import Destination, Networks, Resources, needed
 from benchmark.runner.keeper import Keeper, trial_of
 from benchmark.runner.limits import Limits
 from benchmark.runner.machines import Fitness, Machines
+from benchmark.runner.post import Post
 from benchmark.runner.ray_import import tune
 from benchmark.runner.search import OBJECTIVES, Search
 
@@ -41,11 +42,17 @@ class Worker(tune.Trainable):
     """
 
     def setup(
-        self, config: dict, networks: Networks, resources: Resources, fitness: Fitness, origin: dict[str, Any]
+        self,
+        config: dict,
+        networks: Networks,
+        resources: Resources,
+        fitness: Fitness,
+        origin: dict[str, Any],
+        post: Post,
     ) -> None:
         resources.take()
         fitness.check()
-        self.networks, self.device = networks, resources.device
+        self.networks, self.resources, self.post = networks, resources, post
         self.provenance = {**origin, **versions()}
         self.room, self.worn = Room(), False
 
@@ -55,7 +62,9 @@ class Worker(tune.Trainable):
     def step(self) -> dict[str, Any]:
         if self.worn:
             raise WornOutError
-        record, left = run_one(trial_of(self.config), self.networks, self.device, self.provenance, self.room)
+        record, left, packed = run_one(trial_of(self.config), self.networks, self.resources, self.provenance, self.room)
+        if packed is not None:
+            self.post.send(record.key, packed)
         self.worn = bool(left.lasting) or left.grown
         objectives = {name: getattr(record, name) or 0.0 for name in OBJECTIVES}
         return {"record": record.model_dump_json(exclude_defaults=True), **objectives, "done": not self.worn}
@@ -90,13 +99,15 @@ def _run(
     machines, limits = Machines(resources, asked, destination.say), Limits(resources.trial_minutes)
     machines.open()
     networks = train_bases(needed_bases(like), resources, destination, machines, limits)
-    keeper = Keeper(destination, machines, limits)
-    given = {"networks": networks, "resources": resources, "origin": checkout(), "fitness": machines.fitness}
+    post = Post.open() if resources.keep else Post()
+    keeper = Keeper(destination, machines, limits, post)
+    own = {"networks": networks, "resources": resources, "origin": checkout(), "post": post}
+    given = {**own, "fitness": machines.fitness}
     with _scratch(destination.store.path) as scratch:
         _fit(trials, given, keeper, scratch, search)
         while keeper.lost:
             lost, keeper.lost = keeper.lost, []
-            _fit(lost, {**given, "fitness": machines.fitness}, keeper, scratch, search=None)
+            _fit(lost, {**own, "fitness": machines.fitness}, keeper, scratch, search=None)
 
 
 def _fit(trials: list[Trial], given: dict[str, Any], keeper: Keeper, scratch: str, search: Search | None) -> None:
