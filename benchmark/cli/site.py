@@ -47,7 +47,7 @@ def publish_site(
     manifest.read(out)
     with temporary(out) as folder, console.status("publishing") as status:
         try:
-            sources = build({name: results / name for name in texts}, texts, Path(folder), status.update)
+            sources = build({name: results / name for name in texts}, texts, Path(folder), status.update, console.print)
         except UsageError as error:  # it names the copy that the site is made from
             raise UsageError(str(error).replace(f"{folder}/", f"{results}/")) from None
         made = manifest.replace(Path(folder), list(texts), out)

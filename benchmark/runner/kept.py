@@ -20,7 +20,6 @@ from benchmark.networks.measure import accuracy, logits, parameters
 from benchmark.networks.sizes import layer_sizes, resize
 from benchmark.runner.trial import examples, first_images, untrained
 
-FOLDER = "kept"
 LIMIT = 2 * 2**30  # bytes of a study's kept networks
 SAME = 1e-6  # relative deviation of a logit between a network and itself, read back on the same device
 ROUNDED = 1e-3  # difference in accuracy that another processor's rounding may make
