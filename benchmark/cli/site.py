@@ -25,8 +25,9 @@ def publish_site(
 
     Example: deadweight publish digits digits_full --out site
     """
+    from benchmark.experiment.names import study_path
     from benchmark.experiment.published import check_compares
-    from benchmark.experiment.study import load_study, study_path
+    from benchmark.experiment.study import load_study
 
     texts = {}
     for name in studies:

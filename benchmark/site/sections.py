@@ -9,7 +9,7 @@ import pandas as pd
 
 from benchmark.analysis.tuning_table import NOTE as TUNING_NOTE
 from benchmark.analysis.tuning_table import tuning_table
-from benchmark.experiment.study import study_names
+from benchmark.experiment.names import study_names
 from benchmark.method.registry import card, get_method
 from benchmark.paper.bundle import paper_files
 from benchmark.site import chart_data

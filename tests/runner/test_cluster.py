@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmark.analysis.fronts import Fronts
 from benchmark.experiment.store import Store
 from tests.conftest import TINY
 from tests.runner.test_on_ray import COMMAND, finish, results, start, wait_for_records
@@ -102,7 +103,7 @@ def test_a_killed_machine_costs_nothing(cluster, driver, deadweight, tmp_path):
     (tmp_path / "tiny.toml").write_text(LINGERING)
     (tmp_path / "nets.py").write_text(NETS)
     path = tmp_path / "results" / "tiny" / "records.jsonl"
-    process = driver(how=start)
+    process = driver("--keep", how=start)
     wait_for_records(path, 11, process)
     start_with_other_code(cluster, "late")
     said = next(line for line in process.stdout if "is left out" in line)  # of a machine that comes late
@@ -114,6 +115,8 @@ def test_a_killed_machine_costs_nothing(cluster, driver, deadweight, tmp_path):
     assert process.returncode == 0, output
     assert "12 of 12 have a record (12 ok)" in output
     found = results(path.parent)
+    kept = {file.stem for file in (path.parent / "kept").iterdir()}
+    assert kept == Fronts(Store(path.parent).load()).keys  # the networks have come from every machine
     assert sum(record.pop("losses", 0) for record in found.values()) == 1
     preloaded = {tuple(record.provenance["preloaded"]) for record in Store(path.parent).load()}
     assert preloaded == {("libtheirs.so",)}  # not this process's own
