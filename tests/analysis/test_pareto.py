@@ -115,6 +115,8 @@ def test_largest_drop_follows_the_knob():
 def test_slope_is_what_least_squares_lose_per_sparsity():
     assert pareto.slope([0.2, 0.4, 0.6], [0.9, 0.8, 0.7]) == pytest.approx(0.5)
     assert pareto.slope([0.0, 0.5, 1.0], [0.9, 0.6, 0.9]) == pytest.approx(0)
+    x, y = np.random.default_rng(0).random((2, 50))
+    assert pareto.slope(x, y) == pytest.approx(-np.polyfit(x, y, 1)[0], rel=1e-12)
     assert np.isnan(pareto.slope([0.5, 0.5], [0.9, 0.8]))
     assert np.isnan(pareto.slope([0.2, 0.5], [0.9, np.nan]))
     assert np.isnan(pareto.slope([], []))
