@@ -23,7 +23,10 @@ class Keeping:
 
     def __init__(self, study: Study, store: Store, say: Callable[[str], None]):
         self.kept = kept_of(store, say)
-        self.fronts = Fronts(own_records(study, store.load()))
+        records = own_records(study, store.load())
+        self.fronts = Fronts(records)
+        self.kept.tidy()
+        self.kept.drop({record.key for record in records} - self.fronts.keys)
 
     def take(self, record: Record, packed: bytes | str) -> None:
         """Keeps the network that came with a record, before the record itself is stored: a rerun would replace it."""

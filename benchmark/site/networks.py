@@ -12,13 +12,13 @@ from benchmark.experiment.record import Record
 from benchmark.site.parts import Section, Source, Table
 
 FOLDER = "kept"  # beside the records of a study, and in its part of a site
-LIMIT = 32 * 2**20  # bytes of a study's networks in a site
+LIMIT, MOST = 32 * 2**20, 200  # bytes and number of a study's networks in a site
 
 
 def read_kept(folder: Path, records: list[Record], say: Callable[[str], None]) -> dict[str, bytes]:
     """By key the files of networks kept in a study's folder that are their records', the smallest ones first.
 
-    They take LIMIT bytes at most. `say` is told of every file that is left out because it does not fit its record.
+    They are MOST, and take LIMIT bytes, at most. `say` is told of every file that does not fit its record.
     """
     if not (folder / FOLDER).is_dir():
         return {}
@@ -26,7 +26,8 @@ def read_kept(folder: Path, records: list[Record], say: Callable[[str], None]) -
 
     kept, by_key, found, total = Kept(folder / FOLDER, say), {record.key: record for record in records}, {}, 0
     for key, size in sorted(kept.sizes.items(), key=lambda item: (item[1], item[0])):
-        if key in by_key and total + size <= LIMIT and kept.fits(by_key[key]):
+        room = len(found) < MOST and total + size <= LIMIT
+        if room and key in by_key and kept.fits(by_key[key]):
             found[key] = kept.path(key).read_bytes()
             total += size
     return found
@@ -41,7 +42,7 @@ def networks(source: Source) -> Section | None:
         "Networks of the fronts that `deadweight run --keep` kept, in safetensors, each bound to its record by a hash: "
         "`deadweight.load(FILE)` gives the network. The proof is the largest relative difference of a logit between "
         "the silenced and the reduced network that a search over so many samples found, in float64. At most "
-        f"{LIMIT / 2**20:g} MiB are here, the smallest ones; `deadweight export` gives the others."
+        f"{MOST} of them, and {LIMIT / 2**20:g} MiB, are here, the smallest ones; `deadweight export` gives the others."
     )
     table = Table(
         pd.DataFrame(rows, dtype=object),

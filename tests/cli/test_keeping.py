@@ -180,6 +180,17 @@ def test_what_cannot_be_packed_is_a_line_and_no_failure(deadweight, tiny, tmp_pa
     assert "kept 0 networks of the fronts, 0.0 MB" in out
 
 
+def test_what_a_killed_run_and_one_without_keep_left_goes_when_the_next_begins(tiny, tmp_path):
+    study, store = load_study(str(tiny)), Store(tmp_path)
+    weak, strong = (t for t in study.trials() if t.label == "implicit" and t.seed == 0)
+    Keeping(study, store, pytest.fail).take(result(weak, param_sparsity=0.5), b"weak")
+    for record in (result(weak, param_sparsity=0.5), result(strong, param_sparsity=0.6)):
+        store.append(record)
+    (tmp_path / "kept" / f"{strong.key}.safetensors.partial").write_bytes(b"str")
+    Keeping(study, store, pytest.fail)
+    assert [*(tmp_path / "kept").iterdir()] == []
+
+
 def test_one_that_is_dominated_goes_when_the_better_one_comes(tiny, tmp_path):
     study, store = load_study(str(tiny)), Store(tmp_path)
     weak, strong = (t for t in study.trials() if t.label == "implicit" and t.seed == 0)

@@ -74,6 +74,9 @@ def test_a_site_holds_so_many_bytes_of_networks_and_still_verifies(published, de
     monkeypatch.setattr(networks_module, "LIMIT", sum(sizes[:2]))
     assert deadweight("publish", tiny)[0] == 0
     assert len(links(published)) == 2
+    monkeypatch.setattr(networks_module, "MOST", 1)
+    assert deadweight("publish", tiny)[0] == 0
+    assert len(links(published)) == 1
     assert deadweight("verify", published)[0] == 0
 
 
