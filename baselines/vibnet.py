@@ -51,7 +51,7 @@ class VIBNet(Method):
                 gates = means + (logs / 2).exp() * noise
             else:
                 gates = tested_gates(means, logs).unsqueeze(0)
-            ones = values.new_ones(len(gates), values.shape[1])
+            ones = gates.new_ones(len(gates), values.shape[1])
             factors = ones.index_copy(1, site.positions, gates[:, site.channels])
             return values * factors.view(*factors.shape, *[1] * (values.dim() - 2))
 

@@ -10,12 +10,12 @@ from benchmark.experiment.coverage import own_records
 from benchmark.experiment.record import Record
 from benchmark.experiment.store import Store
 from benchmark.experiment.study import Study
-from benchmark.runner.kept import Kept
+from benchmark.runner.kept import KeptNetworks
 
 
-def kept_of(store: Store, say: Callable[[str], None]) -> Kept:
+def kept_of(store: Store, say: Callable[[str], None]) -> KeptNetworks:
     """The kept networks beside a study's records."""
-    return Kept(store.path.parent / "kept", say)
+    return KeptNetworks(store.path.parent / "kept", say)
 
 
 class Keeping:

@@ -31,8 +31,19 @@ def augment(images: Tensor, name: str, generator: torch.Generator) -> Tensor:
 
 
 def _gather(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Every image's own rows (N × H) and columns (N × W)."""
+    """Every image's own rows (N × H) and columns (N × W); channels that lie last in memory do so afterwards."""
     count, channels = images.shape[:2]
+    if not images.is_contiguous():
+        return _gather_pixels(images, rows, columns)
     shape = count, channels, rows.shape[1]
     picked = images.gather(2, rows[:, None, :, None].expand(*shape, images.shape[3]))
     return picked.gather(3, columns[:, None, None, :].expand(*shape, columns.shape[1]))
+
+
+def _gather_pixels(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """The same for images whose channels lie last in memory, a pixel at a time."""
+    count, channels, height, width = images.shape
+    starts = height * torch.arange(count, device=images.device).unsqueeze(1)
+    places = (width * (starts + rows)).unsqueeze(2) + columns.unsqueeze(1)
+    pixels = images.movedim(1, -1).reshape(-1, channels).index_select(0, places.flatten())
+    return pixels.view(*places.shape, channels).movedim(-1, 1)

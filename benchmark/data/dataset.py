@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -32,13 +32,20 @@ class Split:
 
     def take(self, samples: Tensor) -> Tensor:
         """The images of some samples (int64 indices)."""
-        return self.pool.index_select(0, samples if self.rows is None else self.rows[samples])
+        rows = samples if self.rows is None else self.rows[samples]
+        if self.pool.is_contiguous():
+            return self.pool.index_select(0, rows)
+        return self.pool.movedim(1, -1).index_select(0, rows).movedim(-1, 1)  # their channels stay last
 
     def part(self, most: int) -> Split:
         """At most so many of the samples, evenly spaced."""
         count = len(self.labels)
         places = torch.arange(min(most, count), device=self.labels.device) * count // min(most, count)
         return Split(self.take(places), self.labels[places])
+
+    def channels_last(self) -> Split:
+        """The same images, their channels last in memory, without the rest of the pool."""
+        return Split(self.images.contiguous(memory_format=torch.channels_last), self.labels)
 
     def to(self, device: torch.device) -> Split:
         """The same samples on a device, without the rest of the pool."""
@@ -49,7 +56,8 @@ class Split:
 class Dataset:
     """Three disjoint splits; a network sees pixels divided by `scale`, and in colour standardised by channel.
 
-    `mean` and `deviation` (C × 1 × 1) are the training pixels', divided by `scale`; None: not standardised.
+    `mean` and `deviation` (C × 1 × 1, or 1 × C × H × W) are the training pixels', divided by `scale`; None: not
+    standardised.
     """
 
     name: str
@@ -72,6 +80,19 @@ class Dataset:
         """Images as a network's input: float32, a copy."""
         pixels = images.to(torch.float32, copy=True).div_(self.scale)
         return pixels if self.mean is None else pixels.sub_(self.mean).div_(self.deviation)
+
+    def channels_last(self) -> Dataset:
+        """The same data, the channels of images last in memory; what are no images stays as it is."""
+        if len(self.shape) != 3:
+            return self
+        moments = {"mean": self.mean, "deviation": self.deviation}
+        spread = {name: self._spread(moment) for name, moment in moments.items() if moment is not None}
+        splits = {name: getattr(self, name).channels_last() for name in ("train", "validation", "test")}
+        return replace(self, **splits, **spread)
+
+    def _spread(self, moment: Tensor) -> Tensor:
+        """One value a channel as one a pixel: that is what such images can be standardised with at full speed."""
+        return moment.expand(1, *self.shape).contiguous(memory_format=torch.channels_last)
 
     def to(self, device: torch.device) -> Dataset:
         """The same data on a device."""

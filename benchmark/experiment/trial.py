@@ -130,6 +130,10 @@ class Protocol(Strict):
     """d of (d/2) ‖all parameters‖² in fine-tuning; without it nothing decays there."""
     watch_test: Literal[True] | None = None
     """In a reproduction alone: also note the test accuracy of the best epoch."""
+    channels_last: Literal[True] | None = None
+    """Whether channels lie last in memory: faster, equal but for rounding; without it first."""
+    precision: Literal["bfloat16"] | None = None
+    """Of products while training; weights, and all else, have float32, as products do without it."""
 
     @field_validator("split_seed", mode="before")
     @classmethod

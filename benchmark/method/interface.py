@@ -47,6 +47,13 @@ class Method(ABC):
 
     A method sets parameters to zero; it never measures itself, never reshapes a layer, never sees test data.
     Hyperparameters arrive validated, as attributes named like the keys of `space`.
+
+    A training that is broken off goes on from its last state: `prepare` and `configure_optimizer` run as usual, then
+    the network, the optimiser and all attributes are brought to what they were, tensors in place. Attributes hold for
+    that tensors, numbers, strings, None, generators, modules, optimisers, parts of `net`, and lists, tuples, dicts and
+    dataclasses of these. With anything else in them, a set or a lambda, a trial begins anew: slower, with the same
+    result. What lies elsewhere, in a global variable or a closure, does not come back, unless it is a tensor that an
+    attribute holds too and that is changed in place. `deadweight check` tries it.
     """
 
     title: ClassVar[str]  # as the legend shows it

@@ -12,6 +12,7 @@ from benchmark.runner.in_process import Destination, Networks, Resources, attemp
 from benchmark.runner.limits import Limits, base_kind
 from benchmark.runner.machines import LOSSES, Fitness, Machines, UnfitError, reason
 from benchmark.runner.ray_import import ray
+from benchmark.runner.states import Say, States
 from benchmark.runner.trial import Base
 
 
@@ -25,7 +26,12 @@ class _Job:
 
 
 def train_bases(
-    needed: list[Trial], resources: Resources, destination: Destination, machines: Machines, limits: Limits
+    needed: list[Trial],
+    resources: Resources,
+    destination: Destination,
+    machines: Machines,
+    limits: Limits,
+    states: States,
 ) -> Networks:
     """The networks that the trials start from: those that are stored, and the others trained and stored."""
     networks: Networks = {}
@@ -36,27 +42,27 @@ def train_bases(
     missing = [trial for trial in needed if trial.base_key not in networks]
     if missing:
         destination.doing("training base networks")
-    for trial, trained in _train(missing, resources, machines, limits):
+    for trial, trained in _train(missing, resources, machines, limits, states):
         networks[trial.base_key] = trained
-        if not isinstance(trained, str):
-            destination.bases.save(trial, trained)
+        destination.keep_base(trial, trained)
     return networks
 
 
 def _train(
-    trials: list[Trial], resources: Resources, machines: Machines, limits: Limits
+    trials: list[Trial], resources: Resources, machines: Machines, limits: Limits, states: States
 ) -> Iterator[tuple[Trial, Base | str]]:
     """Each trial with its base network, or why there is none, in the order in which they come."""
     request = {"num_cpus": resources.cpus_per_trial, "num_gpus": resources.gpus_per_trial}
     task = ray.remote(**request, max_retries=0, num_returns="streaming")(_train_one)
-    jobs = {task.remote(trial, resources, machines.fitness): _Job(trial) for trial in trials}
+    given = resources, states
+    jobs = {task.remote(trial, *given, machines.fitness): _Job(trial) for trial in trials}
     while jobs:
         for stream in ray.wait(list(jobs), timeout=1)[0]:
             job = jobs[stream]
-            outcome = _hear(stream, job, limits)
+            outcome = _hear(stream, job, limits, machines.say)
             if isinstance(outcome, _Job):
                 del jobs[stream]
-                jobs[task.remote(job.trial, resources, machines.fitness)] = outcome
+                jobs[task.remote(job.trial, *given, machines.fitness)] = outcome
             elif outcome is not None:
                 del jobs[stream]
                 yield job.trial, outcome
@@ -69,8 +75,8 @@ def _train(
         machines.look(sum(job.started is not None for job in jobs.values()))
 
 
-def _hear(stream: Any, job: _Job, limits: Limits) -> Base | str | _Job | None:
-    """What a task has come to: None where it has begun, a job where it has to be done once more."""
+def _hear(stream: Any, job: _Job, limits: Limits, say: Say) -> Base | str | _Job | None:
+    """What a task has come to: None where it is under way, a job where it has to be done once more."""
     try:
         said = ray.get(next(stream))
     except ray.exceptions.RayError as error:
@@ -81,14 +87,23 @@ def _hear(stream: Any, job: _Job, limits: Limits) -> Base | str | _Job | None:
         return _Job(job.trial, job.losses + 1)
     if said is None:
         job.started = time.monotonic()
+    elif isinstance(said, list):
+        for line in said:
+            say(line)
+        return None
     elif job.started is not None:
         limits.learn(base_kind(job.trial), time.monotonic() - job.started)
     return said
 
 
-def _train_one(trial: Trial, resources: Resources, fitness: Fitness) -> Iterator[Base | str | None]:
-    """None at the start, then the network or why there is none."""
+def _train_one(
+    trial: Trial, resources: Resources, states: States, fitness: Fitness
+) -> Iterator[Base | str | list[str] | None]:
+    """None at the start, then what is to be said, and the network or why there is none."""
     resources.take()
     fitness.check()
     yield None
-    yield attempt_base(trial, resources.device)
+    lines: list[str] = []
+    outcome = attempt_base(trial, states, lines.append)
+    yield lines
+    yield outcome

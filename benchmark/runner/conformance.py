@@ -6,6 +6,7 @@ They run whole trials on a simulated task, so a method passes only if the benchm
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -21,6 +22,7 @@ from benchmark.method.registry import check_metadata, get_method
 from benchmark.networks.build import build
 from benchmark.removal.groups import Net, find_groups
 from benchmark.runner.hygiene import Room, exits_are_errors
+from benchmark.runner.interruptions import BrokenOffError, Interrupting
 from benchmark.runner.train import Course, train
 from benchmark.runner.trial import LOG, Base, examples, explain, make_method, run, train_base
 
@@ -183,9 +185,33 @@ def same_seed_same_result(name: str) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.rand(1)
         second = _fresh_run(name, _ends(name)[0], REPEATED)
-    for field in ("val_accuracy", "test_accuracy", "history", "channels_left", "threshold_sweep", "weight_sparsity"):
-        if getattr(first, field) != getattr(second, field):
-            raise ViolationError(f"{field} differs between two runs of one seed: draw from self.generator alone")
+    field = _difference(first, second)
+    if field is not None:
+        raise ViolationError(f"{field} differs between two runs of one seed: draw from self.generator alone")
+
+
+def _difference(one: Record, other: Record) -> str | None:
+    """The first field in which two records of one trial differ."""
+    fields = ("val_accuracy", "test_accuracy", "history", "channels_left", "threshold_sweep", "weight_sparsity")
+    return next((name for name in fields if getattr(one, name) != getattr(other, name)), None)
+
+
+def resumes(name: str) -> None:
+    """A run that is broken off again and again, and goes on from its state each time, ends as an undisturbed one.
+
+    A method whose state cannot be captured begins anew instead, which takes longer and changes nothing.
+    """
+    trial, storage = _trial(name, None, REPEATED), Interrupting()
+    base, whole = _base(trial), _fresh_run(name, None, REPEATED)
+    for storage.left in (4, 4, 4, 0):
+        with suppress(BrokenOffError):
+            field = _difference(whole, run(trial, base, kept=storage.kept(trial)))
+            break
+    if field is not None:
+        raise ViolationError(
+            f"{field} differs between a run that was broken off and one that was not: keep what training changes in "
+            "attributes, as tensors and numbers, and let hooks hold what `prepare` makes and training changes in place"
+        )
 
 
 def silence_keeps(name: str) -> None:
@@ -260,6 +286,7 @@ CHECKS: dict[str, Callable[[str], None]] = {
     "learns the simulated task": learns,
     "the knob removes": knob_removes,
     "same seed, same result": same_seed_same_result,
+    "goes on where it was broken off": resumes,
     "silence keeps shape, statistics and data": silence_keeps,
     "gradients stay finite": gradients_stay_finite,
     "survives zero strength": survives_zero_strength,

@@ -17,7 +17,7 @@ from benchmark.data.stored import download
 from benchmark.errors import UsageError, first_line
 from benchmark.experiment.trial import Trial
 from benchmark.method.registry import PACKAGES
-from benchmark.runner.bases import content
+from benchmark.runner.binding import content
 from benchmark.runner.luggage import own_modules, place
 
 SUITE = ("benchmark", *PACKAGES)

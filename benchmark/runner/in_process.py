@@ -13,7 +13,7 @@ import torch
 from benchmark import own_files
 from benchmark.data.names import ENVIRONMENT, data_root
 from benchmark.errors import UsageError, some
-from benchmark.experiment.record import Record
+from benchmark.experiment.record import FINISHED, Record
 from benchmark.experiment.store import Store
 from benchmark.experiment.trial import Trial
 from benchmark.runner.bases import BaseStore
@@ -21,6 +21,7 @@ from benchmark.runner.environment import software
 from benchmark.runner.hygiene import Left, Room, exits_are_errors
 from benchmark.runner.kept import pack_network
 from benchmark.runner.luggage import unpack
+from benchmark.runner.states import Say, StateFolder, States
 from benchmark.runner.trial import Base, explain, failed, run_and_keep, train_base
 
 OnRecord = Callable[[Record], None]
@@ -75,16 +76,37 @@ class Destination:
     doing: Callable[[str], None] = len  # nobody listens
     on_network: OnNetwork | None = None
 
-    def take(self, record: Record, packed: bytes | str | None) -> None:
-        """Hands over a record, and first the network that came with it."""
-        if packed is not None and self.on_network is not None:
-            self.on_network(record, packed)
-        self.on_record(record)
-
     @property
     def bases(self) -> BaseStore:
         """The base networks that the study's trials share."""
         return BaseStore(self.store.path.parent / "bases", self.say)
+
+    @property
+    def states(self) -> StateFolder:
+        """The states of trials and base networks whose training was broken off, or is under way."""
+        return StateFolder(self.store.path.parent.absolute() / "states")
+
+    def keep(self, record: Record, packed: bytes | str | None) -> None:
+        """Hands over a record, and first the network that came with it; the states of its trial are needed no more."""
+        if packed is not None and self.on_network is not None:
+            self.on_network(record, packed)
+        self.on_record(record)
+        self.states.remove(record.key)
+
+    def keep_base(self, trial: Trial, trained: Base | str) -> None:
+        """Stores the base network that the trial starts from, where there is one. Raises UsageError."""
+        if not isinstance(trained, str):
+            self.bases.save(trial, trained)
+        self.states.remove(str(trial.base_key))
+
+    def tidy(self) -> None:
+        """Removes the states of what is done, which a run that was killed has left."""
+        kept = self.states.keys()
+        if kept:
+            outcomes = self.store.collect(lambda record: (record.key, record.status))
+            done = {key for key, status in outcomes if status in FINISHED}  # the others may be under way once more
+            for key in kept & (done | self.bases.keys()):
+                self.states.remove(key)
 
     @property
     def logs(self) -> Path:
@@ -104,20 +126,23 @@ def run_in_process(trials: list[Trial], resources: Resources, destination: Desti
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(resources.cpus_per_trial)
-    provenance = software()
+    provenance, states = software(), States(destination.states, resources.device)
+    destination.tidy()
     networks: Networks = {}
     try:
         with exits_are_errors():
             for trial in needed_bases(trials):
                 destination.doing("training base networks")
-                networks[trial.base_key] = destination.bases.load(trial) or attempt_base(trial, resources.device)
-                if not isinstance(networks[trial.base_key], str):
-                    destination.bases.save(trial, networks[trial.base_key])
+                networks[trial.base_key] = destination.bases.load(trial)
+                if networks[trial.base_key] is None:
+                    networks[trial.base_key] = attempt_base(trial, states, destination.say)
+                    destination.keep_base(trial, networks[trial.base_key])
             room = Room()
             for trial in trials:
                 destination.doing(f"running {trial.label}")
-                record, left, packed = run_one(trial, networks, resources, provenance, room)
-                destination.take(record, packed)
+                given = networks, states, provenance, room
+                record, left, packed = run_one(trial, *given, destination.say, resources.keep)
+                destination.keep(record, packed)
                 if left.lasting:
                     raise UsageError(
                         f"{trial.label} changed {some(left.lasting)}, which cannot be put back in this process; "
@@ -127,12 +152,12 @@ def run_in_process(trials: list[Trial], resources: Resources, destination: Desti
         torch.set_num_threads(threads)
 
 
-def attempt_base(trial: Trial, device: str) -> Base | str:
+def attempt_base(trial: Trial, states: States, say: Say) -> Base | str:
     """The trial's base network, trained, or why there is none; leaves the process as it was."""
     room = Room()
     room.enter(trial)
     try:
-        trained: Base | str = train_base(trial, device)
+        trained: Base | str = train_base(trial, states.device, states.of_base(trial, say))
     except (Exception, SystemExit) as error:
         trained = explain(error)
     left = room.leave()
@@ -140,18 +165,18 @@ def attempt_base(trial: Trial, device: str) -> Base | str:
 
 
 def run_one(
-    trial: Trial, networks: Networks, resources: Resources, provenance: dict[str, Any], room: Room
+    trial: Trial, networks: Networks, states: States, provenance: dict[str, Any], room: Room, say: Say, keep: bool
 ) -> tuple[Record, Left, bytes | str | None]:
     """The trial's record, given the base networks, and what it left changed in the room, where that is put back.
 
-    And where networks are to be kept, its reduced network as `pack_network` gives it.
+    And with `keep`, its reduced network as `pack_network` gives it.
     """
     base = networks[trial.base_key] if trial.base else None
     if isinstance(base, str):
         reason = f"its base network could not be trained: {base}"
         return failed(trial, "skipped", reason, provenance), Left([], [], grown=False), None
     room.enter(trial)
-    record, module = run_and_keep(trial, base, resources.device, provenance)
-    packed = pack_network(record, module) if resources.keep and module is not None else None
+    record, module = run_and_keep(trial, base, states.device, provenance, states.of(trial, say))
+    packed = pack_network(record, module) if keep and module is not None else None
     left = room.leave()
     return record.model_copy(update={"side_effects": left.changed}), left, packed

@@ -48,6 +48,8 @@ class Keeper(tune.Callback):
         _, own, started = self.running.pop(trial.trial_id)
         self.kept.add(trial.trial_id)
         self.limits.learn(kind(own), time.monotonic() - started)
+        for line in result["said"]:
+            self.destination.say(line)
         self._keep(Record.model_validate_json(result["record"]))
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
@@ -96,7 +98,7 @@ class Keeper(tune.Callback):
         if self.losses[record.key]:
             record = record.model_copy(update={"losses": self.losses[record.key]})
         try:
-            self.destination.take(record, self.post.take(record.key))
+            self.destination.keep(record, self.post.take(record.key))
         except UsageError as refusal:
             self.refusal = refusal
             raise

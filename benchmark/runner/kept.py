@@ -30,7 +30,7 @@ BOUND = (
 
 
 @dataclass
-class Kept:
+class KeptNetworks:
     """The networks in a folder, a file each; a file is whole or not there, and holds numbers only.
 
     `say` is told, in a line, of every file that is not used, and of every network that is not kept.
@@ -131,7 +131,7 @@ def dense_arguments(trial: Trial) -> dict[str, Any]:
 
 
 def pack_network(record: Record, module: nn.Module) -> bytes | str:
-    """What `Kept.save` takes: the content of the network's file, or why the network could not be read back from it."""
+    """What `KeptNetworks.save` takes: the content of a file, or why the network could not be read back from it."""
     trial = record.trial
     try:
         data = examples(trial)

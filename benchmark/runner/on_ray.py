@@ -1,6 +1,6 @@
 """Runs trials as Ray Tune trials on reused worker processes, again where they were lost with one.
 
-The Ray files: this one, base_training, cluster, machines, post, search and ray_import.
+The Ray files: this one, base_training, cluster, machines, post, remote_states, search and ray_import.
 """
 
 from __future__ import annotations
@@ -27,7 +27,11 @@ from benchmark.runner.limits import Limits
 from benchmark.runner.machines import Fitness, Machines
 from benchmark.runner.post import Post
 from benchmark.runner.ray_import import tune
+from benchmark.runner.remote_states import storage_of
 from benchmark.runner.search import OBJECTIVES, Search
+from benchmark.runner.states import States
+
+AT_ONCE = 2000  # trials that Tune is given: it keeps in memory what it knows of each, and their records, to the end
 
 
 class WornOutError(RuntimeError):
@@ -47,12 +51,13 @@ class Worker(tune.Trainable):
         networks: Networks,
         resources: Resources,
         fitness: Fitness,
+        states: States,
         origin: dict[str, Any],
         post: Post,
     ) -> None:
         resources.take()
         fitness.check()
-        self.networks, self.resources, self.post = networks, resources, post
+        self.networks, self.states, self.keep, self.post = networks, states, resources.keep, post
         self.provenance = {**origin, **versions()}
         self.room, self.worn = Room(), False
 
@@ -62,12 +67,15 @@ class Worker(tune.Trainable):
     def step(self) -> dict[str, Any]:
         if self.worn:
             raise WornOutError
-        record, left, packed = run_one(trial_of(self.config), self.networks, self.resources, self.provenance, self.room)
+        said: list[str] = []
+        trial, given = trial_of(self.config), (self.networks, self.states, self.provenance, self.room)
+        record, left, packed = run_one(trial, *given, said.append, self.keep)
         if packed is not None:
             self.post.send(record.key, packed)
         self.worn = bool(left.lasting) or left.grown
         objectives = {name: getattr(record, name) or 0.0 for name in OBJECTIVES}
-        return {"record": record.model_dump_json(exclude_defaults=True), **objectives, "done": not self.worn}
+        line = record.model_dump_json(exclude_defaults=True)
+        return {"record": line, "said": said, **objectives, "done": not self.worn}
 
 
 def run_with_ray(trials: list[Trial], resources: Resources, destination: Destination) -> None:
@@ -98,16 +106,21 @@ def _run(
     asked = question(like, resources.fetch) if resources.address else Question()
     machines, limits = Machines(resources, asked, destination.say), Limits(resources.trial_minutes)
     machines.open()
-    networks = train_bases(needed_bases(like), resources, destination, machines, limits)
+    destination.tidy()
+    states = States(storage_of(destination.states, resources), resources.device)
+    networks = train_bases(needed_bases(like), resources, destination, machines, limits, states)
     post = Post.open() if resources.keep else Post()
     keeper = Keeper(destination, machines, limits, post)
-    own = {"networks": networks, "resources": resources, "origin": checkout(), "post": post}
-    given = {**own, "fitness": machines.fitness}
+    given = {"networks": networks, "resources": resources, "states": states, "origin": checkout(), "post": post}
     with _scratch(destination.store.path) as scratch:
-        _fit(trials, given, keeper, scratch, search)
-        while keeper.lost:
-            lost, keeper.lost = keeper.lost, []
-            _fit(lost, {**own, "fitness": machines.fitness}, keeper, scratch, search=None)
+        if search is not None:
+            _fit([], {**given, "fitness": machines.fitness}, keeper, scratch, search)
+        left = trials
+        while left or keeper.lost:
+            part, left = left[:AT_ONCE], left[AT_ONCE:]
+            if not part:
+                part, keeper.lost = keeper.lost, []
+            _fit(part, {**given, "fitness": machines.fitness}, keeper, scratch, search=None)
 
 
 def _fit(trials: list[Trial], given: dict[str, Any], keeper: Keeper, scratch: str, search: Search | None) -> None:

@@ -7,9 +7,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from benchmark.data.dataset import Dataset
 from benchmark.experiment.record import SILENT
@@ -17,6 +18,9 @@ from benchmark.experiment.trial import Protocol
 from benchmark.method.interface import Method
 from benchmark.networks.measure import accuracy
 from benchmark.removal.groups import Net
+
+if TYPE_CHECKING:
+    from benchmark.runner.states import Kept
 
 
 class DivergedError(ArithmeticError):
@@ -44,7 +48,8 @@ class History:
 class Course:
     """A network's way through its protocol: on which data, in which order of batches, and the epochs that it has had.
 
-    The history alone changes; a course that goes on with another network shares it.
+    The history alone changes; a course that goes on with another network shares it. `kept` are its states: each part
+    goes on from the one that it has there.
     """
 
     net: Net
@@ -52,6 +57,7 @@ class Course:
     protocol: Protocol
     seed: int
     history: History = field(default_factory=History)
+    kept: Kept | None = None
 
 
 def train(course: Course, method: Method, epochs: range) -> None:
@@ -60,7 +66,7 @@ def train(course: Course, method: Method, epochs: range) -> None:
     Raises DivergedError at the end of the first epoch whose loss or weights are not finite.
     """
     method.prepare(course.net, len(epochs) * course.data.batch_count(course.protocol.batch_size))
-    _run_epochs(course, method, method.configure_optimizer(course.net), epochs)
+    _run_epochs(course, method, method.configure_optimizer(course.net), epochs, "training")
 
 
 def fine_tune(course: Course, method: Method, epochs: range) -> None:
@@ -73,7 +79,7 @@ def fine_tune(course: Course, method: Method, epochs: range) -> None:
     optimizer = method.build_optimizer(course.net.module.parameters(), **options)
     masks = [(weight, weight.detach() != 0) for weight in course.net.weights]
     frozen = _Masked([(weight, mask) for weight, mask in masks if not mask.all()])
-    _run_epochs(course, frozen, optimizer, epochs)
+    _run_epochs(course, frozen, optimizer, epochs, "fine-tuning")
 
 
 class _Masked(Method):
@@ -102,30 +108,42 @@ def _tiny_is_zero() -> Iterator[None]:
 
 
 @_tiny_is_zero()
-def _run_epochs(course: Course, method: Method, optimizer: torch.optim.Optimizer, epochs: range) -> None:
+def _run_epochs(course: Course, method: Method, optimizer: torch.optim.Optimizer, epochs: range, part: str) -> None:
     started = time.perf_counter()
-    net, data, history = course.net, course.data, course.history
+    data, history, kept = course.data, course.history, course.kept
     validation = data.pixels(data.validation.images)
     test = data.pixels(data.test.images) if course.protocol.watch_test else None
     history.best_test = None
     initial = [group["lr"] for group in optimizer.param_groups]
-    for place, epoch in enumerate(epochs):
+    roots = {"net": course.net, "optimizer": optimizer, "method": method, "history": history}
+    done = kept.resume(part, course.net.module, roots) if kept else 0
+    for place, epoch in enumerate(epochs[done:], start=done):
         factor = course.protocol.learning_rate_factor(place, len(epochs))
         for group, lr in zip(optimizer.param_groups, initial, strict=True):
             group["lr"] = lr * factor
         loss = _run_epoch(course, method, optimizer, epoch)
-        with method.tested(net):
-            val_accuracy = accuracy(net.module, validation, data.validation.labels)
+        with method.tested(course.net):
+            val_accuracy = accuracy(course.net.module, validation, data.validation.labels)
             if test is not None:
-                history.best_test = max(history.best_test or 0.0, accuracy(net.module, test, data.test.labels))
-        norms = net.incoming_norms()
-        silent = (norms < SILENT).sum().item() / net.hidden_channels
-        history.loss.append(round(loss, 6))
-        history.val_accuracy.append(val_accuracy)
-        history.silent.append(silent)
-        if not math.isfinite(loss) or not torch.isfinite(norms).all():
-            raise DivergedError(f"loss {loss} in epoch {epoch + 1}")
-    history.seconds += time.perf_counter() - started
+                tested = accuracy(course.net.module, test, data.test.labels)
+                history.best_test = max(history.best_test or 0.0, tested)
+        started = _note(course, epoch, loss, val_accuracy, started)
+        if kept:
+            kept.epoch_ended(part, place + 1, roots)
+            started = time.perf_counter()
+
+
+def _note(course: Course, epoch: int, loss: float, val_accuracy: float, started: float) -> float:
+    """Extends the history by an epoch; returns when it ended. Raises DivergedError."""
+    history, norms = course.history, course.net.incoming_norms()
+    history.loss.append(round(loss, 6))
+    history.val_accuracy.append(val_accuracy)
+    history.silent.append((norms < SILENT).sum().item() / course.net.hidden_channels)
+    ended = time.perf_counter()
+    history.seconds += ended - started
+    if not math.isfinite(loss) or not torch.isfinite(norms).all():
+        raise DivergedError(f"loss {loss} in epoch {epoch + 1}")
+    return ended
 
 
 def _run_epoch(course: Course, method: Method, optimizer: torch.optim.Optimizer, epoch: int) -> float:
@@ -135,7 +153,7 @@ def _run_epoch(course: Course, method: Method, optimizer: torch.optim.Optimizer,
     total = torch.zeros((), device=data.train.labels.device)
     for images, labels in data.batches(course.protocol.batch_size, course.seed, epoch):
         optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(module(images), labels)
+        loss = nn.functional.cross_entropy(_outputs(module, images, course.protocol.precision), labels)
         penalty = method.penalty(net)
         (loss if penalty is None else loss + penalty).backward()
         method.after_backward(net)
@@ -143,3 +161,13 @@ def _run_epoch(course: Course, method: Method, optimizer: torch.optim.Optimizer,
         method.after_step(net, optimizer.param_groups[0]["lr"])
         total += loss.detach() * len(labels)
     return total.item() / len(data.train.labels)
+
+
+def _outputs(module: nn.Module, images: Tensor, precision: str | None) -> Tensor:
+    """The network's outputs, its products computed with the precision, for a loss of full precision."""
+    if precision is None:
+        outputs: Tensor = module(images)
+        return outputs
+    with torch.autocast(images.device.type, getattr(torch, precision)):
+        outputs = module(images)
+    return outputs.float()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from pydantic import ValidationError
@@ -36,6 +36,9 @@ from benchmark.runner.outcome import Outcome, measure_reduced, measure_trained
 from benchmark.runner.threshold import set_threshold, threshold_accuracy
 from benchmark.runner.train import Course, DivergedError, History, fine_tune, train
 
+if TYPE_CHECKING:
+    from benchmark.runner.states import Kept
+
 EXAMPLES = 64  # validation images on which removal is proven
 LOG = logging.getLogger(__name__)  # of whole tracebacks
 CPU = torch.device("cpu")
@@ -44,19 +47,32 @@ SEEN = 10_000  # training samples that `silence` is given at most: all of them a
 Base = tuple[dict[str, Tensor], float]  # a trained network's state and its training seconds
 
 
-def run(trial: Trial, base: Base | None, device: str = "cpu", provenance: dict[str, Any] | None = None) -> Record:
-    """The trial's record. An error in the method is a record too, with status failed or diverged."""
-    return run_and_keep(trial, base, device, provenance)[0]
+def run(
+    trial: Trial,
+    base: Base | None,
+    device: str = "cpu",
+    provenance: dict[str, Any] | None = None,
+    kept: Kept | None = None,
+) -> Record:
+    """The trial's record. An error in the method is a record too, with status failed or diverged.
+
+    Training and fine-tuning go on from the states that are kept of them; what lies between is done again.
+    """
+    return run_and_keep(trial, base, device, provenance, kept)[0]
 
 
 def run_and_keep(
-    trial: Trial, base: Base | None, device: str = "cpu", provenance: dict[str, Any] | None = None
+    trial: Trial,
+    base: Base | None,
+    device: str = "cpu",
+    provenance: dict[str, Any] | None = None,
+    kept: Kept | None = None,
 ) -> tuple[Record, nn.Module | None]:
     """The trial's record and its reduced network, None where it has none."""
     outcome, module, error = Outcome(), None, None
     try:
         with _seeded(trial.seed, device):
-            status, module = _follow_protocol(trial, base, torch.device(device), outcome)
+            status, module = _follow_protocol(trial, base, torch.device(device), outcome, kept)
     except DivergedError as divergence:
         status, error = "diverged", str(divergence)
     except (Exception, SystemExit) as failure:
@@ -81,11 +97,13 @@ def run_and_keep(
     return record, module
 
 
-def _follow_protocol(trial: Trial, base: Base | None, device: torch.device, outcome: Outcome) -> tuple[str, nn.Module]:
+def _follow_protocol(
+    trial: Trial, base: Base | None, device: torch.device, outcome: Outcome, kept: Kept | None
+) -> tuple[str, nn.Module]:
     """Train → silence → remove → fine-tune → measure: fills the outcome, returns the status and the reduced network."""
     data, method = examples(trial, device), make_method(trial.setting, trial.seed)
     outcome.content = data.content
-    course = _course(trial, data)
+    course = _course(trial, data, kept)
     net, outcome.history = course.net, course.history
     first, last = trial.stages
     validation = data.pixels(data.validation.images), data.validation.labels
@@ -110,7 +128,7 @@ def _follow_protocol(trial: Trial, base: Base | None, device: torch.device, outc
     outcome.stage_accuracy["reduced"] = accuracy(removal.module, *validation)
 
     if trial.fine_tuning:
-        reduced = replace(course, net=find_groups(removal.module, first_images(data)))
+        reduced = replace(course, net=find_groups(_laid_out(removal.module, trial), first_images(data)))
         fine_tune(reduced, method, trial.fine_tuning)
         outcome.stage_accuracy["fine_tuned"] = accuracy(removal.module, *validation)
 
@@ -138,8 +156,8 @@ def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def train_base(trial: Trial, device: str = "cpu") -> Base:
-    """Trains the network that the trial starts from: its base's own trial, over fewer epochs.
+def train_base(trial: Trial, device: str = "cpu", kept: Kept | None = None) -> Base:
+    """Trains the network that the trial starts from: its base's own trial, over fewer epochs; goes on from its state.
 
     Raises DivergedError, and ValueError for a trial without a base.
     """
@@ -147,7 +165,7 @@ def train_base(trial: Trial, device: str = "cpu") -> Base:
     if base is None:
         raise ValueError(f"{trial.label} starts from no base network")
     with _seeded(base.seed, device):
-        course = _course(base, examples(base, torch.device(device)))
+        course = _course(base, examples(base, torch.device(device)), kept)
         train(course, make_method(base.setting, base.seed), range(stop))
     return {name: tensor.cpu() for name, tensor in course.net.module.state_dict().items()}, course.history.seconds
 
@@ -210,9 +228,11 @@ def make_method(setting: MethodSetting, seed: int) -> Method:
     return get_method(setting.method)(torch.Generator().manual_seed(seed), **setting.hyperparameters)
 
 
-def _course(trial: Trial, data: Dataset) -> Course:
+def _course(trial: Trial, data: Dataset, kept: Kept | None = None) -> Course:
     """The trial's course before its first epoch."""
-    return Course(_network(trial, data), data, trial.protocol, trial.seed)
+    if trial.protocol.channels_last:
+        data = data.channels_last()
+    return Course(_network(trial, data), data, trial.protocol, trial.seed, kept=kept)
 
 
 def untrained(task: Task, data: Dataset, seed: int) -> nn.Module:
@@ -240,10 +260,17 @@ def _network(trial: Trial, data: Dataset) -> Net:
     module = untrained(trial.task, data, trial.seed)
     if trial.starts_from_checkpoint:
         module = _with_checkpoint(trial.task, module)
-    net = find_groups(module.to(data.train.labels.device), first_images(data))
+    net = find_groups(_laid_out(module.to(data.train.labels.device), trial), first_images(data))
     if trial.task.features is not None:
         net.features = feature_groups(module)
     return net
+
+
+def _laid_out(module: nn.Module, trial: Trial) -> nn.Module:
+    """The network with its weights in memory as the protocol has them."""
+    if trial.protocol.channels_last:
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # that torch has not typed
+    return module
 
 
 def explain(error: BaseException) -> str:

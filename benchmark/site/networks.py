@@ -22,9 +22,9 @@ def read_kept(folder: Path, records: list[Record], say: Callable[[str], None]) -
     """
     if not (folder / FOLDER).is_dir():
         return {}
-    from benchmark.runner.kept import Kept  # torch is imported only where there are some
+    from benchmark.runner.kept import KeptNetworks  # torch is imported only where there are some
 
-    kept, by_key, found, total = Kept(folder / FOLDER, say), {record.key: record for record in records}, {}, 0
+    kept, by_key, found, total = KeptNetworks(folder / FOLDER, say), {record.key: record for record in records}, {}, 0
     for key, size in sorted(kept.sizes.items(), key=lambda item: (item[1], item[0])):
         room = len(found) < MOST and total + size <= LIMIT
         if room and key in by_key and kept.fits(by_key[key]):

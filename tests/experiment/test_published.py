@@ -37,7 +37,7 @@ def test_the_keys_of_committed_records_are_those_that_their_trials_have_today(na
 
 def test_an_option_that_a_protocol_or_task_does_not_set_is_no_part_of_what_its_key_is_made_of():
     protocol, task = Protocol(epochs=8), Task(dataset="mnist", network="mlp")
-    added = {"schedule", "warm_up", "fine_tune_decay", "watch_test", "features"}
+    added = {"schedule", "warm_up", "fine_tune_decay", "watch_test", "channels_last", "precision", "features"}
     assert added <= {*protocol.model_dump(), *task.model_dump()}
     assert not added & {*protocol.model_dump(exclude_none=True), *task.model_dump(exclude_none=True)}
 
@@ -58,7 +58,14 @@ def test_features_and_the_other_options_of_a_recipe_are_other_trials(tmp_path):
         {"task": dense.task.model_copy(update={"features": "single"})},
         *(
             {"protocol": dense.protocol.model_copy(update={name: value})}
-            for name, value in {"schedule": "cosine", "warm_up": 2, "fine_tune_decay": 0.1, "watch_test": None}.items()
+            for name, value in {
+                "schedule": "cosine",
+                "warm_up": 2,
+                "fine_tune_decay": 0.1,
+                "watch_test": None,
+                "channels_last": True,
+                "precision": "bfloat16",
+            }.items()
         ),
     ]
     assert len({dense.key, *(dense.model_copy(update=change).key for change in changes)}) == 1 + len(changes)

@@ -265,3 +265,20 @@ def test_every_method_silences_a_network_that_can_be_reduced_exactly(name, kind)
     if knob == "ratio" and name != "magnitude_weight":
         removed = sum(removal.channels.values()) - sum(removal.channels_left.values())
         assert removed == 7 - removal.collapsed  # half of 14, and a group that loses all keeps one
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_method_does_the_same_where_channels_lie_last_in_memory(name):
+    method_class = registry().methods[name]
+    values = {method_class.knob: 0.5 if method_class.knob == "ratio" else 0.01} if method_class.knob else {}
+    nets = [build(Residual), build(Residual)]
+    nets[1].module.to(memory_format=torch.channels_last)
+    assert not nets[1].module.stem.weight.is_contiguous()
+    for net in nets:
+        method = make(method_class, **values)
+        if method_class.space:  # else it never trains
+            train(net, method, 8)
+        method.silence(net, IMAGES, LABELS)
+    for (key, one), other in zip(nets[0].module.named_parameters(), nets[1].module.parameters(), strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-6, msg=lambda text, key=key: f"{key}: {text}")
+    assert nets[1].module.stem.weight.is_contiguous(memory_format=torch.channels_last)

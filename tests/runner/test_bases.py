@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from benchmark.data.names import ENVIRONMENT
 from benchmark.experiment.trial import MethodSetting, Protocol, Task, Trial
 from benchmark.method.registry import get_method
-from benchmark.runner import bases as bases_module
+from benchmark.runner import binding
 from benchmark.runner.bases import BaseStore
 from benchmark.runner.trial import train_base
 from tests.support.made_data import make_mnist
@@ -156,7 +156,7 @@ def test_one_of_yesterdays_data_is_not_taken(tmp_path, monkeypatch):
 
 
 def test_one_of_other_code_is_not_taken(store, monkeypatch):
-    monkeypatch.setattr(bases_module, "_code", lambda: b"other")
+    monkeypatch.setattr(binding, "_code", lambda: b"other")
     assert store.load(make()) is None
     assert "it was made of other code" in store.said[0]
 

@@ -56,6 +56,7 @@ def cluster(tmp_path_factory):
     found = RayCluster(tmp_path_factory.mktemp("cluster"))
     there = str(found.folder / "there")
     own = {"DEADWEIGHT_DATA": pictures(found.folder / "data", shade=0), "LD_PRELOAD": "libtheirs.so"}
+    own |= {"KEEP_STATES": "1", "STEPS": str(found.folder / "steps")}  # of what lingers, a byte each
     try:
         found.start("head", AWAIT=there, **own)
         found.start("other", LINGER=there, **own)
@@ -99,7 +100,7 @@ def start_with_other_code(cluster, name):
 
 @pytest.mark.usefixtures("faulty_methods", "stranger")
 def test_a_killed_machine_costs_nothing(cluster, driver, deadweight, tmp_path):
-    """The trial that stays there runs again on the first, not on one whose code is other than the driver's."""
+    """The trial that stays there goes on on the first, not on one whose code is other than the driver's."""
     (tmp_path / "tiny.toml").write_text(LINGERING)
     (tmp_path / "nets.py").write_text(NETS)
     path = tmp_path / "results" / "tiny" / "records.jsonl"
@@ -108,12 +109,15 @@ def test_a_killed_machine_costs_nothing(cluster, driver, deadweight, tmp_path):
     start_with_other_code(cluster, "late")
     said = next(line for line in process.stdout if "is left out" in line)  # of a machine that comes late
     assert said.endswith("is left out: the code of baselines differs\n")
+    assert len(list(path.parent.glob("states/*.npz"))) == 1  # from there it has come to the driver
     (tmp_path / "nets.py").unlink()  # other machines have no such file: it has travelled
     cluster.kill("other")
     cluster.kill("late")
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     assert "12 of 12 have a record (12 ok)" in output
+    assert (cluster.folder / "steps").stat().st_size == 2 * 4 * 4  # seeds, epochs, batches: none was made twice
+    assert list(path.parent.glob("states/*")) == []
     found = results(path.parent)
     kept = {file.stem for file in (path.parent / "kept").iterdir()}
     assert kept == Fronts(Store(path.parent).load()).keys  # the networks have come from every machine

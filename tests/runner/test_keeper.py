@@ -35,8 +35,8 @@ class Driver:
         self.keeper.on_trial_start(0, [], tuned)
         return tuned
 
-    def end(self, tuned, record):
-        self.keeper.on_trial_result(0, [], tuned, {"record": record.model_dump_json()})
+    def end(self, tuned, record, *said):
+        self.keeper.on_trial_result(0, [], tuned, {"record": record.model_dump_json(), "said": [*said]})
 
     def fail(self, tuned, error):
         tuned.pickled_error_file.write_bytes(ray.cloudpickle.dumps(error))

@@ -15,7 +15,7 @@ from benchmark.errors import UsageError
 from benchmark.networks.kept import ENTRY, pack
 from benchmark.networks.measure import logits
 from benchmark.runner import kept as kept_module
-from benchmark.runner.kept import Kept, bound, dense_arguments, pack_network
+from benchmark.runner.kept import KeptNetworks, bound, dense_arguments, pack_network
 from benchmark.runner.trial import examples, first_images, run_and_keep, train_base
 from tests.runner.test_bases import Bomb, make
 
@@ -31,7 +31,7 @@ def done():
 @pytest.fixture
 def kept(tmp_path, done):
     said = []
-    found = Kept(tmp_path / "kept", said.append)
+    found = KeptNetworks(tmp_path / "kept", said.append)
     found.save(done[0], done[2])
     found.said = said
     return found
@@ -143,7 +143,7 @@ def test_an_honest_hash_of_other_weights_is_found_by_what_they_do(kept, done):
 @given(data=st.data())
 def test_no_damage_to_a_file_passes_or_raises(tmp_path_factory, done, data):
     record, module, packed = done
-    kept = Kept(tmp_path_factory.mktemp("damaged"), lambda line: None)
+    kept = KeptNetworks(tmp_path_factory.mktemp("damaged"), lambda line: None)
     content = bytearray(packed)
     place = data.draw(st.integers(0, len(content) - 1))
     content[place : place + data.draw(st.integers(1, 50))] = data.draw(st.binary(max_size=50))
@@ -175,7 +175,7 @@ def test_the_largest_go_where_all_would_take_too_much(kept, done, monkeypatch):
 def test_a_disk_that_is_full_costs_the_network_only(tmp_path, done):
     said = []
     (tmp_path / "kept").write_text("in the way")
-    found = Kept(tmp_path / "kept", said.append)
+    found = KeptNetworks(tmp_path / "kept", said.append)
     found.save(done[0], done[2])
     assert "is not kept: cannot write" in said[0]
     assert found.load(done[0]) is None

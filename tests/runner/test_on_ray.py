@@ -18,14 +18,20 @@ from tests.support.tuned_study import NOTHING_FOLLOWS
 COMMAND = Path(sys.executable).with_name("deadweight")
 FEW = TINY.partition("[methods.magnitude_filter]")[0]
 FAILING = TINY.replace("[methods.dense]", "[methods.dies]\n[methods.raises]\n[methods.diverges]\n[methods.dense]")
+IN_PARTS = [  # the command, giving Tune a few trials at once
+    sys.executable,
+    "-c",
+    "import sys; from benchmark.runner import on_ray; from benchmark.cli import main\n"
+    "on_ray.AT_ONCE = 7; sys.argv[0] = 'deadweight'; main.main()",
+]
 VOLATILE = {"created", "train_seconds", "base_seconds", "peak_memory", "provenance"}
 
 
-def start(*arguments, cwd):
+def start(*arguments, cwd, command=(COMMAND,)):
     """Starts the command, with Ctrl-C as a terminal gives it: a shell's background job would ignore it."""
     environment = {**os.environ, "PYTHONPATH": str(FAULTY)}
     return subprocess.Popen(
-        [COMMAND, *arguments],
+        [*command, *arguments],
         cwd=cwd,
         env=environment,
         stdout=subprocess.PIPE,
@@ -36,8 +42,8 @@ def start(*arguments, cwd):
     )
 
 
-def finish(*arguments, cwd):
-    process = start(*arguments, cwd=cwd)
+def finish(*arguments, cwd, command=(COMMAND,)):
+    process = start(*arguments, cwd=cwd, command=command)
     output, _ = process.communicate(timeout=300)
     return process.returncode, output
 
@@ -65,7 +71,10 @@ def wait_for_end(processes):
 
 @pytest.fixture(scope="module")
 def resumed(tmp_path_factory):
-    """A study with failing methods, killed when it had three records, and run again: its folder, and what it had."""
+    """A study with failing methods, killed when it had three records, and run again: its folder, and what it had.
+
+    The second time it is given to Tune in parts.
+    """
     folder = tmp_path_factory.mktemp("resumed")
     (folder / "tiny.toml").write_text(FAILING)
     path = folder / "results" / "tiny" / "records.jsonl"
@@ -74,7 +83,7 @@ def resumed(tmp_path_factory):
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     kept = path.read_bytes()
-    code, output = finish("run", "tiny.toml", cwd=folder)
+    code, output = finish("run", "tiny.toml", cwd=folder, command=IN_PARTS)
     assert code == 1, output
     return folder, kept, output
 
@@ -148,6 +157,60 @@ def test_a_trial_and_a_base_that_hang_are_ended(tmp_path):
     assert found["hung_base"]["status"] == "skipped"
     assert "could not be trained: it ran longer than 0.05 minutes" in found["hung_base"]["error"]
     assert "tiny: running " in output
+
+
+@pytest.fixture
+def steps(tmp_path, monkeypatch):
+    """A folder in which the methods Mortal and Slow count their steps; states are kept after every epoch."""
+    folder = tmp_path / "steps"
+    folder.mkdir()
+    monkeypatch.setenv("STEPS", str(folder))
+    monkeypatch.setenv("KEEP_STATES", "1")
+    return folder
+
+
+@pytest.mark.usefixtures("faulty_methods")
+def test_a_trial_whose_worker_is_killed_goes_on_from_its_state(steps, deadweight, tmp_path):
+    """And so does the training of a base network. An epoch has four steps; both die in the tenth."""
+    (tmp_path / "tiny.toml").write_text(
+        FEW.partition("[methods.dense]")[0].replace("[0, 1]", "[0]") + "[methods.mortal]\n[methods.mortal_base]\n"
+    )
+    code, output = finish("run", "tiny.toml", cwd=tmp_path)
+    assert code == 0, output
+    assert {path.name: path.stat().st_size for path in steps.iterdir()} == {"16": 10 + 8, "12": 10 + 4}
+    assert list((tmp_path / "results" / "tiny" / "states").iterdir()) == []
+    assert deadweight("run", "tiny.toml", "--in-process", "--results", "undisturbed")[0] == 0
+    assert {path.name: path.stat().st_size for path in steps.iterdir()} == {"16": 18 + 16, "12": 14 + 12}
+    found, undisturbed = results(tmp_path / "results" / "tiny"), results(tmp_path / "undisturbed" / "tiny")
+    assert [record.pop("losses", 0) for record in found.values()] in ([0, 1], [1, 0])
+    assert found == undisturbed
+
+
+@pytest.mark.usefixtures("faulty_methods")
+def test_a_trial_whose_driver_is_killed_goes_on_from_its_state(steps, deadweight, tmp_path):
+    (tmp_path / "tiny.toml").write_text(
+        FEW.partition("[methods.dense]")[0].replace("[0, 1]", "[0]").replace("= 4", "= 30") + "[methods.slow]\n"
+    )
+    folder = tmp_path / "results" / "tiny"
+    process = start("run", "tiny.toml", cwd=tmp_path)
+    deadline = time.monotonic() + 300
+    while not list(folder.glob("states/*.npz")):
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    made = 0
+    while made < (made := (steps / "120").stat().st_size):  # its worker soon notices
+        time.sleep(1)
+    assert made < 120
+    code, output = finish("run", "tiny.toml", cwd=tmp_path)
+    assert code == 0, output
+    assert "not used" not in output
+    assert (steps / "120").stat().st_size <= 120 + 4  # but for what the last epoch had begun, none was made twice
+    assert list((folder / "states").iterdir()) == []
+    assert deadweight("run", "tiny.toml", "--in-process", "--results", "undisturbed")[0] == 0
+    assert results(folder) == results(tmp_path / "undisturbed" / "tiny")
 
 
 def test_a_search_is_equal_for_all_and_resumes(deadweight, tmp_path):
