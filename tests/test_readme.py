@@ -80,8 +80,9 @@ def test_commands_of_the_readme(checkout, environment):
     assert "my_method conforms" in outputs["deadweight check my_method"]
     assert "their_method conforms" in outputs["deadweight check their_method"]
     assert "610 of 610 have a record" in outputs["deadweight run digits"]
-    assert "16 of 16 have a record" in outputs["deadweight run my_network.toml"]
+    assert "16 of 16 have a record" in outputs["deadweight run my_network.toml --keep"]
     assert "chosen of 16 by validation: " in outputs[next(line for line in COMMANDS if "--accuracy" in line)]
+    assert "small.onnx, as it was kept: " in outputs[next(line for line in COMMANDS if "--accuracy" in line)]
     assert (checkout / "small.onnx").stat().st_size > 1000
     assert "61 the same in every number" in outputs["deadweight compare results/digits bench/digits"]
     study = """

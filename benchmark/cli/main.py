@@ -15,6 +15,7 @@ from benchmark.cli.claims import judge_claims
 from benchmark.cli.compare import compare_records
 from benchmark.cli.data import get_data
 from benchmark.cli.dynamics import follow_channels, simulate_dynamics
+from benchmark.cli.keys import show_keys
 from benchmark.cli.merge import merge_records
 from benchmark.cli.methods import check, list_, new
 from benchmark.cli.networks import export_network, reduce_own
@@ -45,6 +46,7 @@ app.command("compare")(compare_records)
 app.command("data")(get_data)
 app.command("dynamics")(simulate_dynamics)
 app.command("export")(export_network)
+app.command("keys")(show_keys)
 app.command("list")(list_)
 app.command("merge")(merge_records)
 app.command("new")(new)

@@ -38,7 +38,7 @@ def merge_records(
     note = _common_note(dict(zip(sources, folders, strict=True)))
 
     from benchmark.analysis.merge import merge
-    from benchmark.experiment.study import study_names
+    from benchmark.experiment.names import study_names
 
     merged = merge(sources)
     study = next(iter(merged.records.values())).study

@@ -71,7 +71,8 @@ def _list_methods(long: bool) -> None:
 
 def _studies() -> dict[str, dict[str, Any]]:
     """By name what the table of studies shows."""
-    from benchmark.experiment.study import load_study, study_names
+    from benchmark.experiment.names import study_names
+    from benchmark.experiment.study import load_study
 
     return {
         name: {

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -23,18 +21,6 @@ if TYPE_CHECKING:
 
 Format = Annotated[str, typer.Option("--format", help="state_dict, torch (torch.export) or onnx.")]
 EXAMPLES = 16  # inputs on which a removal is proven
-REPRODUCED = ("status", "val_accuracy", "test_accuracy", "channels_left", "params", "macs")
-PLACE = (
-    "device",
-    "cpu",
-    "threads",
-    "torch",
-    "numpy",
-    "deadweight",
-    "commit",
-    "dirty",
-    "data",
-)  # what results depend on
 
 
 def export_network(
@@ -49,10 +35,10 @@ def export_network(
     results: Results = Path("results"),
     data_root: DataRoot = None,
 ) -> None:
-    """Write a record's reduced network: train it again, compare it with the record, and check the written copy.
+    """Write a record's reduced network: as `run --keep` kept it, or trained again; compare it, and check the copy.
 
-    It is the same network on the machine and with the versions of the record; elsewhere it may not be, and what differs
-    is said. A network of your own is built by your code, which this runs.
+    Trained again it is the same network on the machine and with the versions of the record; elsewhere it may not be,
+    and what differs is said. A network of your own is built by your code, which this runs.
 
     Example: deadweight export digits --accuracy 0.95 --format onnx
     """
@@ -72,26 +58,23 @@ def export_network(
     target = out or Path(f"{label}-{record.short_key}" + {"torch": ".pt2", "onnx": ".onnx"}.get(form, ""))
     check_target(target, form)
 
+    from benchmark.cli.home import bring_home, threads
+    from benchmark.runner.kept import dense_arguments
     from benchmark.runner.trial import examples, untrained
 
-    data, task = examples(trial), trial.task
-    network = {
-        "network": task.network, "shape": data.shape, "classes": data.classes, "seed": trial.seed,
-        "widths": task.widths, "activation": task.activation, "norm": task.norm,
-        **({"features": True} if task.features else {}),
-    }  # fmt: skip
-    before = untrained(task, data, trial.seed)
-    with _threads(record.provenance.get("threads", 1)):
-        module = _train_again(record)
+    data = examples(trial)
+    before = untrained(trial.task, data, trial.seed)
+    with threads(record.provenance.get("threads", 1)):
+        module, found = bring_home(record, store)
         images, labels = data.pixels(data.test.images), data.test.labels
-        made = export(module, target, form, images, labels, None if task.network_sha256 else network)
-    if made.accuracy != record.test_accuracy:
-        raise UsageError(f"{made.path} has accuracy {made.accuracy}, its record {record.test_accuracy}")
+        network = None if trial.task.network_sha256 else dense_arguments(trial)
+        made = export(module, target, form, images, labels, network)
     _show_costs(before, module, data.shape)
     console.print(tell(record, start_of(record, store.load())))
+    same = "as in the record" if made.accuracy == record.test_accuracy else f"{record.test_accuracy:.4f} in the record"
     console.print(
-        f"wrote {made.path}: {record.params} of {record.params_dense} parameters, test accuracy {made.accuracy:.4f} as "
-        f"in the record, logits within {made.deviation:.1e}"
+        f"wrote {made.path}, {found}: {record.params} of {record.params_dense} parameters, test accuracy "
+        f"{made.accuracy:.4f} {same}, logits within {made.deviation:.1e}"
     )
 
 
@@ -106,39 +89,6 @@ def _named(plan: Study, store: Store, key: str, accuracy: float | None) -> Recor
     from benchmark.cli.choice import choose
 
     return choose(plan, store, accuracy)
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """A context in which torch has so many threads: sums in another order are other sums."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _train_again(record: Record) -> nn.Module:
-    """The reduced network of a record's trial. Raises UsageError where the trial gives another record here."""
-    from benchmark.runner.environment import software
-    from benchmark.runner.trial import run_and_keep, train_base
-
-    trial = record.trial
-    with console.status(f"training {record.label} again, {record.protocol.epochs} epochs"):
-        again, module = run_and_keep(trial, train_base(trial) if trial.base else None, provenance=software())
-    other = [name for name in REPRODUCED if getattr(again, name) != getattr(record, name)]
-    if module is None or other:
-        results = ", ".join(f"{name} {getattr(again, name)}, not {getattr(record, name)}" for name in other)
-        raise UsageError(f"here the trial gives {results}; {_other_place(record.provenance, again.provenance)}")
-    return module
-
-
-def _other_place(before: dict[str, Any], now: dict[str, Any]) -> str:
-    places = [f"{name} {now.get(name)}, not {before.get(name)}" for name in PLACE if now.get(name) != before.get(name)]
-    return f"here is {', '.join(places)}" if places else "processor, versions and code are those of the record"
 
 
 def _show_costs(before: nn.Module, after: nn.Module, shape: tuple[int, ...]) -> None:

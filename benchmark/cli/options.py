@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +17,7 @@ from benchmark.data.names import ENVIRONMENT
 
 
 def _studies(beginning: str) -> list[str]:
-    from benchmark.experiment.study import study_names
+    from benchmark.experiment.names import study_names
 
     return [name for name in study_names() if name.startswith(beginning)]
 
@@ -46,6 +48,16 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 
 WIDTH = None if sys.stdout.isatty() else 150
 console = Console(width=WIDTH, soft_wrap=True, markup=False, highlight=False)
+
+
+@contextlib.contextmanager
+def quieted(quiet: bool) -> Iterator[None]:
+    """A context in which the console, if so asked, prints nothing."""
+    console.quiet = quiet
+    try:
+        yield
+    finally:
+        console.quiet = False
 
 
 def use_data_root(root: Path | None) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import sys
 import threading
 from collections.abc import Iterator
-from functools import partial
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from benchmark.cli.options import WIDTH
+from benchmark.cli.keeping import Keeping
+from benchmark.cli.options import WIDTH, console
 from benchmark.errors import UsageError
 from benchmark.experiment.record import FINISHED, Record
 from benchmark.experiment.store import Store
@@ -28,12 +30,17 @@ LOGGED = 30  # seconds between two lines of progress where nobody watches a bar
 def run_with_progress(
     study: Study, todo: list[Trial | Slot], store: Store, resources: Resources, in_process: bool
 ) -> None:
-    """Runs what is to do under a progress bar, with Ray or in this process, and stores every record as it comes."""
+    """Runs what is to do under a progress bar, with Ray or in this process, and stores every record as it comes.
+
+    What is said, and how far it is, also goes to the study's logs/progress.log; with --quiet there alone.
+    """
     if in_process and study.sampler == "optuna":
         raise UsageError("the sampler 'optuna' runs through Ray Tune; leave out --in-process")
     if in_process and resources.trial_minutes is not None:
         raise UsageError("--trial-minutes ends a worker process, and there is none; leave out --in-process")
-    terminal = Console(width=WIDTH, file=sys.stdout)  # this stream itself, whatever Ray's output is diverted to
+    stream = sys.stdout  # itself, whatever Ray's output is diverted to
+    terminal = Console(width=WIDTH, file=stream, quiet=console.quiet, markup=False, highlight=False)
+    log = Log(store.path.parent / "logs" / "progress.log")
     with terminal.status("checking networks and data"):
         for point in {point.task.name: point for point in todo}.values():
             trial = point if isinstance(point, Trial) else study.trial(point, study.setting(point.label, {}))
@@ -42,9 +49,7 @@ def run_with_progress(
             check_trial(trial, store)
             if trial.task.checkpoint is not None:
                 found = checkpoint_accuracy(trial)
-                terminal.print(
-                    f"{trial.task.name}: the checkpoint's validation accuracy is {found:.4f}", highlight=False
-                )
+                terminal.print(f"{trial.task.name}: the checkpoint's validation accuracy is {found:.4f}")
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[failed]} failed"),
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
@@ -60,42 +65,66 @@ def run_with_progress(
             failures += record.status not in FINISHED
             progress.update(bar, advance=1, failed=failures)
 
+        def say(line: str) -> None:
+            terminal.print(line)
+            log.add(line)
+
         def tell(doing: str) -> None:
             progress.update(bar, description=f"{study.name}: {doing}")
 
         try:
-            say = partial(terminal.print, markup=False, highlight=False)
-            with _in_lines(progress):
-                run_points(study, todo, resources, Destination(store, keep, say, tell), in_process)
+            with _in_lines(progress, log):
+                keeping = Keeping(study, store, say) if resources.keep else None
+                destination = Destination(store, keep, say, tell, keeping and keeping.take)
+                run_points(study, todo, resources, destination, in_process)
         except KeyboardInterrupt:
             progress.stop()
             done = int(progress.tasks[0].completed)
-            terminal.print(
-                f"stopped; {done} trials done and kept, {len(todo) - done} left: run the same command to go on"
-            )
+            say(f"stopped; {done} trials done and kept, {len(todo) - done} left: run the same command to go on")
             raise
 
 
+class Log:
+    """A file of lines, each with its time, that grows from run to run; a full disk costs its lines and no more."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def add(self, line: str) -> None:
+        """Adds a line, whole."""
+        with contextlib.suppress(OSError):
+            self.path.parent.mkdir(exist_ok=True)
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(f"{datetime.datetime.now().astimezone().isoformat(timespec='seconds')} {line}\n")
+
+
 @contextlib.contextmanager
-def _in_lines(progress: Progress) -> Iterator[None]:
-    """Where the output is no terminal, which would show a bar: a line at the start and one every LOGGED seconds."""
+def _in_lines(progress: Progress, log: Log) -> Iterator[None]:
+    """How far it is, in the log at the start, every LOGGED seconds and at the end.
+
+    Where the output is no terminal, which would show a bar, also there.
+    """
     ended = threading.Event()
 
-    def tell() -> None:
-        while True:
-            task = progress.tasks[0]
-            progress.console.print(
-                f"{task.description}: {task.completed} of {task.total} trials done, {task.fields['failed']} failed"
-            )
-            if ended.wait(LOGGED):
-                return
+    def line() -> str:
+        task = progress.tasks[0]
+        return f"{task.description}: {task.completed} of {task.total} trials done, {task.fields['failed']} failed"
 
-    teller = threading.Thread(target=tell, daemon=True)
-    if not progress.console.is_terminal:
-        teller.start()
+    def tell() -> None:
+        log.add(line())
+        if not progress.console.is_terminal:
+            progress.console.print(line())
+
+    def keep_telling() -> None:
+        while not ended.wait(LOGGED):
+            tell()
+
+    tell()
+    teller = threading.Thread(target=keep_telling, daemon=True)
+    teller.start()
     try:
         yield
     finally:
         ended.set()
-        if teller.is_alive():
-            teller.join()
+        teller.join()
+        log.add(line())

@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.cli.networks import PLACE
+from benchmark.cli.home import PLACE
 from benchmark.cli.options import console
 from benchmark.errors import UsageError
 

@@ -25,8 +25,9 @@ def publish_site(
 
     Example: deadweight publish digits digits_full --out site
     """
+    from benchmark.experiment.names import study_path
     from benchmark.experiment.published import check_compares
-    from benchmark.experiment.study import load_study, study_path
+    from benchmark.experiment.study import load_study
 
     texts = {}
     for name in studies:
@@ -47,7 +48,7 @@ def publish_site(
     manifest.read(out)
     with temporary(out) as folder, console.status("publishing") as status:
         try:
-            sources = build({name: results / name for name in texts}, texts, Path(folder), status.update)
+            sources = build({name: results / name for name in texts}, texts, Path(folder), status.update, console.print)
         except UsageError as error:  # it names the copy that the site is made from
             raise UsageError(str(error).replace(f"{folder}/", f"{results}/")) from None
         made = manifest.replace(Path(folder), list(texts), out)

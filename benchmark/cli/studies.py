@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from benchmark.cli.options import AsJson, DataRoot, Results, StudyName, console, print_json, use_data_root
+from benchmark.cli.options import AsJson, DataRoot, Results, StudyName, console, print_json, quieted, use_data_root
 
 if TYPE_CHECKING:
     from benchmark.experiment.record import Record
     from benchmark.experiment.store import Store
-    from benchmark.experiment.study import Slot, Study
-    from benchmark.experiment.trial import Trial
+    from benchmark.experiment.study import Study
     from benchmark.runner.in_process import Resources
 
 
@@ -38,6 +38,10 @@ def run(
     tuning: Annotated[
         Path | None, typer.Option(help="Another results folder of the study, whose tuning is taken over.")
     ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the reduced networks of the fronts, which export then takes.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors; see the exit code.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, and stop.")] = False,
 ) -> None:
     """Run every trial of a study that has no record yet. Stop it at any time and run it again to go on.
@@ -54,6 +58,7 @@ def run(
         plan = plan.model_copy(update={"seeds": plan.seeds[:first]})
 
     from benchmark.analysis.tuning import stages
+    from benchmark.cli.plan import show_plan
     from benchmark.cli.tuning import take_tuning
     from benchmark.experiment.record import FINISHED
     from benchmark.experiment.store import Store
@@ -63,17 +68,17 @@ def run(
     store = Store(results / plan.name)
     stages(plan, [])  # refuses what cannot be run before anything is written
     taken = take_tuning(plan, tuning) if tuning else []
+    limits = {"trial_minutes": trial_minutes, "wait": wait}
+    resources = Resources(cpus_per_trial, gpus_per_trial, address, fetch=fetch, keep=keep, **limits)
     if dry_run:
-        _show_plan(study, plan, store, taken, retry_failed)
+        show_plan(study, plan, store, taken, retry_failed, resources, in_process)
         return
-    with locked(results / plan.name):
+    with locked(results / plan.name), quieted(quiet):
         store.mend()
         store.add(taken)
-        limits = {"trial_minutes": trial_minutes, "wait": wait}
-        resources = Resources(cpus_per_trial, gpus_per_trial, address, fetch=fetch, **limits)
         finished = {r.status in FINISHED for r in _run_stages(study, plan, store, resources, in_process, retry_failed)}
-    if True in finished:
-        console.print(f"next: deadweight {'plot' if plan.kind == 'comparison' else 'reproduce --study'} {study}")
+        if True in finished:
+            console.print(f"next: deadweight {'plot' if plan.kind == 'comparison' else 'reproduce --study'} {study}")
     if False in finished:
         raise typer.Exit(1)
 
@@ -83,6 +88,7 @@ def _run_stages(
 ) -> list[Record]:
     """Runs what a study lacks; returns its trials' records. Raises UsageError where nothing could be chosen."""
     from benchmark.analysis.tuning import resolved
+    from benchmark.cli.keeping import show_kept
     from benchmark.cli.tuning import each_stage, show_choice
     from benchmark.experiment.brought import write_note
     from benchmark.experiment.tuning import EVALUATION
@@ -92,8 +98,11 @@ def _run_stages(
     for name, stage in each_stage(plan, store):
         if name == EVALUATION:
             show_choice(plan, store.load())
-        ran = _run_stage(stage, store, resources, in_process, retry_failed)
+        keep = resources.keep and name == EVALUATION  # a candidate is no result
+        ran = _run_stage(stage, store, replace(resources, keep=keep), in_process, retry_failed)
         records += _summarise(study if name == EVALUATION else f"{study}, {name}", study, stage, store, ran)
+        if keep:
+            show_kept(stage, store)
     resolved(plan, store.load())
     return records
 
@@ -107,42 +116,6 @@ def _run_stage(stage: Study, store: Store, resources: Resources, in_process: boo
     if todo:
         run_with_progress(stage, todo, store, resources, in_process)
     return len(todo)
-
-
-def _show_plan(study: str, plan: Study, store: Store, taken: list[Record], retry_failed: bool) -> None:
-    from benchmark.analysis.tuning import stages
-    from benchmark.cli.tuning import later_stages
-    from benchmark.experiment.coverage import remaining
-    from benchmark.runner.run import open_points
-
-    records = store.load()
-    records += [record for record in taken if record.key not in {r.key for r in records}]
-    known = stages(plan, records)
-    for name, stage in known.items():
-        todo = open_points(stage, records, store.path, retry_failed)
-        planned = Counter((t.task.name, t.label) for t in remaining(stage, [], retry_failed=False))
-        left = Counter((t.task.name, t.label) for t in todo)
-        table = Table("task", "method", "trials", "to run", title=_title(plan, name), box=None)
-        for (task, label), count in planned.items():
-            table.add_row(task, label, str(count), str(left[task, label]))
-        console.print(table)
-        console.print(
-            f"{len(todo)} of {stage.size} trials to run, {plan.protocol.epochs} epochs each{_cost(todo, records)}; "
-            f"`deadweight run {study}` starts them"
-        )
-    for line in later_stages(plan, known):
-        console.print(line)
-
-
-def _cost(todo: list[Trial | Slot], records: list[Record]) -> str:
-    from benchmark.runner.run import core_hours
-
-    hours = core_hours(todo, records)
-    return "" if hours is None else f", about {hours:.2g} core-hours of training by the records there are"
-
-
-def _title(plan: Study, stage: str) -> str:
-    return f"{plan.title}: {stage}" if plan.tuning else plan.title
 
 
 def _summarise(name: str, study: str, stage: Study, store: Store, ran: int) -> list[Record]:
@@ -168,6 +141,7 @@ def status(study: StudyName = "digits", results: Results = Path("results"), as_j
     Example: deadweight status digits
     """
     from benchmark.analysis.tuning import stages
+    from benchmark.cli.plan import stage_title
     from benchmark.cli.tuning import later_stages
     from benchmark.experiment.coverage import own_records
     from benchmark.experiment.store import Store
@@ -184,7 +158,7 @@ def status(study: StudyName = "digits", results: Results = Path("results"), as_j
     stale = len(every) - len({record.key for records in own.values() for record in records})
     note = f"; {stale} records there are of trials the study no longer has" if stale else ""
     for name, stage in known.items():
-        _show_status(_counts(stage, own[name]), _title(plan, name))
+        _show_status(_counts(stage, own[name]), stage_title(plan, name))
         console.print(f"{len(own[name])} of {stage.size} trials have a record in {store.path}{note}")
     later = list(later_stages(plan, known))
     for line in later:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmark.errors import UsageError
-from benchmark.experiment.study import STUDIES, check_study_name, study_names
+from benchmark.experiment.names import STUDIES, check_study_name, study_names
 from benchmark.files import write_whole
 
 

@@ -22,8 +22,11 @@ class Conditions(Strict):
     """
 
     of: str
+    """The label whose setting is changed."""
     factors: dict[str, dict[str, dict[str, Any]]]
+    """By factor and level what the level changes: a hyperparameter, or a key of task or protocol."""
     crossed: list[str] = []
+    """Two factors that are also combined."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Conditions:

@@ -20,13 +20,20 @@ class Published(Strict):
     `weights` is the share of the dense network's weights, without biases and norms, that are left and not zero.
     """
 
-    error: Annotated[float, Field(gt=0, lt=100)]  # on the test set, in per cent
+    error: Annotated[float, Field(gt=0, lt=100)]
+    """On the test set, in per cent."""
     weights: Annotated[float, Field(gt=0, le=1)]
-    left: str = ""  # the architecture that is left, as the paper writes it; empty: as it was
+    """Left and not zero, as a share of the dense network's, without biases and norms."""
+    left: str = ""
+    """The architecture that is left, as the paper writes it; empty: as it was."""
     source: Annotated[str, Field(min_length=1)]
-    verified: Literal["read", "quoted", "unverified"]  # in the source itself, in another paper's table, or not seen
-    control: str | None = None  # the label of the dense network that it was made from
-    note: str = ""  # how the recipe here differs from the paper's, and what is known of a difference in results
+    """Paper and table."""
+    verified: Literal["read", "quoted", "unverified"]
+    """Whether the numbers were read in the source itself, in another paper's table, or not seen."""
+    control: str | None = None
+    """The label of the dense network that it was made from."""
+    note: str = ""
+    """How the recipe here differs from the paper's, and what is known of a difference in results."""
 
 
 def check_compares(study: Study) -> None:

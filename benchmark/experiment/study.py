@@ -10,21 +10,20 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
-from benchmark.errors import UsageError, unknown
+from benchmark.errors import UsageError
 from benchmark.experiment.brought import identify
 from benchmark.experiment.conditions import Conditions, expand
 from benchmark.experiment.consistency import problems
 from benchmark.experiment.explanation import explained
+from benchmark.experiment.names import study_path
 from benchmark.experiment.published import Published
 from benchmark.experiment.trial import MOST, MethodSetting, Protocol, Seed, Strict, Task, Trial, shared_training
 from benchmark.experiment.tuning import Tuning, following
 from benchmark.method.domains import Real, Sampled, Variant
 from benchmark.method.registry import check_names, get_method
 
-STUDIES = Path(__file__).parents[1] / "studies"
 KEYS: dict[str, type[Strict]] = {"protocol": Protocol, "tasks": Task, "tuning": Tuning, "published": Published}
 NOT_HYPERPARAMETERS = ("method", "title", "task", "protocol", "points", "follows", "fine_tune")
-LONGEST = 100  # letters of a name; with what is added, folders and files of this name can be made everywhere
 FINE_TUNED = " + fine-tune"  # how the legend of every label ends whose trials do
 T = TypeVar("T", Task, Protocol)
 
@@ -53,16 +52,27 @@ class Study(Strict):
 
     name: str
     title: str
+    """What pages and figures call the study."""
     protocol: Protocol
+    """The budget that all methods share."""
     seeds: Annotated[list[Seed], Field(min_length=1)]
+    """Each gives its own initial weights and order of the data."""
     tasks: Annotated[list[Task], Field(min_length=1)]
+    """One table for each dataset with a network."""
     methods: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+    """A table for each label."""
     kind: Literal["comparison", "reproduction"] = "comparison"
+    """A reproduction compares nothing: each label may have its own paper's `task` and `protocol`."""
     published: dict[str, Published] = {}
+    """In a reproduction: by label what its paper published."""
     conditions: Conditions | None = None
+    """One method's setting, changed in one factor at a time."""
     sampler: Literal["grid", "random", "optuna"] = "grid"
+    """The points of each knob, or samples of every hyperparameter that a method's table does not fix."""
     samples: Annotated[int, Field(ge=1, le=MOST)] | None = None
+    """With random and optuna: so many for each method, task and seed."""
     tuning: Tuning | None = None
+    """Every label's hyperparameters are chosen first, from equally many candidates."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Study:
@@ -255,29 +265,6 @@ class Study(Strict):
             return self.setting(name, {})
         method = get_method(name)
         return MethodSetting(method=name, version=method.version, hyperparameters=method.validate({}))
-
-
-def study_names() -> list[str]:
-    """The studies that come with the suite."""
-    return sorted(path.stem for path in STUDIES.glob("[!_]*.toml"))
-
-
-def check_study_name(name: str) -> None:
-    """Raises UsageError for a name that no folder of results can have."""
-    if not name or name.startswith("."):
-        raise UsageError(f"{name!r} cannot name a study: its results lie in a folder of that name")
-    if len(name) > LONGEST:
-        raise UsageError(f"a study's name has at most {LONGEST} letters, not {len(name)}")
-
-
-def study_path(name: str) -> Path:
-    """The file of a study by name, or the path itself. Raises UsageError for an unknown name."""
-    check_study_name(Path(name).name.removesuffix(".toml"))
-    if not name.endswith(".toml") and name not in study_names():
-        if Path(f"{name}.toml").is_file():
-            raise UsageError(f"unknown study {name!r}; did you mean '{name}.toml'?")
-        raise unknown("study", name, study_names())
-    return Path(name) if name.endswith(".toml") else STUDIES / f"{name}.toml"
 
 
 def load_study(name: str, results: Path | None = None) -> Study:

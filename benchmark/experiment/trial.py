@@ -26,25 +26,34 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Strict(BaseModel):
-    """Fixed fields, no coercion between types, immutable."""
+    """Fixed fields, no coercion between types, immutable; what stands below a field says what it means."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
 
 class Task(Strict):
     """A dataset and a network. What is None is no part of the key: tasks without it keep theirs."""
 
     dataset: str
+    """A name (`deadweight list datasets`), or one's own: npz:FILE, FILE.py:FUNCTION, imagefolder:PATH."""
     network: str
+    """A name (`deadweight list networks`), or one's own: FILE.py:FUNCTION."""
     widths: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)] = ()
+    """Of the hidden layers; the network's own where there are none."""
     activation: str = "relu"
+    """Or leaky_relu, elu, selu, gelu, silu, tanh, sigmoid."""
     norm: str = "batch"
-    augment: str | None = None  # of the training images; None: they stay as they are
-    checkpoint: str | None = None  # the file of weights that training starts from
-    network_sha256: Sha256 | None = None  # of the source of a network of the user's own
+    """Or none."""
+    augment: str | None = None
+    """Of the training images: crop, flip or crop-flip; without it they stay as they are."""
+    checkpoint: str | None = None
+    """The file of weights, a state dict, that training starts from; without it from initial weights."""
+    network_sha256: Sha256 | None = None
+    """Of the source of a network of the user's own."""
     checkpoint_sha256: Sha256 | None = None
-    features: Literal["single"] | None = None  # what the first dense layer reads, pixels or flattened channels, is
-    # removed one by one too, beside the channels and not counted among them
+    """Of the checkpoint's file."""
+    features: Literal["single"] | None = None
+    """What the first dense layer reads, pixels or flattened channels, goes one by one too, not counted as channels."""
 
     @model_validator(mode="after")
     def _known(self) -> Task:
@@ -98,19 +107,33 @@ class Protocol(Strict):
     """The budget that all methods of a study share. What is None by default is then no part of the key."""
 
     epochs: Annotated[int, Field(ge=1, le=MOST)]
+    """Of training, fine-tuning included."""
     fine_tune_share: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    """Of the epochs, after removal, for methods that fine-tune."""
     batch_size: Annotated[int, Field(ge=2, le=MOST)] = 64
+    """Samples of a step."""
     decay: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """The learning rate's factor at each step of its schedule."""
     decays: Annotated[int, Field(ge=0, le=MOST)] = 3
+    """The schedule's steps, evenly spaced over each part of the training."""
     validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Of the training samples: every choice is made on these."""
     test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    split_seed: int | Literal["seed"] = 0  # "seed": each seed has its own validation set
-    schedule: Literal["cosine"] | None = None  # down to nothing, in place of the decays
-    warm_up: Annotated[int, Field(ge=1, le=MOST)] | None = None  # epochs of each part in which the rate grows evenly
-    fine_tune_decay: Annotated[float, Field(ge=0, le=1)] | None = None  # d of (d/2) ‖all parameters‖² in fine-tuning
-    watch_test: Literal[True] | None = None  # whether a reproduction also notes the best epoch's test accuracy
-    channels_last: Literal[True] | None = None  # whether channels lie last in memory: faster, equal but for rounding
-    precision: Literal["bfloat16"] | None = None  # of products while training; weights, and all else, have float32
+    """Of all samples, where the dataset has no test set of its own."""
+    split_seed: int | Literal["seed"] = 0
+    """Of both shares; with "seed" each seed has its own validation set."""
+    schedule: Literal["cosine"] | None = None
+    """Down to nothing, in place of the decays; without it there are the decays."""
+    warm_up: Annotated[int, Field(ge=1, le=MOST)] | None = None
+    """Epochs at the start of each part in which the learning rate grows evenly; without it none."""
+    fine_tune_decay: Annotated[float, Field(ge=0, le=1)] | None = None
+    """d of (d/2) ‖all parameters‖² in fine-tuning; without it nothing decays there."""
+    watch_test: Literal[True] | None = None
+    """In a reproduction alone: also note the test accuracy of the best epoch."""
+    channels_last: Literal[True] | None = None
+    """Whether channels lie last in memory: faster, equal but for rounding; without it first."""
+    precision: Literal["bfloat16"] | None = None
+    """Of products while training; weights, and all else, have float32, as products do without it."""
 
     @field_validator("split_seed", mode="before")
     @classmethod

@@ -31,7 +31,9 @@ class Tuning(Strict):
     """The seed that candidates are tried with, and by label what each candidate changes of the label's table."""
 
     seed: Seed
+    """That candidates are tried with; none of the study's seeds."""
     candidates: dict[str, Annotated[list[Table], Field(min_length=1)]]
+    """By label what each candidate sets."""
 
 
 def candidate_label(label: str, candidate: int) -> str:

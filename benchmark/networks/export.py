@@ -35,12 +35,12 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.errors import UsageError, first_line, unknown
-from benchmark.networks.build import build
+from benchmark.networks.kept import read
 from benchmark.networks.measure import evaluating, logits
+from benchmark.networks.sizes import Layers, build_again, layer_sizes, resize
 
 TOLERANCE = 1e-4  # relative deviation of a float32 logit between two runtimes that sum in another order
 PACKAGES = {"onnx": ("onnx", "onnxruntime", "onnxscript")}  # what a form needs beside torch
-SIZES = ("in_features", "out_features", "in_channels", "out_channels", "groups", "num_features")
 
 
 @dataclass(frozen=True)
@@ -106,40 +106,35 @@ def export(
     return exported
 
 
-def load(folder: str | Path, network: nn.Module | None = None) -> nn.Module:
-    """The reduced network that a `state_dict` export holds, in evaluation mode.
+def load(path: str | Path, network: nn.Module | None = None) -> nn.Module:
+    """The reduced network that a `state_dict` export or a kept file holds, in evaluation mode.
 
     `network` is the dense network it was reduced from; networks of the benchmark are built without it. Raises
-    UsageError if the folder holds no export, or does not fit the network.
+    UsageError if there is no such network, or it does not fit.
     """
-    folder = Path(folder)
-    try:
-        description = json.loads((folder / "widths.json").read_text())
-        state = torch.load(folder / "weights.pt", weights_only=True, map_location="cpu")
-        layers, arguments = description["layers"], description["network"]
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise UsageError(f"{folder} holds no exported network: {first_line(error)}") from None
+    path = Path(path)
+    arguments, layers, state = _read(path)
     if network is None:
         if arguments is None:
-            raise UsageError(f"{folder} was reduced from a network of your own: pass it, load(folder, network)")
-        lists = {key: tuple(value) for key, value in arguments.items() if isinstance(value, list)}
-        network = build(**{**arguments, **lists})
+            raise UsageError(f"{path} was reduced from a network of your own: pass it, load({path.name!r}, network)")
+        network = build_again(arguments)
     try:
-        _resize(network, layers, state)
+        resize(network, layers, state)
     except (AttributeError, RuntimeError) as error:
-        raise UsageError(f"{folder} does not fit {type(network).__name__}: {_first_complaint(error)}") from None
+        raise UsageError(f"{path} does not fit {type(network).__name__}: {_first_complaint(error)}") from None
     return network.eval()
 
 
-def _resize(network: nn.Module, layers: dict[str, dict[str, int]], state: dict[str, Tensor]) -> None:
-    for name, sizes in layers.items():
-        for key, size in sizes.items():
-            setattr(network.get_submodule(name), key, size)
-    for name, tensor in state.items():
-        owner, _, key = name.rpartition(".")
-        layer = network.get_submodule(owner)
-        setattr(layer, key, tensor if key in layer._buffers else nn.Parameter(tensor))
-    network.load_state_dict(state)
+def _read(path: Path) -> tuple[dict[str, Any] | None, Layers, dict[str, Tensor]]:
+    try:
+        if path.is_file():
+            about, state = read(path)
+            return about.network, about.layers, state
+        description = json.loads((path / "widths.json").read_text())
+        state = torch.load(path / "weights.pt", weights_only=True, map_location="cpu")
+        return description["network"], description["layers"], state
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise UsageError(f"{path} holds no exported network: {first_line(error)}") from None
 
 
 def _first_complaint(error: Exception) -> str:
@@ -163,11 +158,7 @@ def _compare(form: str, target: Path, found: Tensor, expected: Tensor, labels: T
 
 def _write_state_dict(module: nn.Module, draft: Path, images: Tensor, network: dict[str, Any] | None) -> Tensor:
     draft.mkdir()
-    layers = {
-        name: {key: getattr(layer, key) for key in SIZES if isinstance(getattr(layer, key, None), int)}
-        for name, layer in module.named_modules()
-    }
-    description = {"network": network, "layers": {name: sizes for name, sizes in layers.items() if sizes}}
+    description = {"network": network, "layers": layer_sizes(module)}
     (draft / "widths.json").write_text(json.dumps(description, indent=1) + "\n")
     torch.save({name: tensor.cpu() for name, tensor in module.state_dict().items()}, draft / "weights.pt")
     copied = load(draft, None if network else _blank(module))

@@ -1,58 +1,47 @@
-"""Text and tables for LaTeX."""
+"""Text and tables for LaTeX: pylatexenc knows the symbols, pandas' Styler the tables."""
 
 from __future__ import annotations
 
+from functools import cache
+
 import pandas as pd
+from pylatexenc.latexencode import RULE_DICT, UnicodeToLatexConversionRule, UnicodeToLatexEncoder
 
 NEEDS = r"% needs \usepackage{amssymb,booktabs,graphicx}"
-# What LaTeX reads as a command, and the symbols that names, units and captions here use; plain ASCII comes out.
-SPECIAL = str.maketrans(
-    {
-        **{c: f"\\{c}" for c in "&%$#_"},
-        "{": r"\textbraceleft{}", "}": r"\textbraceright{}",  # BibTeX counts a brace behind a backslash too
-        "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-        "<": r"\ensuremath{<}", ">": r"\ensuremath{>}", "|": r"\ensuremath{|}",
-        "–": "--", "—": "---", "…": r"\ldots{}", "’": "'", "“": "``", "”": "''", "·": r"\ensuremath{\cdot}",
-        "±": r"\ensuremath{\pm}", "×": r"\ensuremath{\times}", "−": r"\ensuremath{-}", "√": r"\ensuremath{\surd}",
-        "≤": r"\ensuremath{\leq}", "≥": r"\ensuremath{\geq}", "‖": r"\ensuremath{\|}",
-        "▼": r"\ensuremath{\blacktriangledown}",
-        **{c: rf"\ensuremath{{_{i}}}" for i, c in enumerate("₀₁₂₃₄₅₆₇₈₉")},
-        **{c: rf"\ensuremath{{^{i}}}" for i, c in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
-        "α": r"\ensuremath{\alpha}", "β": r"\ensuremath{\beta}", "γ": r"\ensuremath{\gamma}",
-        "δ": r"\ensuremath{\delta}", "ε": r"\ensuremath{\varepsilon}", "η": r"\ensuremath{\eta}",
-        "λ": r"\ensuremath{\lambda}", "μ": r"\ensuremath{\mu}", "ξ": r"\ensuremath{\xi}",
-        "ρ": r"\ensuremath{\rho}", "σ": r"\ensuremath{\sigma}", "τ": r"\ensuremath{\tau}",
-        "Σ": r"\ensuremath{\Sigma}", "ω": r"\ensuremath{\omega}",
-    }
-)  # fmt: skip
+SMALL = "\\scriptsize\n\\setlength{\\tabcolsep}{2.5pt}\n"
+OWN = {
+    **{"{": r"\textbraceleft{}", "}": r"\textbraceright{}"},  # BibTeX counts a brace behind a backslash too
+    "|": r"\ensuremath{|}",  # a dash in LaTeX's oldest font encoding
+    "×": r"\ensuremath{\times}", "–": "--", "—": "---", "’": "'",
+    "√": r"\ensuremath{\surd}", "▼": r"\ensuremath{\blacktriangledown}",
+    **{c: rf"\ensuremath{{^{i}}}" for c, i in {"¹": 1, "²": 2, "³": 3}.items()},
+}  # fmt: skip # what pylatexenc has not, or has otherwise
+
+
+@cache
+def _encoder() -> UnicodeToLatexEncoder:
+    own = UnicodeToLatexConversionRule(RULE_DICT, {ord(c): text for c, text in OWN.items()})
+    return UnicodeToLatexEncoder(conversion_rules=[own, "defaults"], unknown_char_warning=False)
 
 
 def escape(text: str) -> str:
-    """The text as LaTeX sets it; letters that are not in the list stay, for the input encoding."""
-    return text.translate(SPECIAL)
+    """The text as LaTeX sets it, in ASCII; a letter that no command gives stays, for the input encoding."""
+    return str(_encoder().unicode_to_latex(text))
 
 
 def to_latex(texts: pd.DataFrame, caption: str, label: str) -> str:
     """A table of texts, as wide as the page; the first column is aligned left, the others right."""
-    head, *rows = [[escape(str(cell)) for cell in row] for row in (texts.columns, *texts.to_numpy())]
-    lines = [
-        NEEDS,
-        r"\begin{table*}",
-        r"\centering",
-        rf"\caption{{{escape(caption)}}}",
-        rf"\label{{{label}}}",
-        r"\scriptsize",
-        r"\setlength{\tabcolsep}{2.5pt}",
-        rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
-        r"\toprule",
-        " & ".join(head) + r" \\",
-        r"\midrule",
-        *(" & ".join(row) + r" \\" for row in rows),
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{table*}",
-    ]
-    return "\n".join(lines) + "\n"
+    styled = texts.astype(str).style.format(escape).format_index(escape, axis=1).hide(axis="index")
+    table = styled.to_latex(
+        environment="table*",
+        position_float="centering",
+        caption=escape(caption),
+        label=label,
+        column_format="l" + "r" * (len(texts.columns) - 1),
+        hrules=True,
+    )
+    start = r"\begin{tabular}"
+    return NEEDS + "\n" + table.replace(start, SMALL + start, 1)
 
 
 def to_figure(file: str, caption: str, label: str, wide: bool) -> str:

@@ -1,4 +1,8 @@
-"""The papers of methods as BibTeX."""
+"""The papers of methods as BibTeX.
+
+An entry of references.bib, a file of the suite's own with a blank line between entries, is copied as it stands and not
+parsed: bibtexparser 2 gives the same texts in as many lines, pybtex writes every entry anew, in quotes.
+"""
 
 from __future__ import annotations
 

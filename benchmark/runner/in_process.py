@@ -19,11 +19,13 @@ from benchmark.experiment.trial import Trial
 from benchmark.runner.bases import BaseStore
 from benchmark.runner.environment import software
 from benchmark.runner.hygiene import Left, Room, exits_are_errors
+from benchmark.runner.kept import pack_network
 from benchmark.runner.luggage import unpack
 from benchmark.runner.states import Say, StateFolder, States
-from benchmark.runner.trial import Base, explain, failed, run, train_base
+from benchmark.runner.trial import Base, explain, failed, run_and_keep, train_base
 
 OnRecord = Callable[[Record], None]
+OnNetwork = Callable[[Record, bytes | str], None]
 Networks = dict[str, Base | str]  # by base key: the trained network, or why there is none
 
 
@@ -34,6 +36,7 @@ class Resources:
     `own` is what this process knows of the user's files, and what it will have read of them once workers start.
     `trial_minutes` is the limit of a trial, None: by what the first of its kind take. `wait` is how many minutes a
     cluster has to bring a machine on which a trial fits. With `fetch` a machine downloads the datasets that it lacks.
+    With `keep` it hands over the reduced network of each trial, too.
     """
 
     cpus_per_trial: int = 1
@@ -44,6 +47,7 @@ class Resources:
     trial_minutes: float | None = None
     wait: float = 0.5
     fetch: bool = False
+    keep: bool = False
 
     @property
     def device(self) -> str:
@@ -62,6 +66,7 @@ class Resources:
 class Destination:
     """Where what a run makes goes: `on_record` takes every record as it comes, the store's folder all else.
 
+    `on_network` is given a record's reduced network before that, or why there is none, where networks are to be kept.
     `say` is told in a line what the reader should know meanwhile, `doing` in a few words what begins.
     """
 
@@ -69,6 +74,7 @@ class Destination:
     on_record: OnRecord
     say: Callable[[str], None] = print
     doing: Callable[[str], None] = len  # nobody listens
+    on_network: OnNetwork | None = None
 
     @property
     def bases(self) -> BaseStore:
@@ -80,8 +86,10 @@ class Destination:
         """The states of trials and base networks whose training was broken off, or is under way."""
         return StateFolder(self.store.path.parent.absolute() / "states")
 
-    def keep(self, record: Record) -> None:
-        """Hands over a record; the states of its trial are needed no more."""
+    def keep(self, record: Record, packed: bytes | str | None) -> None:
+        """Hands over a record, and first the network that came with it; the states of its trial are needed no more."""
+        if packed is not None and self.on_network is not None:
+            self.on_network(record, packed)
         self.on_record(record)
         self.states.remove(record.key)
 
@@ -132,8 +140,9 @@ def run_in_process(trials: list[Trial], resources: Resources, destination: Desti
             room = Room()
             for trial in trials:
                 destination.doing(f"running {trial.label}")
-                record, left = run_one(trial, networks, states, provenance, room, destination.say)
-                destination.keep(record)
+                given = networks, states, provenance, room
+                record, left, packed = run_one(trial, *given, destination.say, resources.keep)
+                destination.keep(record, packed)
                 if left.lasting:
                     raise UsageError(
                         f"{trial.label} changed {some(left.lasting)}, which cannot be put back in this process; "
@@ -156,14 +165,18 @@ def attempt_base(trial: Trial, states: States, say: Say) -> Base | str:
 
 
 def run_one(
-    trial: Trial, networks: Networks, states: States, provenance: dict[str, Any], room: Room, say: Say
-) -> tuple[Record, Left]:
-    """The trial's record, given the base networks, and what it left changed in the room, where that is put back."""
+    trial: Trial, networks: Networks, states: States, provenance: dict[str, Any], room: Room, say: Say, keep: bool
+) -> tuple[Record, Left, bytes | str | None]:
+    """The trial's record, given the base networks, and what it left changed in the room, where that is put back.
+
+    And with `keep`, its reduced network as `pack_network` gives it.
+    """
     base = networks[trial.base_key] if trial.base else None
     if isinstance(base, str):
         reason = f"its base network could not be trained: {base}"
-        return failed(trial, "skipped", reason, provenance), Left([], [], grown=False)
+        return failed(trial, "skipped", reason, provenance), Left([], [], grown=False), None
     room.enter(trial)
-    record = run(trial, base, states.device, provenance, states.of(trial, say))
+    record, module = run_and_keep(trial, base, states.device, provenance, states.of(trial, say))
+    packed = pack_network(record, module) if keep and module is not None else None
     left = room.leave()
-    return record.model_copy(update={"side_effects": left.changed}), left
+    return record.model_copy(update={"side_effects": left.changed}), left, packed

@@ -14,6 +14,7 @@ from benchmark.runner.environment import software
 from benchmark.runner.in_process import Destination
 from benchmark.runner.limits import Limits, kind
 from benchmark.runner.machines import LOSSES, Machines, reason
+from benchmark.runner.post import Post
 from benchmark.runner.ray_import import ray, tune
 from benchmark.runner.trial import failed
 
@@ -25,8 +26,8 @@ WORKER_DIED = "its worker process has died"  # as Ray says it of a process whose
 class Keeper(tune.Callback):
     """Hands over each record in the driver, as it arrives; `lost` are the trials that are to run once more."""
 
-    def __init__(self, destination: Destination, machines: Machines, limits: Limits):
-        self.destination, self.machines, self.limits = destination, machines, limits
+    def __init__(self, destination: Destination, machines: Machines, limits: Limits, post: Post):
+        self.destination, self.machines, self.limits, self.post = destination, machines, limits, post
         self.kept: set[str] = set()
         self.running: dict[str, tuple[Any, Trial, float]] = {}  # Tune's trial, ours, and when it started
         self.overdue: dict[str, str] = {}  # what is to be said of those that were ended
@@ -97,7 +98,7 @@ class Keeper(tune.Callback):
         if self.losses[record.key]:
             record = record.model_copy(update={"losses": self.losses[record.key]})
         try:
-            self.destination.keep(record)
+            self.destination.keep(record, self.post.take(record.key))
         except UsageError as refusal:
             self.refusal = refusal
             raise

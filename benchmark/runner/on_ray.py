@@ -1,6 +1,6 @@
 """Runs trials as Ray Tune trials on reused worker processes, again where they were lost with one.
 
-The Ray files: this one, base_training, cluster, machines, remote_states, search and ray_import.
+The Ray files: this one, base_training, cluster, machines, post, remote_states, search and ray_import.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from benchmark.runner.in_process import Destination, Networks, Resources, needed
 from benchmark.runner.keeper import Keeper, trial_of
 from benchmark.runner.limits import Limits
 from benchmark.runner.machines import Fitness, Machines
+from benchmark.runner.post import Post
 from benchmark.runner.ray_import import tune
 from benchmark.runner.remote_states import storage_of
 from benchmark.runner.search import OBJECTIVES, Search
@@ -52,10 +53,11 @@ class Worker(tune.Trainable):
         fitness: Fitness,
         states: States,
         origin: dict[str, Any],
+        post: Post,
     ) -> None:
         resources.take()
         fitness.check()
-        self.networks, self.states = networks, states
+        self.networks, self.states, self.keep, self.post = networks, states, resources.keep, post
         self.provenance = {**origin, **versions()}
         self.room, self.worn = Room(), False
 
@@ -66,8 +68,10 @@ class Worker(tune.Trainable):
         if self.worn:
             raise WornOutError
         said: list[str] = []
-        trial = trial_of(self.config)
-        record, left = run_one(trial, self.networks, self.states, self.provenance, self.room, said.append)
+        trial, given = trial_of(self.config), (self.networks, self.states, self.provenance, self.room)
+        record, left, packed = run_one(trial, *given, said.append, self.keep)
+        if packed is not None:
+            self.post.send(record.key, packed)
         self.worn = bool(left.lasting) or left.grown
         objectives = {name: getattr(record, name) or 0.0 for name in OBJECTIVES}
         line = record.model_dump_json(exclude_defaults=True)
@@ -105,8 +109,9 @@ def _run(
     destination.tidy()
     states = States(storage_of(destination.states, resources), resources.device)
     networks = train_bases(needed_bases(like), resources, destination, machines, limits, states)
-    keeper = Keeper(destination, machines, limits)
-    given = {"networks": networks, "resources": resources, "states": states, "origin": checkout()}
+    post = Post.open() if resources.keep else Post()
+    keeper = Keeper(destination, machines, limits, post)
+    given = {"networks": networks, "resources": resources, "states": states, "origin": checkout(), "post": post}
     with _scratch(destination.store.path) as scratch:
         if search is not None:
             _fit([], {**given, "fitness": machines.fitness}, keeper, scratch, search)

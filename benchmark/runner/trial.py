@@ -124,18 +124,18 @@ def _follow_protocol(
     method.silence(net, *seen)
     outcome.stage_accuracy["silenced"] = accuracy(net.module, *validation)
 
-    removal = remove_silent(net.module, _examples(data))
+    removal = remove_silent(net.module, first_images(data))
     outcome.stage_accuracy["reduced"] = accuracy(removal.module, *validation)
 
     if trial.fine_tuning:
-        reduced = replace(course, net=find_groups(_laid_out(removal.module, trial), _examples(data)))
+        reduced = replace(course, net=find_groups(_laid_out(removal.module, trial), first_images(data)))
         fine_tune(reduced, method, trial.fine_tuning)
         outcome.stage_accuracy["fine_tuned"] = accuracy(removal.module, *validation)
 
     if trial.task.features is not None:
         (dense,) = net.features
-        outcome.features = dense.size, drop_unread(removal.module, _examples(data))
-    outcome.measurements = measure_reduced(net.module, removal, data, _examples(data))
+        outcome.features = dense.size, drop_unread(removal.module, first_images(data))
+    outcome.measurements = measure_reduced(net.module, removal, data, first_images(data))
     return "collapsed" if removal.collapsed else "ok", removal.module
 
 
@@ -188,7 +188,7 @@ def check_task(trial: Trial) -> None:
     """
     task, data = trial.task, examples(trial)
     try:
-        net = find_groups(_with_checkpoint(task, untrained(task, data, trial.seed)), images := _examples(data))
+        net = find_groups(_with_checkpoint(task, untrained(task, data, trial.seed)), images := first_images(data))
         check_removable(net)
         outputs = logits(net.module, images)
         if outputs.shape != (len(images), data.classes):
@@ -215,6 +215,12 @@ def examples(trial: Trial, device: torch.device = CPU) -> Dataset:
         raise UsageError(f"augment = {trial.task.augment!r} moves images, and the samples have the shape {data.shape}")
     data = replace(data, augmentation=trial.task.augment)
     return data if device == CPU else data.to(device)
+
+
+def first_images(data: Dataset) -> Tensor:
+    """The validation images that removal is proven on, as the network is given them."""
+    first = torch.arange(min(EXAMPLES, len(data.validation.labels)), device=data.validation.labels.device)
+    return data.pixels(data.validation.take(first))
 
 
 def make_method(setting: MethodSetting, seed: int) -> Method:
@@ -254,7 +260,7 @@ def _network(trial: Trial, data: Dataset) -> Net:
     module = untrained(trial.task, data, trial.seed)
     if trial.starts_from_checkpoint:
         module = _with_checkpoint(trial.task, module)
-    net = find_groups(_laid_out(module.to(data.train.labels.device), trial), _examples(data))
+    net = find_groups(_laid_out(module.to(data.train.labels.device), trial), first_images(data))
     if trial.task.features is not None:
         net.features = feature_groups(module)
     return net
@@ -265,11 +271,6 @@ def _laid_out(module: nn.Module, trial: Trial) -> nn.Module:
     if trial.protocol.channels_last:
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # that torch has not typed
     return module
-
-
-def _examples(data: Dataset) -> Tensor:
-    first = torch.arange(min(EXAMPLES, len(data.validation.labels)), device=data.validation.labels.device)
-    return data.pixels(data.validation.take(first))
 
 
 def explain(error: BaseException) -> str:

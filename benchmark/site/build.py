@@ -27,14 +27,17 @@ def silent(text: str) -> None:
     """Says nothing."""
 
 
-def build(studies: dict[str, Path], texts: dict[str, str], folder: Path, say: Say = silent) -> list[Source]:
+def build(
+    studies: dict[str, Path], texts: dict[str, str], folder: Path, say: Say = silent, warn: Say = silent
+) -> list[Source]:
     """Writes the whole site of studies, given the folders of their records and their files, into an empty folder.
 
-    `say` is told what is being made. Raises UsageError.
+    `say` is told what is being made, `warn` what is left out. Raises UsageError.
     """
     from plotly.offline import get_plotlyjs
 
     from benchmark.site.index import write_index
+    from benchmark.site.networks import read_kept
     from benchmark.site.page import write_page
     from benchmark.site.parts import Source  # matplotlib and plotly only where they are used
     from benchmark.site.trajectories import read_files
@@ -49,7 +52,9 @@ def build(studies: dict[str, Path], texts: dict[str, str], folder: Path, say: Sa
             if note.is_file():  # so that a page can be made where the user's own files are not
                 write_whole(folder / name / PINS, note.read_bytes())
         study = load_study(str(folder / name / f"{name}.toml"))
-        source = Source(read(study, Store(folder / name)), text, read_files(studies[name]))
+        digest = read(study, Store(folder / name))
+        kept = read_kept(studies[name], digest.records, warn)
+        source = Source(digest, text, read_files(studies[name]), kept)
         for path, content in write_page(source, lambda what, where=where: say(f"{where}: {what}")).items():
             write_whole(folder / name / path, content)
         sources.append(source)

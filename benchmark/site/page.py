@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from benchmark.site import origin
 from benchmark.site.build import LIBRARY, Say, silent
+from benchmark.site.networks import FOLDER
 from benchmark.site.parts import Source
 from benchmark.site.sections import CONDITIONS_SECTIONS, SECTIONS
 
@@ -33,6 +34,8 @@ def write_page(source: Source, say: Say = silent) -> dict[str, bytes]:
     if front:
         shown = {key: front[key] for key in ("axes", "tasks", "below", "panels", "stages")}
         data |= {"methods": front["methods"], "pareto": shown}
+        kept = {key[:12]: f"{FOLDER}/{key}.safetensors" for key in source.networks}
+        data |= {"kept": kept} if kept else {}
     html = (
         environment()
         .get_template("study.html")

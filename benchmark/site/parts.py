@@ -16,11 +16,12 @@ from benchmark.site.digest import Digest
 
 @dataclass
 class Source:
-    """What sections are made of: a study's digest, its file's text, its runs that were followed, its knob points."""
+    """What sections are made of: a study's digest, its file's text, its runs that were followed, its kept networks."""
 
     digest: Digest
     study_file: str
     trajectories: dict[str, bytes] = field(default_factory=dict)  # by the first eight digits of the key
+    networks: dict[str, bytes] = field(default_factory=dict)  # by key
 
     @property
     def frame(self) -> pd.DataFrame:

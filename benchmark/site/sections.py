@@ -9,7 +9,7 @@ import pandas as pd
 
 from benchmark.analysis.tuning_table import NOTE as TUNING_NOTE
 from benchmark.analysis.tuning_table import tuning_table
-from benchmark.experiment.study import study_names
+from benchmark.experiment.names import study_names
 from benchmark.method.registry import card, get_method
 from benchmark.paper.bundle import paper_files
 from benchmark.site import chart_data
@@ -19,6 +19,7 @@ from benchmark.site.conditions import conditions
 from benchmark.site.digest import PRINTED
 from benchmark.site.front import pareto, results
 from benchmark.site.knobs import details, stability
+from benchmark.site.networks import networks
 from benchmark.site.parts import Section, Source, Table, csv
 from benchmark.site.trajectories import trajectories
 
@@ -133,6 +134,7 @@ SECTIONS: tuple[Callable[[Source], Section | None], ...] = (
     stability,
     trajectories,
     failures,
+    networks,
     methods,
     paper,
     origin,
@@ -142,6 +144,7 @@ CONDITIONS_SECTIONS: tuple[Callable[[Source], Section | None], ...] = (
     trajectories,
     fairness,
     failures,
+    networks,
     methods,
     paper,
     origin,

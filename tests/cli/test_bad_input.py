@@ -140,6 +140,9 @@ def refused(deadweight, folder, arguments, words):
         (["new", "My-Method"], "cannot name a method"),
         (["new", "class"], "cannot name a method"),
         (["list", "methodz", "--json"], "did you mean 'methods'"),
+        (["run", "tiny.toml", "--keep", "--in-process", "--results", "empty.pt"], "is not writable"),
+        (["run", "no_such.toml", "--quiet"], "does not exist"),
+        (["export", "tiny.toml", "--accuracy", "0.5"], "has no results in"),
     ],
 )
 def test_bad_arguments_are_one_line(deadweight, folder, arguments, words):

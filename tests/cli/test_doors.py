@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -12,9 +13,10 @@ import torch
 from benchmark.cli import progress
 from benchmark.experiment.brought import HASHES
 from benchmark.experiment.conditions import Conditions
+from benchmark.experiment.names import STUDIES
 from benchmark.experiment.published import Published
 from benchmark.experiment.store import Store
-from benchmark.experiment.study import STUDIES, Study, load_study
+from benchmark.experiment.study import Study, load_study
 from benchmark.experiment.trial import Protocol, Task
 from benchmark.experiment.tuning import Tuning
 from benchmark.runner import trial as trial_module
@@ -56,6 +58,37 @@ def test_where_nobody_watches_a_bar_progress_is_told_in_lines(deadweight, tiny, 
     assert any(line.startswith("tiny: running implicit: ") for line in told)
 
 
+def test_progress_is_in_a_log_too_that_grows_from_run_to_run(deadweight, tiny, tmp_path):
+    tiny.write_text(TINY.replace("[0, 1]", "[0]"))
+    deadweight("run", tiny, "--in-process")
+    tiny.write_text(TINY)
+    deadweight("run", tiny, "--in-process")
+    lines = (tmp_path / "results/tiny/logs/progress.log").read_text().splitlines()
+    assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d \S", line) for line in lines)
+    assert [line.split(" ", 1)[1] for line in lines if "starting" in line] == [
+        "starting: 0 of 5 trials done, 0 failed"
+    ] * 2
+    assert lines[-1].endswith(": 5 of 5 trials done, 0 failed")
+
+
+def test_a_log_that_cannot_be_written_costs_no_trial(deadweight, tiny, tmp_path):
+    (tmp_path / "results/tiny/logs/progress.log").mkdir(parents=True)
+    code, out, _ = deadweight("run", tiny, "--in-process")
+    assert (code, "10 of 10 have a record (10 ok)" in out) == (0, True)
+
+
+@pytest.mark.usefixtures("faulty_methods")
+def test_a_quiet_run_prints_errors_alone(deadweight, tiny, tmp_path):
+    assert deadweight("run", tiny, "--in-process", "--quiet", "--keep") == (0, "", "")
+    assert "10 of 10 trials done" in (tmp_path / "results/tiny/logs/progress.log").read_text()
+    assert "10 of 10 trials have a record" in deadweight("status", tiny)[1]  # others speak again
+    tiny.write_text(RAISES)
+    assert deadweight("run", tiny, "--in-process", "--quiet") == (1, "", "")
+    tiny.write_text(RAISES.replace("epochs", "epoch"))
+    code, out, err = deadweight("run", tiny, "--in-process", "--quiet")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+
+
 def test_one_process_has_no_worker_to_end(deadweight, tiny):
     code, _, err = deadweight("run", tiny, "--in-process", "--trial-minutes", "1")
     assert code == 2
@@ -94,6 +127,27 @@ def test_a_dry_run_estimates_core_hours_from_records_of_the_same_work(deadweight
     todo = study.trials()[:2]
     assert core_hours(todo, [r for r in made if r.label == "implicit"]) == pytest.approx(2.0)
     assert core_hours(todo, [r.model_copy(update={"provenance": {"device": "A GPU"}}) for r in made]) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), "on this machine's 8 cores, 5 at a time with 1 core each: about 1 hours"),
+        (("--cpus-per-trial", "4"), "on this machine's 8 cores, 2 at a time with 4 cores each: about 0.62 hours"),
+        (("--in-process",), "on this machine's 8 cores, 1 at a time with 1 core each: about 5 hours"),
+        (("--gpus-per-trial", "1"), "on 1 GPUs and 1 core each: the hours are not known"),
+        (("--address", "auto"), "on a cluster, 1 core each: as many at a time as it has room for"),
+    ],
+)
+def test_a_dry_run_says_on_how_many_cores_and_how_long(deadweight, tiny, monkeypatch, options, words):
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    assert "8 at a time with 1 core each: no records to tell the hours by" in deadweight("run", tiny, "--dry-run")[1]
+    store = stored(tiny)
+    for record in make_records(load_study(str(tiny))):
+        if record.seed == 0:
+            told = {"train_seconds": 1800.0, "provenance": {"device": "cpu", "threads": 2}}
+            store.append(record.model_copy(update=told))
+    assert words in deadweight("run", tiny, "--dry-run", *options)[1]
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_every_command_has_help_with_an_example(deadweight):
     code, out, _ = deadweight("--help")
     assert code == 0
     commands = [command.name for command in app.registered_commands]
-    assert len(commands) == 17
+    assert len(commands) == 18
     for command in commands:
         assert command in out
         code, text, _ = deadweight(command, "--help")

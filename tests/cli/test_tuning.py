@@ -5,7 +5,7 @@ import json
 import pytest
 
 from benchmark.cli import studies
-from benchmark.experiment import study as study_module
+from benchmark.experiment import names as names_module
 from benchmark.experiment.store import Store
 from benchmark.experiment.study import load_study
 from benchmark.experiment.tuning import is_candidate
@@ -224,7 +224,7 @@ def test_a_comparison_is_of_what_is_evaluated(deadweight, tuned, tmp_path):
 
 
 def test_the_list_of_studies_says_which_are_tuned(deadweight, tuned, tiny, monkeypatch):
-    monkeypatch.setattr(study_module, "STUDIES", tuned.parent)
+    monkeypatch.setattr(names_module, "STUDIES", tuned.parent)
     rows = {line.split()[0]: line.split() for line in deadweight("list", "studies")[1].splitlines() if line.split()}
     assert rows["tuned"][-2:] == ["2", "candidates"]
     assert rows["tiny"][-1] == "–"

@@ -1,7 +1,8 @@
 """The studies that come with the suite."""
 
 from benchmark.experiment.coverage import remaining
-from benchmark.experiment.study import load_study, study_names
+from benchmark.experiment.names import study_names
+from benchmark.experiment.study import load_study
 from benchmark.experiment.tuning import EVALUATION, sizes
 
 

@@ -28,11 +28,11 @@ def test_the_check_itself_can_fail():
 
 
 def test_specials_are_escaped_and_symbols_are_math():
-    made = escape(SAMPLE.replace("⁻", "−"))
+    made = escape(SAMPLE)
     assert made.isascii()
     assert balanced(made)
     assert r"a\_b \& 95 \% of \#1 \textbraceleft{}x\textbraceright{}" in made
-    assert r"\textasciitilde{} \textasciicircum{} \textbackslash{} \$" in made
+    assert r"{\textasciitilde} {\textasciicircum} {\textbackslash} \$" in made
     assert r"\ensuremath{\lambda} \ensuremath{\xi} \ensuremath{\pm} --" in made
     assert not re.search(r"(?<!\\)[%&#$]", made)
 
@@ -42,8 +42,16 @@ def test_what_the_suite_writes_comes_out_as_ascii(text):
     assert escape(text).isascii()
 
 
-def test_letters_stay():
-    assert escape("Rügamer") == "Rügamer"
+def test_what_others_write_comes_out_as_latex_too():
+    assert escape("Rügamer: θ ≈ 0.5, x ∈ ℝ") == (
+        r"R\"ugamer: \ensuremath{\theta} \ensuremath{\approx} 0.5, x \ensuremath{\in} \ensuremath{\mathbb{R}}"
+    )
+    assert escape("中") == "中"  # no command gives it: the input encoding has to
+
+
+def test_braces_that_do_not_close_leave_bibtex_whole():
+    assert "{x" not in escape("a {x").replace(r"\textbraceleft{}x", "")
+    assert balanced(escape("a {x \\}"))
 
 
 def test_a_table_has_as_many_cells_in_every_row_as_columns():
@@ -54,6 +62,7 @@ def test_a_table_has_as_many_cells_in_every_row_as_columns():
     assert [len(re.split(r"(?<!\\)&", row)) for row in rows] == [3, 3, 3]
     assert r"\begin{tabular}{lrr}" in made
     assert r"\caption{50 \% of \ensuremath{\lambda}}" in made
+    assert made.index(r"\scriptsize") < made.index(r"\begin{tabular}")
     assert [made.count(rule) for rule in (r"\toprule", r"\midrule", r"\bottomrule")] == [1, 1, 1]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmark.analysis.fronts import Fronts
 from benchmark.experiment.store import Store
 from tests.conftest import TINY
 from tests.runner.test_on_ray import COMMAND, finish, results, start, wait_for_records
@@ -103,7 +104,7 @@ def test_a_killed_machine_costs_nothing(cluster, driver, deadweight, tmp_path):
     (tmp_path / "tiny.toml").write_text(LINGERING)
     (tmp_path / "nets.py").write_text(NETS)
     path = tmp_path / "results" / "tiny" / "records.jsonl"
-    process = driver(how=start)
+    process = driver("--keep", how=start)
     wait_for_records(path, 11, process)
     start_with_other_code(cluster, "late")
     said = next(line for line in process.stdout if "is left out" in line)  # of a machine that comes late
@@ -118,6 +119,8 @@ def test_a_killed_machine_costs_nothing(cluster, driver, deadweight, tmp_path):
     assert (cluster.folder / "steps").stat().st_size == 2 * 4 * 4  # seeds, epochs, batches: none was made twice
     assert list(path.parent.glob("states/*")) == []
     found = results(path.parent)
+    kept = {file.stem for file in (path.parent / "kept").iterdir()}
+    assert kept == Fronts(Store(path.parent).load()).keys  # the networks have come from every machine
     assert sum(record.pop("losses", 0) for record in found.values()) == 1
     preloaded = {tuple(record.provenance["preloaded"]) for record in Store(path.parent).load()}
     assert preloaded == {("libtheirs.so",)}  # not this process's own

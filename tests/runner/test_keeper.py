@@ -14,6 +14,7 @@ from benchmark.runner.in_process import Destination, Resources
 from benchmark.runner.keeper import WORKER_DIED, Keeper
 from benchmark.runner.limits import Limits
 from benchmark.runner.machines import Fitness, Machines, UnfitError
+from benchmark.runner.post import Post
 from tests.runner.test_trial import make, result
 
 
@@ -23,7 +24,7 @@ class Driver:
     def __init__(self, folder, minutes=None):
         self.folder, self.records, self.killed, self.count = folder, [], [], 0
         machines = Machines(Resources(), Question(), print)
-        self.keeper = Keeper(Destination(Store(folder), self.records.append), machines, Limits(minutes))
+        self.keeper = Keeper(Destination(Store(folder), self.records.append), machines, Limits(minutes), Post())
 
     def start(self, trial):
         self.count += 1

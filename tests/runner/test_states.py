@@ -298,6 +298,6 @@ def test_what_has_its_record_has_no_state_and_leftovers_go(tmp_path, monkeypatch
 def test_a_worker_says_what_is_not_used(folder):
     folder.path.write_bytes(b"")
     said = []
-    record, _ = run_one(folder.trial, {}, States(folder.folder, "cpu"), software(), Room(), said.append)
+    record, *_ = run_one(folder.trial, {}, States(folder.folder, "cpu"), software(), Room(), said.append, keep=False)
     assert record.status == "ok"
     assert len(said) == 1

@@ -47,6 +47,8 @@ function showRecord() {
   const home = document.createElement("p");
   home.className = "note";
   home.append("Its network: ", Object.assign(document.createElement("code"), { textContent: `deadweight export ${data.study} ${trials.key[i]}` }));
+  const file = (data.kept || {})[trials.key[i]];
+  if (file) home.append("; as it was kept: ", Object.assign(document.createElement("a"), { href: file, download: "", textContent: "download" }));
   panel.replaceChildren(heading, facts, why, table, home, close);
 }
 
