@@ -15,7 +15,7 @@ from benchmark.runner import states
 
 settings.register_profile("fuzz", max_examples=10_000, deadline=None)  # minutes: for what is read from files
 
-LONGEST = ("test_readme.py", "test_on_ray.py", "test_cluster.py")
+LONGEST = ("test_readme.py", "test_on_ray.py", "test_cluster.py", "test_going_on.py")
 FAULTY = Path(__file__).parent / "faulty"
 TINY = """
 title = "Tiny"

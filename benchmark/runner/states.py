@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,6 +18,7 @@ from benchmark.errors import UsageError, first_line
 from benchmark.experiment.trial import Trial
 from benchmark.files import write_whole
 from benchmark.runner.binding import made_of
+from benchmark.runner.environment import hardware, versions
 from benchmark.runner.state import State, UncapturableError, capture, restore
 from benchmark.runner.stored import UnfitError, hash_of, pack, unpack
 
@@ -90,8 +92,8 @@ class States:
 class Kept:
     """The states of one trial's training and fine-tuning, or of a base network's training.
 
-    A state is written at an epoch's end, and used only for what it was made of: the same data, code and kind of device,
-    and the same weights at the part's start.
+    A state is written at an epoch's end, and used only for what it was made of: the same data and code, the hardware
+    and versions that the record will name, and the same weights at the part's start.
     """
 
     storage: Storage
@@ -135,7 +137,8 @@ class Kept:
         self.written = time.monotonic()
 
     def _made_of(self) -> dict[str, str]:
-        return {**self.made(), "devices": self.device, "first weights": self.start}
+        place = json.dumps([hardware(self.device), versions()], sort_keys=True)
+        return {**self.made(), "hardware or versions": place, "first weights": self.start}
 
     def _stop(self, why: str) -> None:
         self.stopped = True

@@ -22,14 +22,6 @@ PROTOCOL = Protocol(epochs=1, channels_last=True)
 WIDTHS = (16, 32, 32, 64, 64, 128, 128)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def data():
     pool = torch.randint(0, 256, (4_800, 3, 32, 32), dtype=torch.uint8)

@@ -18,6 +18,7 @@ from benchmark.runner import binding
 from benchmark.runner.bases import BaseStore
 from benchmark.runner.trial import train_base
 from tests.support.made_data import make_mnist
+from tests.support.stored import rewrite
 
 
 def make(dataset="simulated", seed=0):
@@ -46,14 +47,6 @@ def store(tmp_path, trained):
 
 def path_of(store, trial=None):
     return store.folder / f"{(trial or make()).base_key}.npz"
-
-
-def rewrite(path, change):
-    """Stores the entries of a file as `change` leaves them."""
-    with np.load(path) as stored:
-        entries = {name: stored[name] for name in stored.files}
-    change(entries)
-    np.savez(path, **entries)
 
 
 def stronger(entries):

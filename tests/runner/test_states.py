@@ -25,6 +25,7 @@ from benchmark.runner.interruptions import BrokenOffError, Interrupting
 from benchmark.runner.states import Kept, StateFolder, States
 from benchmark.runner.trial import run, train_base
 from tests.runner.test_trial import make
+from tests.support.stored import rewrite
 
 VOLATILE = {"created", "train_seconds", "base_seconds", "peak_memory", "provenance"}
 UNUSED = "implicit begins its training anew, its state is not used: "
@@ -174,13 +175,6 @@ def whole():
     return run(make("implicit", epochs=5), None)
 
 
-def rewrite(path, change):
-    with np.load(path) as stored:
-        entries = {name: stored[name] for name in stored.files}
-    change(entries)
-    np.savez(path, **entries)
-
-
 def stronger(entries):
     next(x for x in entries.values() if x.dtype == np.float32)[:] *= 1.5
 
@@ -244,11 +238,20 @@ def test_a_state_under_the_name_of_another_trial_is_not_used(folder):
     assert folder.said == [UNUSED + "it was changed"]
 
 
-@pytest.mark.parametrize("kind", ["code", "data"])
-def test_a_state_of_other_code_or_data_is_not_used(folder, monkeypatch, kind):
-    monkeypatch.setattr(binding, {"code": "_code", "data": "content"}[kind], lambda *_: {"code": b"", "data": ""}[kind])
+@pytest.mark.parametrize(
+    ("module", "name", "value", "words"),
+    [
+        (binding, "_code", b"", "code"),
+        (binding, "content", "", "data"),
+        (states, "hardware", {"cpu": "another"}, "hardware or versions"),
+        (states, "versions", {"torch": "another"}, "hardware or versions"),
+    ],
+)
+def test_a_state_of_other_code_data_or_machine_is_not_used(folder, monkeypatch, module, name, value, words):
+    """Of two processors the record would name one."""
+    monkeypatch.setattr(module, name, lambda *_: value)
     assert folder.run()[1] == 5
-    assert folder.said == [UNUSED + f"it was made of other {kind}"]
+    assert folder.said == [UNUSED + f"it was made of other {words}"]
 
 
 def test_a_trial_whose_method_cannot_be_captured_says_so_once_and_runs(folder, monkeypatch, whole):
