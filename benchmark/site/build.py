@@ -43,9 +43,8 @@ def build(
     from benchmark.site.trajectories import read_files
 
     sources = []
-    for place, (name, text) in enumerate(texts.items(), start=1):
-        where = f"{name} ({place} of {len(texts)})"
-        say(f"{where}: reading its records")
+    for place, (name, text) in enumerate(texts.items(), start=1):  # all, before the first page: so a bad one costs little
+        say(f"{name} ({place} of {len(texts)}): reading its records")
         write_whole(folder / name / f"{name}.toml", text.encode())
         copy_whole_lines(studies[name] / "records.jsonl", folder / name / "records.jsonl")
         for note in (studies[name] / NOTE, studies[name] / PINS):  # of a folder of results, or of a published site
@@ -54,10 +53,11 @@ def build(
         study = load_study(str(folder / name / f"{name}.toml"))
         digest = read(study, Store(folder / name))
         kept = read_kept(studies[name], digest.records, warn)
-        source = Source(digest, text, read_files(studies[name]), kept)
+        sources.append(Source(digest, text, read_files(studies[name]), kept))
+    for place, (name, source) in enumerate(zip(texts, sources, strict=True), start=1):
+        where = f"{name} ({place} of {len(texts)})"
         for path, content in write_page(source, lambda what, where=where: say(f"{where}: {what}")).items():
             write_whole(folder / name / path, content)
-        sources.append(source)
     say("the first page")
     for path, content in write_index(sources).items():
         write_whole(folder / path, content)
