@@ -52,10 +52,10 @@ def export_network(
     trial = record.trial
 
     from benchmark.analysis.stages import start_of, tell
-    from benchmark.networks.export import check_target, export
+    from benchmark.networks.export import SUFFIXES, check_target, export
 
     label = re.sub(r"[^\w.+-]+", "-", record.label).strip("-.")  # of a record that anybody may have written
-    target = out or Path(f"{label}-{record.short_key}" + {"torch": ".pt2", "onnx": ".onnx"}.get(form, ""))
+    target = out or Path(f"{label}-{record.short_key}" + SUFFIXES.get(form, ""))
     check_target(target, form)
 
     from benchmark.cli.home import bring_home, threads

@@ -19,6 +19,8 @@ INSIDE = ("state_dict", "model")  # where training scripts put a state dict amon
 def load_file(network: nn.Module, checkpoint: Path) -> None:
     """Gives a network the weights of a file. Raises UsageError where there is none, or they do not fit."""
     try:
+        if checkpoint.exists() and not (checkpoint.is_file() or checkpoint.is_dir()):
+            raise UsageError(f"checkpoint {checkpoint} is no file")  # reading a pipe would wait for ever
         content = checkpoint.read_bytes()
     except FileNotFoundError:
         raise UsageError(f"checkpoint {checkpoint} does not exist") from None
@@ -55,6 +57,10 @@ def _state(content: bytes, name: str) -> Any:
         raise UsageError(f"checkpoint {name} is no file of plain weights: {first_line(error)}") from None
 
 
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.layout == torch.strided and not value.is_complex()
+
+
 def _check_fit(network: nn.Module, name: str, state: dict[str, Tensor]) -> None:
     own = network.state_dict()
     wrapper = next((prefix for prefix in WRAPPERS if own and state.keys() == {prefix + key for key in own}), None)
@@ -64,11 +70,12 @@ def _check_fit(network: nn.Module, name: str, state: dict[str, Tensor]) -> None:
             "state dict of the network inside"
         )
     faults = [f"{key} is missing" for key in own if key not in state]
+    faults += [f"{key} is no dense tensor of real numbers" for key in own if key in state and not _is_plain(state[key])]
     faults += [f"{key} is not in the network" for key in state if key not in own]
     faults += [
         f"{key} has shape {tuple(state[key].shape)}, not {tuple(tensor.shape)}"
         for key, tensor in own.items()
-        if key in state and getattr(state[key], "shape", None) != tensor.shape
+        if key in state and _is_plain(state[key]) and state[key].shape != tensor.shape
     ]
     if not faults:
         faults = [f"{key} is not finite" for key, tensor in state.items() if not torch.isfinite(tensor).all()]

@@ -40,6 +40,7 @@ from benchmark.networks.measure import evaluating, logits
 from benchmark.networks.sizes import Layers, build_again, layer_sizes, resize
 
 TOLERANCE = 1e-4  # relative deviation of a float32 logit between two runtimes that sum in another order
+SUFFIXES = {"torch": ".pt2", "onnx": ".onnx"}  # of the forms that are one file
 PACKAGES = {"onnx": ("onnx", "onnxruntime", "onnxscript")}  # what a form needs beside torch
 
 
@@ -55,13 +56,17 @@ class Exported:
 def check_target(target: Path, form: str) -> None:
     """Raises UsageError, before anything is trained for it, where `export` could not write `form` to `target`.
 
-    That is where the target exists, its folder cannot be written to, or the form is unknown or lacks its packages.
+    That is where the target exists, has another form's suffix, its folder cannot be written to, or the form is unknown
+    or lacks its packages.
     """
     if form not in WRITERS:
         raise unknown("format", form, WRITERS)
     for package in PACKAGES.get(form, ()):
         if importlib.util.find_spec(package) is None:
             raise UsageError(f"{package} is missing: pip install 'deadweight[onnx]'")
+    other = next((name for name, suffix in SUFFIXES.items() if target.suffix == suffix and name != form), None)
+    if other is not None:
+        raise UsageError(f"{target} is a name for the format {other}, and it would hold {form}: give another of both")
     try:
         if target.exists():
             raise UsageError(f"{target} exists already; give another name or remove it")

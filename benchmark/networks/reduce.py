@@ -51,6 +51,9 @@ def _import(factory: str) -> Callable[[], Any]:
     location, _, name = factory.partition(":")
     if not location or not name:
         raise UsageError(f"{factory!r} is no MODULE:FUNCTION, such as my_nets:vgg")
+    if location.endswith(".py"):
+        module = ".".join(Path(location).with_suffix("").parts)
+        raise UsageError(f"{factory!r} is no MODULE:FUNCTION; did you mean '{module}:{name}'?")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
@@ -79,8 +82,8 @@ def reduce_network(network: nn.Module, threshold: float, images: Tensor) -> Redu
         check_removable(net)
         _silence(net, threshold)
         removal = remove_silent(silenced, images)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+    except (ValueError, SystemExit) as error:  # the second from a forward of the user's
+        raise UsageError(f"{type(error).__name__}: {error}" if isinstance(error, SystemExit) else str(error)) from error
     before, after = logits(network, images), logits(silenced, images)
     return Reduction(
         removal,
