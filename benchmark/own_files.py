@@ -84,7 +84,7 @@ def look_up(name: str, folder: Path, noted: str | None = None) -> Own:
     if path is not None and _is_file(path):
         return know(name, Own(path, _sha256(path)))
     if noted is None:
-        raise UsageError(f"the study names {name}, and there is no {path or f'module {home(name)}'}")
+        raise UsageError(f"the study names {name}, and there is no {path or f'module {home(name)} with a .py file'}")
     return know(name, Own(path or Path(home(name)), noted))
 
 

@@ -30,6 +30,8 @@ def judge_claims(
     for name in studies:
         plan = load_study(name, results)
         check_compares(plan)
+        if any(plan.name == study.name for study, _ in found):
+            raise UsageError(f"study {plan.name!r} is named twice")
         every = Store(results / plan.name).load()
         study = resolved(plan, every)
         records = own_records(study, every)

@@ -54,6 +54,8 @@ def load_records(path: Path) -> list[Record]:
     from benchmark.experiment.store import Store
 
     file = path / FILE if path.is_dir() else path
+    if file.is_dir():
+        raise UsageError(f"cannot read {file}: Is a directory")
     if not file.is_file():
         roots = (path.parent, path, Path("results"))
         raise unknown("results", str(path), {str(found.parent) for root in roots for found in root.glob(f"*/{FILE}")})

@@ -18,7 +18,10 @@ def get_data(
 
     Example: deadweight data mnist --data-root data
     """
-    if not names.is_stored(names.check_dataset(name)):
+    if names.is_own(names.check_dataset(name)):
+        console.print(f"{name} is your own, so there is nothing to download; a study's task names it")
+        return
+    if not names.is_stored(name):
         console.print(f"{name} needs no download; deadweight run uses it as it is")
         return
     from benchmark.data import stored

@@ -32,9 +32,9 @@ def merge_records(
     from benchmark.cli.compare import load_records
     from benchmark.experiment.brought import NOTE
 
-    sources = {str(folder): load_records(folder) for folder in folders}
-    if len(sources) < len(folders):
+    if len({folder.resolve() for folder in folders}) < len(folders):
         raise UsageError("one of the folders is named twice")
+    sources = {str(folder): load_records(folder) for folder in folders}
     note = _common_note(dict(zip(sources, folders, strict=True)))
 
     from benchmark.analysis.merge import merge

@@ -10,6 +10,7 @@ from rich.table import Table
 from benchmark.analysis.tuning import stages
 from benchmark.cli.options import console
 from benchmark.cli.tuning import later_stages
+from benchmark.data.names import check_there
 from benchmark.experiment.coverage import remaining
 from benchmark.experiment.record import Record
 from benchmark.experiment.store import Store
@@ -33,6 +34,8 @@ def show_plan(
     known = stages(plan, records)
     for name, stage in known.items():
         todo = open_points(stage, records, store.path, retry_failed)
+        for dataset in dict.fromkeys(point.task.dataset for point in todo):
+            check_there(dataset)
         planned = Counter((t.task.name, t.label) for t in remaining(stage, [], retry_failed=False))
         left = Counter((t.task.name, t.label) for t in todo)
         table = Table("task", "method", "trials", "to run", title=stage_title(plan, name), box=None)

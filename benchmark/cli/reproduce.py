@@ -58,9 +58,12 @@ def reproduce(
         _list(study, plan, store, as_json)
         return
     from benchmark.runner.in_process import Resources
+    from benchmark.runner.run import check_here
 
+    resources = Resources(cpus_per_trial, gpus_per_trial)
+    check_here(resources, in_process)
     labels = {name for row in rows for name in (row, plan.published[row].control or row)}
-    _run(plan, labels, store, Resources(cpus_per_trial, gpus_per_trial), in_process)
+    _run(plan, labels, store, resources, in_process)
     if _show(study, plan, labels, store, as_json):
         raise typer.Exit(1)
 
@@ -71,6 +74,7 @@ def _run(plan: Study, labels: set[str], store: Store, resources: Resources, in_p
     from benchmark.runner.run import locked, open_points
 
     with locked(store.path.parent):
+        store.load()  # a file that is none of records is refused before its last line is mended
         store.mend()
         todo = [trial for trial in open_points(plan, store.load(), store.path, False) if trial.label in labels]
         if todo:

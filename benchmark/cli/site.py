@@ -38,7 +38,7 @@ def publish_site(
         texts[study.name] = path.read_text(encoding="utf-8")
     for folder in (out, *(results / name for name in texts)):
         check_writable(folder)
-    if out.resolve() == results.resolve():
+    if out.resolve() in {results.resolve(), *((results / name).resolve() for name in texts)}:
         raise UsageError(f"{out} holds the records themselves; choose another --out")
     from benchmark.figures.draw import draw
     from benchmark.site import manifest

@@ -63,17 +63,19 @@ def run(
     from benchmark.experiment.record import FINISHED
     from benchmark.experiment.store import Store
     from benchmark.runner.in_process import Resources
-    from benchmark.runner.run import locked
+    from benchmark.runner.run import check_here, locked
 
     store = Store(results / plan.name)
     stages(plan, [])  # refuses what cannot be run before anything is written
     taken = take_tuning(plan, tuning) if tuning else []
     limits = {"trial_minutes": trial_minutes, "wait": wait}
     resources = Resources(cpus_per_trial, gpus_per_trial, address, fetch=fetch, keep=keep, **limits)
+    check_here(resources, in_process)
     if dry_run:
         show_plan(study, plan, store, taken, retry_failed, resources, in_process)
         return
     with locked(results / plan.name), quieted(quiet):
+        store.load()  # a file that is none of records is refused before its last line is mended
         store.mend()
         store.add(taken)
         finished = {r.status in FINISHED for r in _run_stages(study, plan, store, resources, in_process, retry_failed)}

@@ -34,9 +34,19 @@ def load(
     `split_seed`. Raises UsageError where it is missing, bad or cannot be split.
     """
     shares, seeds = (validation_share, test_share), (split_seed, split_seed if test_seed is None else test_seed)
-    if check_dataset(name) in LOADERS:
-        return LOADERS[name](*shares, *seeds)
-    return _stored(name, root or data_root(), *shares, *seeds)
+    try:
+        if check_dataset(name) in LOADERS:
+            found = LOADERS[name](*shares, *seeds)
+        else:
+            found = _stored(name, root or data_root(), *shares, *seeds)
+    except ValueError as error:
+        raise UsageError(f"{name} cannot be split by class: {error}") from None
+    for part in ("train", "validation", "test"):
+        if not len(getattr(found, part).labels):
+            raise UsageError(
+                f"{name} has no {part} samples with validation_share {validation_share:g} and test_share {test_share:g}"
+            )
+    return found
 
 
 @cache
@@ -51,15 +61,12 @@ def _stored(
     """A dataset that lies in files, over the mapped file of its cache; pixels 0 to 255, floats as they are."""
     found = decode(name, root)
     indices = np.arange(len(found.labels))
-    try:
-        if found.own_test is None:
-            rest, test = _divide(indices, found.labels, test_share, test_seed)
-            validation_share /= 1 - test_share
-        else:
-            rest, test = indices[: found.own_test], indices[found.own_test :]
-        train, validation = _divide(rest, found.labels, validation_share, split_seed)
-    except ValueError as error:
-        raise UsageError(f"{name} cannot be split by class: {error}") from None
+    if found.own_test is None:
+        rest, test = _divide(indices, found.labels, test_share, test_seed)
+        validation_share /= 1 - test_share
+    else:
+        rest, test = indices[: found.own_test], indices[found.own_test :]
+    train, validation = _divide(rest, found.labels, validation_share, split_seed)
     pool = torch.from_numpy(found.images)
     splits = (Split(pool, torch.from_numpy(found.labels[i]), torch.from_numpy(i)) for i in (train, validation, test))
     coloured = pool.dtype == torch.uint8 and pool.dim() == 4 and pool.shape[1] > 1

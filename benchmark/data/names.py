@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from benchmark import own_files
-from benchmark.errors import unknown
+from benchmark.errors import UsageError, unknown
 
 ENVIRONMENT = "DEADWEIGHT_DATA"
 BUNDLED = ("digits", "simulated")  # what needs no files
@@ -68,6 +68,12 @@ def look_up(name: str, folder: Path) -> own_files.Own:
         own_files.check_name(own_files.canonical(own_name(name)))
         return own_files.know(own_name(name), own_files.Own(own_files.path_of(own_name(name), folder), ""))
     return own_files.look_up(name, folder, noted="")
+
+
+def check_there(name: str) -> None:
+    """Raises UsageError where the file of an own dataset is not there that a study names; it is not read."""
+    if is_own(name) and not (path := own_files.get(own_name(name)).path).is_file():
+        raise UsageError(f"the study names {name}, and there is no {path}")
 
 
 def check_augmentation(name: str) -> None:

@@ -20,7 +20,13 @@ def problems(study: Study, reserved: Collection[str]) -> Iterator[str]:
         yield from (f"{kind} {item!r} is there twice" for item in items if items.count(item) > 1)
     if (study.sampler == "grid") != (study.samples is None):
         yield "samplers random and optuna need the key 'samples', and grid has none"
+    if not study.title.strip():
+        yield "its title is empty"
     for label, table in study.methods.items():
+        if not label.strip() or not label.isprintable():
+            yield f"[methods.{label!r}]: give it a label that can be printed"
+        if not isinstance(table.get("title", label), str) or not table.get("title", label).strip():
+            yield f"[methods.{label}]: title = {table['title']!r} is no text"
         if "points" in table and study.sampler != "grid":
             yield f"[methods.{label}]: points need the sampler grid"
         points = table.get("points", [{}])

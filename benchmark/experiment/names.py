@@ -21,6 +21,8 @@ def check_study_name(name: str) -> None:
         raise UsageError(f"{name!r} cannot name a study: its results lie in a folder of that name")
     if len(name) > LONGEST:
         raise UsageError(f"a study's name has at most {LONGEST} letters, not {len(name)}")
+    if not name.isprintable():
+        raise UsageError(f"{name!r} cannot name a study: it has letters that cannot be printed")
 
 
 def study_path(name: str) -> Path:

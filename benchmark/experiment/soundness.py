@@ -10,6 +10,7 @@ from benchmark.experiment.record import Record
 ROUNDING = 1e-9  # of sparsities
 NEEDED = ("val_accuracy", "test_accuracy", "channel_sparsity", "param_sparsity", "mac_sparsity", "weight_sparsity")
 SERIES = ("loss", "val_accuracy", "silent")
+THREADS = 4096  # at most, of one trial
 STAGES = ("checkpoint", "trained", "silenced", "reduced", "fine_tuned")
 
 
@@ -71,3 +72,6 @@ def _of_provenance(record: Record) -> Iterator[str]:
     for name, value in record.provenance.items():
         if not all(isinstance(x, str | int | float | None) for x in (value if isinstance(value, list) else [value])):
             yield f"provenance.{name} is neither a text, a number nor a list of them"
+    threads = record.provenance.get("threads", 1)
+    if type(threads) is not int or not 1 <= threads <= THREADS:
+        yield f"provenance.threads is {threads!r}, no number from 1 to {THREADS}"

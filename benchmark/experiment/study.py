@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
-from benchmark.errors import UsageError
+from benchmark.errors import UsageError, first_line
 from benchmark.experiment.brought import identify
 from benchmark.experiment.conditions import Conditions, expand
 from benchmark.experiment.consistency import problems
@@ -271,11 +271,13 @@ def load_study(name: str, results: Path | None = None) -> Study:
     """A study by name, or from a path that ends in .toml; `results`: see `identify`. Raises UsageError."""
     path = study_path(name)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+            raise UsageError(f"study file {name} cannot be read: it is no file")
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin a file with a mark
     except FileNotFoundError:
         raise UsageError(f"study file {name} does not exist") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"study file {name} cannot be read: {error}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"study file {name!r} cannot be read: {first_line(error)}") from None
     try:
         if "name" in table:  # it names a folder: the file's own name is the only one
             raise UsageError(f"study {name!r}: unknown key 'name'; a study is called as its file is")

@@ -69,7 +69,12 @@ def new_package(name: str, folder: Path) -> Path:
 
 
 def _check_name(name: str) -> None:
-    if not name.isidentifier() or keyword.iskeyword(name) or name != name.lower() or name.startswith("_"):
+    if (
+        not (name.isidentifier() and name.isascii())
+        or keyword.iskeyword(name)
+        or name != name.lower()
+        or name.startswith("_")
+    ):
         raise UsageError(f"{name!r} cannot name a method: use lower-case letters, digits and _, as in my_method")
     if len(name) > LONGEST:
         raise UsageError(f"a method's name has at most {LONGEST} letters, not {len(name)}")

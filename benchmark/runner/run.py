@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import os
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ import filelock
 import torch
 
 from benchmark.errors import UsageError, first_line
+from benchmark.experiment.brought import NOTE
 from benchmark.experiment.coverage import remaining
 from benchmark.experiment.record import Record
 from benchmark.experiment.store import Store
@@ -34,13 +37,28 @@ def open_points(study: Study, records: list[Record], path: Path, retry_failed: b
     return remaining(study, records, retry_failed)
 
 
+def check_here(resources: Resources, in_process: bool) -> None:
+    """Raises UsageError for what cannot be asked of this machine; what a cluster has, only the cluster knows."""
+    if not math.isfinite(resources.gpus_per_trial):
+        raise UsageError(f"--gpus-per-trial {resources.gpus_per_trial} is no number of GPUs")
+    if in_process and resources.address is not None:
+        raise UsageError("--address is that of a Ray cluster, and --in-process runs here: leave out one of them")
+    cores = os.cpu_count() or 1
+    if resources.address is None and resources.cpus_per_trial > cores:
+        asked = f"a trial asks for {resources.cpus_per_trial} CPU cores, and this machine has {cores}"
+        raise UsageError(f"{asked}; lower --cpus-per-trial")
+    if in_process and resources.device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("torch finds no GPU here; leave out --gpus-per-trial")
+
+
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Holds a study's folder for this process.
+    """Holds a study's folder for this process; one that it made and left without records or logs goes at the end.
 
     Raises UsageError where another has it, it cannot be written to, or its disk has no locks.
     """
     lock = filelock.FileLock(folder / ".lock", timeout=0, fallback_to_soft=False)
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
@@ -53,7 +71,18 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        if made and {path.name for path in folder.iterdir()} <= {".lock", NOTE}:
+            _remove(made)
         lock.release()
+
+
+def _remove(made: list[Path]) -> None:
+    """Removes a study's folder in which nothing came to be, and those above that were made for it and are empty."""
+    for name in (".lock", NOTE):
+        (made[0] / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # another run has come to use it
+        for place in made:
+            place.rmdir()
 
 
 def check_trial(trial: Trial, store: Store) -> None:
@@ -75,8 +104,6 @@ def run_points(
 ) -> None:
     """Runs what is to do, on Ray or in this process. Raises UsageError where there is not what a trial asks for."""
     if in_process:
-        if resources.device == "cuda" and not torch.cuda.is_available():
-            raise UsageError("torch finds no GPU here; leave out --gpus-per-trial")
         run_in_process(todo, resources, destination)
         return
     from benchmark.runner import on_ray  # Ray is imported only where it is used: that takes seconds

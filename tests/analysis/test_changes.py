@@ -275,9 +275,11 @@ def test_bad_input_is_one_line(deadweight, trials, written, tmp_path):
     other.mkdir()
     Store(other).append(next(r for r in run_of(trials) if r.label == "implicit"))
     (tmp_path / "text.md").write_text("hello\n")
+    (tmp_path / "full" / "records.jsonl").mkdir(parents=True)
     for arguments, words in {
         ("a", "bb"): "unknown results 'bb'; did you mean 'b'?",
         (".", "b"): "unknown results '.'",
+        ("a", "full"): "cannot read full/records.jsonl: Is a directory",
         ("a", "empty"): "empty/records.jsonl has no records",
         ("b", "other"): "b and other have no trial in common",
         ("text.md", "b"): "text.md, line 1 is not a record",

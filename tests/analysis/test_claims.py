@@ -130,6 +130,8 @@ def test_the_command_prints_a_sentence_for_each_claim_and_the_rule(study, deadwe
     assert code == 0
     assert f"- `tiny`: {BETTER}: **holds** (" in out
     assert out.rstrip().endswith(claims.RULE)
+    code, out, err = deadweight("claims", tmp_path / "tiny.toml", tmp_path / "tiny.toml")  # twice the evidence
+    assert (code, out, err) == (2, "", "deadweight: study 'tiny' is named twice\n")
 
 
 def test_a_study_without_records_makes_no_claim(study, deadweight, tmp_path):

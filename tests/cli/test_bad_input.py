@@ -1,5 +1,6 @@
 """Bad input is one line and exit code 2, at once, and leaves nothing behind."""
 
+import os
 import subprocess
 import sys
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from benchmark.data.names import ENVIRONMENT
 from tests.conftest import TINY
 
 NETS = """
@@ -24,6 +26,9 @@ def raises(): raise KeyError("no such\\nlayer")
 def leaves(): sys.exit("enough")
 def takes(width): return small()
 def list_(): return [small()]
+class Leaving(nn.Linear):
+    def forward(self, x): raise SystemExit("bye")
+def ends(): return Leaving(8, 3)
 number = 3
 """
 SMALL = ["--threshold", "1e-6", "--shape", "1,8,8"]
@@ -31,8 +36,9 @@ LONG = 300 * "a"
 
 
 @pytest.fixture
-def folder(tmp_path, tiny):
+def folder(tmp_path, tiny, monkeypatch):
     """What the commands below are given: networks, checkpoints and study files, some of them sound."""
+    monkeypatch.setenv(ENVIRONMENT, "unset")  # so that what the commands set is undone
     (tmp_path / "bad_input_nets.py").write_text(NETS)
     (tmp_path / "bad_input_syntax.py").write_text("def small(:\n")
     (tmp_path / "bad_input_raises.py").write_text("raise RuntimeError('not\\ntoday')\n")
@@ -44,6 +50,14 @@ def folder(tmp_path, tiny):
     torch.save({f"module.{name}": tensor for name, tensor in net.state_dict().items()}, tmp_path / "wrapped.pt")
     torch.save({f"_orig_mod.{name}": tensor for name, tensor in net.state_dict().items()}, tmp_path / "compiled.pt")
     torch.save([1, 2], tmp_path / "list.pt")
+    weights = net.state_dict()
+    torch.save({**weights, "0.weight": weights["0.weight"].to_sparse()}, tmp_path / "sparse.pt")
+    torch.save({**weights, "0.weight": weights["0.weight"].to(torch.complex64)}, tmp_path / "complex.pt")
+    torch.save({**weights, "0.weight": "words"}, tmp_path / "words.pt")
+    os.mkfifo(tmp_path / "pipe.pt")
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "deep.toml").write_text("a = " + 100_000 * "[")
+    (tmp_path / "arrays.toml").write_text(TINY.replace('"simulated"', '"npz:none.npz"'))
     (tmp_path / "there").mkdir()
     (tmp_path / "...toml").write_text(TINY)
     (tmp_path / "folder.toml").mkdir()
@@ -99,6 +113,19 @@ def refused(deadweight, folder, arguments, words):
         (["reduce", "bad_input_nets:small", *SMALL, "--checkpoint", "list.pt"], "holds a list, not a state dict"),
         (["reduce", "bad_input_nets:small", *SMALL, "--checkpoint", "wrapped.pt"], "every name begins with 'module.'"),
         (["reduce", "bad_input_nets:small", *SMALL, "--checkpoint", "compiled.pt"], "begins with '_orig_mod.'"),
+        (
+            ["reduce", "bad_input_nets:small", *SMALL, "--checkpoint", "sparse.pt"],
+            "0.weight is no dense tensor of real",
+        ),
+        (
+            ["reduce", "bad_input_nets:small", *SMALL, "--checkpoint", "complex.pt"],
+            "0.weight is no dense tensor of real",
+        ),
+        (["reduce", "bad_input_nets:small", *SMALL, "--checkpoint", "words.pt"], "0.weight is no dense tensor of real"),
+        (["reduce", "bad_input_nets:small", *SMALL, "--checkpoint", "pipe.pt"], "pipe.pt is no file"),
+        (["reduce", "bad_input_nets.py:small", *SMALL], "did you mean 'bad_input_nets:small'?"),
+        (["reduce", "bad_input_nets:ends", *SMALL], "SystemExit: bye"),
+        (["reduce", "bad_input_nets:raises", *SMALL, "--out", "a.onnx"], "a.onnx is a name for the format onnx"),
         (["reduce", "bad_input_nets:small", *SMALL, "--format", "onx"], "did you mean 'onnx'"),
         (["reduce", "bad_input_nets:raises", *SMALL, "--format", "onx"], "did you mean 'onnx'"),
         (["reduce", "bad_input_nets:raises", *SMALL, "--out", "there"], "there exists already"),
@@ -111,6 +138,19 @@ def refused(deadweight, folder, arguments, words):
         (["run", f"{LONG}.toml"], "at most 100 letters, not 300"),
         (["run", "folder.toml"], "cannot be read"),
         (["run", "binary.toml"], "cannot be read"),
+        (["run", "deep.toml"], "cannot be read: maximum recursion depth"),
+        (["run", "pipe.toml"], "it is no file"),
+        (["run", "a\0b.toml"], "letters that cannot be printed"),
+        (["run", "a\nb.toml"], "letters that cannot be printed"),
+        (["run", "a\0/b.toml"], "cannot be read: embedded null byte"),
+        (["run", "arrays.toml", "--dry-run"], "the study names npz:none.npz, and there is no /"),
+        (["run", "arrays.toml", "--in-process"], "npz:none.npz: cannot read"),
+        (["run", "tiny.toml", "--dry-run", "--gpus-per-trial", "inf"], "--gpus-per-trial inf is no number of GPUs"),
+        (["run", "tiny.toml", "--dry-run", "--cpus-per-trial", "4096"], "4096 CPU cores, and this machine has"),
+        (["run", "tiny.toml", "--in-process", "--cpus-per-trial", f"{10**11}"], "CPU cores, and this machine has"),
+        (["run", "tiny.toml", "--in-process", "--address", "auto"], "leave out one of them"),
+        (["reproduce", "slimming", "--in-process", "--cpus-per-trial", "4096"], "CPU cores, and this machine has"),
+        (["reproduce", "slimming", "--in-process", "--data-root", "none"], "dataset mnist is not in"),
         (["run", ""], "'' cannot name a study"),
         (["status", LONG], "at most 100 letters"),
         (["plot", "...toml"], "'..' cannot name a study"),
@@ -120,6 +160,7 @@ def refused(deadweight, folder, arguments, words):
         (["publish", "tiny.toml", "--out", "empty.pt/site"], "cannot write to empty.pt/site"),
         (["publish", "tiny.toml", "--out", "empty.pt"], "cannot write to empty.pt"),
         (["publish", "tiny.toml", "--out", LONG], "File name too long"),
+        (["publish", "tiny.toml", "--out", "results/tiny"], "holds the records themselves"),
         (["publish", "tiny.toml", "--results", "/proc"], "cannot write to /proc/tiny"),
         (["run", "tiny.toml", "--in-process", "--results", "/proc"], "is not writable"),
         (["run", "tiny.toml", "--in-process", "--results", "empty.pt"], "is not writable"),
@@ -138,6 +179,7 @@ def refused(deadweight, folder, arguments, words):
         (["new", "benchmark", "--package"], "there is a Python package 'benchmark' already"),
         (["new", "json", "--package"], "there is a Python package 'json' already"),
         (["new", "My-Method"], "cannot name a method"),
+        (["new", "é"], "cannot name a method"),
         (["new", "class"], "cannot name a method"),
         (["list", "methodz", "--json"], "did you mean 'methods'"),
         (["run", "tiny.toml", "--keep", "--in-process", "--results", "empty.pt"], "is not writable"),
@@ -172,6 +214,10 @@ def test_a_gpu_that_is_not_there_is_one_line(deadweight, tiny):
         ("seeds =", "samples = 3\nseeds =", "grid has none"),
         ("seeds =", f'sampler = "random"\nsamples = {10**15}\nseeds =', "samples: Input should be less than or equal"),
         ("[8]", '["a"]', "tasks.0.widths.0"),
+        ('"Tiny"', '" "', "its title is empty"),
+        ("[methods.dense]", "[methods.dense]\ntitle = 3", "[methods.dense]: title = 3 is no text"),
+        ("[methods.dense]", '[methods."a\\nb"]\nmethod = "dense"', "[methods.'a\\nb']: give it a label that can be"),
+        ("[methods.dense]", '[methods.""]\nmethod = "dense"', "[methods.'']: give it a label that can be printed"),
         (
             "[methods.dense]",
             "[methods]\ndense = 3\n[methods.other]",
@@ -203,6 +249,21 @@ def test_bad_conditions_do_not_print_the_study(deadweight, tiny, crossed, words)
     tiny.write_text(text + conditions)
     refused(deadweight, tiny.parent, ["run", tiny.name, "--dry-run"], words)
     assert "sgd" not in deadweight("run", tiny.name, "--dry-run")[2]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "shares", "words"),
+    [
+        ("simulated", "validation_share = 1e-9", "simulated has no validation samples with validation_share 1e-09 and"),
+        ("simulated", "test_share = 1e-9", "simulated has no test samples"),
+        ("simulated", "validation_share = 0.9999\ntest_share = 1e-5", "simulated has no train samples"),
+        ("digits", "validation_share = 1e-9", "digits cannot be split by class: "),
+        ("digits", "test_share = 1e-9", "digits cannot be split by class: "),
+    ],
+)
+def test_shares_that_leave_a_split_without_samples_are_one_line(deadweight, tiny, dataset, shares, words):
+    tiny.write_text(TINY.replace("epochs = 4", f"epochs = 4\n{shares}").replace("simulated", dataset))
+    refused(deadweight, tiny.parent, ["run", tiny.name, "--in-process"], words)
 
 
 @pytest.mark.parametrize("widths", ["[99999999999]", f"[{2**62}]"])

@@ -148,6 +148,8 @@ def test_datasets_are_decoded_and_run_from_the_data_root(deadweight, tiny, tmp_p
 
 def test_data_answers_what_it_cannot_get(deadweight):
     assert "needs no download" in deadweight("data", "digits")[1]
+    for own in ("npz:none.npz", "my_data.py:load"):
+        assert deadweight("data", own)[1].startswith(f"{own} is your own, so there is nothing to download")
     code, _, err = deadweight("data", "mnits")
     assert (code, "unknown dataset 'mnits'; did you mean 'mnist'" in err) == (2, True)
     code, _, err = deadweight("data", "imagefolder:nowhere")
@@ -220,6 +222,15 @@ def test_a_foreign_line_is_named(deadweight, tiny, tmp_path):
         code, _, err = deadweight(command, tiny)
         assert code == 2
         assert "line 11 is not a record" in err
+
+
+def test_a_file_that_is_none_of_records_is_left_as_it_is(deadweight, tiny, tmp_path):
+    path = tmp_path / "results" / "tiny" / "records.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"mine\nand no line's end")
+    code, _, err = deadweight("run", tiny, "--in-process")
+    assert (code, "line 1 is not a record" in err) == (2, True)
+    assert path.read_bytes() == b"mine\nand no line's end"
 
 
 def test_a_results_folder_that_is_a_file_is_refused(deadweight, tiny, tmp_path):

@@ -138,6 +138,7 @@ def test_arguments_that_make_no_sense_are_one_line(deadweight, tiny, folders, tm
     for arguments, words in (
         ((one, "--out", "all/tiny"), "give at least two results folders"),
         ((one, one, "--out", "all/tiny"), "one of the folders is named twice"),
+        ((one, tmp_path / one, "--out", "all/tiny"), "one of the folders is named twice"),
         ((one, "b/tiyn", "--out", "all/tiny"), "unknown results 'b/tiyn'; did you mean 'b/tiny'"),
         ((one, two, "--out", "all"), "results of tiny lie in a folder of its name: --out all/tiny"),
         ((one, two, "--out", one), "a/tiny has records already"),

@@ -282,3 +282,9 @@ def test_unknown_study_gets_the_nearest():
         load_study("digit")
     with pytest.raises(UsageError, match="does not exist"):
         load_study("nowhere.toml")
+
+
+def test_a_file_that_begins_with_an_editors_mark_is_read(tiny):
+    plain = load_study(str(tiny))
+    tiny.write_bytes(b"\xef\xbb\xbf" + tiny.read_bytes())
+    assert load_study(str(tiny)) == plain

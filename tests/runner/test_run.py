@@ -8,6 +8,7 @@ import filelock
 import pytest
 
 from benchmark.errors import UsageError
+from benchmark.experiment.brought import NOTE
 from benchmark.runner.run import locked
 
 
@@ -34,3 +35,18 @@ def test_what_goes_wrong_while_the_folder_is_held_is_not_the_locks(tmp_path):
         raise PermissionError("own")
     with locked(tmp_path):
         pass
+
+
+def test_a_folder_in_which_nothing_came_to_be_goes_with_those_made_for_it(tmp_path):
+    (tmp_path / "mine").mkdir()
+    with locked(tmp_path / "mine" / "results" / "a"):
+        (tmp_path / "mine" / "results" / "a" / NOTE).touch()
+    assert not (tmp_path / "mine" / "results").exists()
+    assert (tmp_path / "mine").is_dir()
+    for name in ("a", "b"):
+        with locked(tmp_path / "mine" / name):
+            (tmp_path / "mine" / name / "records.jsonl").touch()
+    with locked(tmp_path / "mine" / "a"):
+        (tmp_path / "mine" / "a" / "records.jsonl").unlink()
+    assert (tmp_path / "mine" / "a").is_dir()  # it was there before
+    assert (tmp_path / "mine" / "b" / "records.jsonl").exists()
