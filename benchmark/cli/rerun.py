@@ -20,23 +20,30 @@ WORDS = {"test_accuracy": "test accuracy", "param_sparsity": "parameters removed
 def rerun(site: Path, studies: list[str], count: int, seed: int) -> bool:
     """Trains `count` records of the site's studies again, drawn at random from those with a result; whether all agree.
 
-    Raises UsageError where there are not so many.
+    One whose data, network or weights are not here is no disagreement, and said. Raises UsageError where there are not
+    so many, and where none could be trained.
     """
     from benchmark.analysis.reruns import NOTE, judge
-    from benchmark.runner.again import run_again
+    from benchmark.runner.again import lacking, run_again
 
     records = {name: _own(site, name) for name in studies}
     drawn = draw([record for own in records.values() for record in own], count, seed)
     verdicts = []
     for place, record in enumerate(drawn, start=1):
+        if missing := lacking(record.trial):
+            console.print(f"– {_point(record)}: not trained again, for it is not all here: {missing}")
+            continue
         with console.status(f"training {record.label} {record.short_key} again ({place} of {count})"):
             found = judge(record, run_again(record), records[record.study])
         verdicts.append(found.verdict)
         console.print(_tell(found))
     counts = {verdict: verdicts.count(verdict) for verdict in ("same", "within", "apart")}
+    if not verdicts:
+        raise UsageError(f"none of the {count} records drawn could be trained again: what they need is not here")
+    left = f"; {count - len(verdicts)} not trained, for what they need is not here" if len(verdicts) < count else ""
     console.print(
-        f"{count} records trained again, drawn with seed {seed}: {counts['same']} the same in every number, "
-        f"{counts['within']} within the tolerance between machines, {counts['apart']} apart"
+        f"{len(verdicts)} records trained again, drawn with seed {seed}: {counts['same']} the same in every number, "
+        f"{counts['within']} within the tolerance between machines, {counts['apart']} apart{left}"
     )
     console.print(NOTE)
     return not counts["apart"]
@@ -68,8 +75,7 @@ def _own(site: Path, name: str) -> list[Record]:
 def _tell(found: Rerun) -> str:
     before, after = found.pair.before, found.pair.after
     mark = "✗" if found.verdict == "apart" else "✓"
-    point = f" at {before.knob_value}" if before.knob else ""
-    text = f"{mark} {before.study}, {before.label}{point}, seed {before.seed} ({before.short_key}): "
+    text = f"{mark} {_point(before)}: "
     if found.verdict == "same":
         return text + "the same in every number"
     if not found.pair.measured:
@@ -80,6 +86,11 @@ def _tell(found: Rerun) -> str:
         for name, word in WORDS.items()
     ]
     return f"{text}{found.verdict}: {', '.join(parts)}; {_elsewhere(before, after)}"
+
+
+def _point(record: Record) -> str:
+    point = f" at {record.knob_value}" if record.knob else ""
+    return f"{record.study}, {record.label}{point}, seed {record.seed} ({record.short_key})"
 
 
 def _elsewhere(before: Record, after: Record) -> str:

@@ -75,7 +75,8 @@ def verify_site(
     """Recompute every number of a published site from its own records and say what differs. Ends with 1 if any does.
 
     With --rerun also which records, trained again, are the same in every number, within the tolerance between
-    machines, or apart; it ends with 1 if any is apart.
+    machines, or apart; it ends with 1 if any is apart. Own data and weights have to lie beside the site's copy of their
+    study; the code of an own network, which has to lie there too, is then run.
 
     Example: deadweight verify site --rerun 3
     """

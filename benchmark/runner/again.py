@@ -4,9 +4,25 @@ from __future__ import annotations
 
 import torch
 
+from benchmark.data.names import BUNDLED
+from benchmark.errors import UsageError
 from benchmark.experiment.record import Record
+from benchmark.experiment.trial import Trial
+from benchmark.own_files import read
 from benchmark.runner.environment import software
-from benchmark.runner.trial import run, train_base
+from benchmark.runner.trial import examples, run, train_base
+
+
+def lacking(trial: Trial) -> str | None:
+    """What of a trial's data, network and weights is not here, or not as it was; None where it can be trained."""
+    try:
+        if trial.task.dataset not in BUNDLED:
+            examples(trial)
+        for name, sha256 in trial.task.brought.items():
+            read(name, sha256)
+    except UsageError as error:
+        return str(error)
+    return None
 
 
 def run_again(record: Record) -> Record:

@@ -3,17 +3,22 @@
 import json
 import math
 import random
+import shutil
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from benchmark import own_files
 from benchmark.analysis.reruns import LEVEL, judge, tolerance
 from benchmark.cli.rerun import draw
+from benchmark.data import load as data
 from benchmark.errors import UsageError
 from benchmark.experiment.store import Store
 from benchmark.experiment.study import load_study
+from tests.conftest import TINY
 from tests.support.made_study import made_records, made_study
+from tests.support.own_study import write_own
 
 MEASURE = "test_accuracy"
 
@@ -78,6 +83,49 @@ def test_a_rerun_is_the_same_within_or_apart(made):
     assert verdict(status="collapsed") == "apart"
     alone = judge(before, before.model_copy(update={"val_accuracy": 0.1}), [before])
     assert alone.verdict == "apart"  # where no second seed says how much may differ, everything has to be the same
+
+
+def anew():
+    """What a new process knows of data and the user's files."""
+    own_files.KNOWN.clear()
+    data.load.cache_clear()
+    data.decode.cache_clear()
+
+
+@pytest.mark.usefixtures("sketched")
+def test_what_is_not_here_is_said_and_is_not_apart(deadweight, tmp_path):
+    """A site holds no arrays, code or weights of the user's; beside its copy of the study they are found."""
+    write_own(tmp_path)
+    (tmp_path / "tiny.toml").write_text(TINY.replace("[0, 1]", "[0]"))
+    for name in ("own.toml", "tiny.toml"):
+        assert deadweight("run", name, "--in-process")[0] == 0
+    assert deadweight("publish", "own.toml", "tiny.toml", "--out", "site")[0] == 0
+
+    def verify():
+        anew()
+        return deadweight("verify", "site", "--rerun", 10)
+
+    code, out, _ = verify()
+    assert out.count("not trained again, for it is not all here: npz:signals.npz: cannot read ") == 5
+    assert "5 records trained again, drawn with seed 0: 5 the same" in out
+    assert (code, "0 apart; 5 not trained, for what they need is not here\n" in out) == (0, True)
+    for name in ("signals.npz", "my_nets.py", "trained.pt"):
+        shutil.copy(tmp_path / name, tmp_path / "site/own")
+    code, out, _ = verify()
+    assert (code, "10 the same in every number, 0 within the tolerance" in out) == (0, True)
+    (tmp_path / "site/own/trained.pt").write_bytes(b"another")
+    assert verify()[1].count("trained.pt is not the file that it was") == 5
+
+
+@pytest.mark.usefixtures("sketched")
+def test_where_no_record_can_be_trained_again_nothing_is_verified(deadweight, tmp_path):
+    write_own(tmp_path)
+    assert deadweight("run", "own.toml", "--in-process")[0] == 0
+    assert deadweight("publish", "own.toml")[0] == 0
+    anew()
+    code, out, err = deadweight("verify", "site", "--rerun", 2)
+    assert (code, "apart" in out, out.count("not trained again")) == (2, False, 2)
+    assert err == "deadweight: none of the 2 records drawn could be trained again: what they need is not here\n"
 
 
 def test_verify_trains_records_again_and_finds_one_that_was_made_up(deadweight, tiny, tmp_path):
