@@ -87,7 +87,7 @@ class Task(Strict):
     @property
     def name(self) -> str:
         """What identifies the task to a reader, for example `digits-mlp-256`."""
-        network = own_files.slug(self.network) if is_own(self.network) else self.network
+        network = own_files.slug(self.network) if is_own(self.network) else self.network.replace(":", "-")
         parts = [slug(self.dataset), network, *map(str, self.widths)]
         defaults = {"activation": "relu", "norm": "batch", "augment": None}
         parts += [getattr(self, k) for k, v in defaults.items() if getattr(self, k) != v]

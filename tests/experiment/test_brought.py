@@ -228,3 +228,6 @@ def test_names_of_tasks_are_names_of_files():
         checkpoint_sha256=HASH,
     )  # fmt: skip
     assert made.name == "npz-a-b-n-sub-my-nets-build-from-run1-best.v2"
+    plain = {"widths": (), "activation": "relu", "norm": "batch"}
+    for library in ("torchvision", "timm"):  # a colon cannot be in a file's name everywhere
+        assert Task(dataset="digits", network=f"{library}:resnet18", **plain).name == f"digits-{library}-resnet18"
