@@ -26,6 +26,9 @@ def merge_records(
     """
     if len(folders) < 2:
         raise UsageError("give at least two results folders")
+    for folder in folders:
+        if folder.is_file():
+            raise UsageError(f"{folder} is a file; give the results folder that it lies in")
     if (out / "records.jsonl").exists():
         raise UsageError(f"{out} has records already; give another name")
 
@@ -54,10 +57,25 @@ def merge_records(
     console.print(
         f"{len(merged.double)} double, {len(merged.differing)} of them with another result elsewhere: the first is kept"
     )
+    _tell_of_networks(folders, out)
     named = study if study in study_names() else f"{study}.toml"
     console.print(
         f"wrote {len(lines)} records to {out / 'records.jsonl'}; next: deadweight status {named} --results {out.parent}"
     )
+
+
+def _tell_of_networks(folders: list[Path], out: Path) -> None:
+    """Says where the folders' kept networks are: of two of one trial only that of the record taken would be used."""
+    from benchmark.cli.keeping import kept_of
+    from benchmark.experiment.store import Store
+
+    for folder in folders:
+        kept, target = kept_of(Store(folder), console.print), kept_of(Store(out), console.print).folder
+        if kept.sizes:
+            console.print(
+                f"the {len(kept.sizes)} kept networks in {kept.folder} stay there: copy them to {target}, and export "
+                "takes those of the records above"
+            )
 
 
 def _common_note(folders: dict[str, Path]) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """`run --keep`: what stays is the fronts' networks, export takes them at once, and does without where they are not."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -83,6 +84,20 @@ def test_a_run_that_goes_on_drops_what_its_records_dominate(deadweight, tiny, tm
     without = Fronts(Store(tmp_path / "results/tiny").load()).keys - before
     assert (code, kept(tmp_path)) == (0, before)  # what has a record is not run again
     assert bool(without) == (f"{len(without)} records on fronts have none: export trains those again" in out)
+
+
+def test_a_merge_leaves_kept_networks_and_says_how_they_are_found(deadweight, tiny, tmp_path):
+    tiny.write_text(ONE)
+    for where, more in (("a", ["--keep"]), ("b", [])):
+        assert deadweight("run", tiny, "--in-process", "--results", where, *more)[0] == 0
+    networks = sorted((tmp_path / "a/tiny/kept").iterdir())
+    code, out, _ = deadweight("merge", "a/tiny", "b/tiny", "--out", "all/tiny")
+    words = f"the {len(networks)} kept networks in a/tiny/kept stay there: copy them to all/tiny/kept, and export takes"
+    assert (code, words in out, "b/tiny/kept" in out) == (0, True, False)
+    assert not (tmp_path / "all/tiny/kept").exists()
+    shutil.copytree(tmp_path / "a/tiny/kept", tmp_path / "all/tiny/kept")
+    code, out, _ = deadweight("export", tiny, networks[0].stem, "--results", "all")
+    assert (code, "as it was kept" in out) == (0, True)
 
 
 def test_a_run_without_keep_keeps_nothing(deadweight, tiny, tmp_path):

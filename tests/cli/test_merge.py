@@ -137,6 +137,7 @@ def test_arguments_that_make_no_sense_are_one_line(deadweight, tiny, folders, tm
     one, two = folders(study, a=[result(study.trials()[0])], b=[result(study.trials()[1])])
     for arguments, words in (
         ((one, "--out", "all/tiny"), "give at least two results folders"),
+        ((one, f"{two}/records.jsonl", "--out", "all/tiny"), "b/tiny/records.jsonl is a file; give the results folder"),
         ((one, one, "--out", "all/tiny"), "one of the folders is named twice"),
         ((one, tmp_path / one, "--out", "all/tiny"), "one of the folders is named twice"),
         ((one, "b/tiyn", "--out", "all/tiny"), "unknown results 'b/tiyn'; did you mean 'b/tiny'"),
