@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.machinery import PathFinder
 from importlib.metadata import entry_points
@@ -72,6 +73,12 @@ def slug(name: str) -> str:
 def plugins(group: str) -> dict[str, str]:
     """What installed packages offer in a group of entry points: by name their package.module:FUNCTION."""
     return {point.name: point.value for point in entry_points(group=group) if is_function(point.value)}
+
+
+def installed(name: str, group: str, noted: Mapping[str, str]) -> str:
+    """The package.module:FUNCTION that a name stands for by an installed package, else as was noted; else the name."""
+    found = plugins(group).get(name) or noted.get(f"{group}:{name}", name)
+    return found if is_function(found) else name
 
 
 def look_up(name: str, folder: Path, noted: str | None = None) -> Own:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from benchmark import own_files
@@ -53,10 +54,10 @@ def canonical(name: str) -> str:
     return prefix + own_files.canonical(own_name(name))
 
 
-def resolved(name: str) -> str:
+def resolved(name: str, noted: Mapping[str, str]) -> str:
     """The package.module:FUNCTION of a dataset that an installed package brings; any other name itself."""
     known = name in BUNDLED or name in TORCHVISION
-    return name if known else own_files.plugins(PLUGINS).get(name, name)
+    return name if known else own_files.installed(name, PLUGINS, noted)
 
 
 def look_up(name: str, folder: Path) -> own_files.Own:

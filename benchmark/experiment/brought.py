@@ -20,8 +20,9 @@ from benchmark.networks import names as networks
 if TYPE_CHECKING:
     from benchmark.experiment.study import Study
 
-NOTE = "brought.json"  # beside records: the hashes of what the study brought when it was run last
+NOTE = "brought.json"  # beside records: hashes of what the study brought when it was run last, and entry points' names
 PINS = "pinned.json"  # beside a published study: the same, which it then means whatever lies there
+GROUPS = (networks.PLUGINS, datasets.PLUGINS)
 HASHES = ("network_sha256", "checkpoint_sha256")
 Table = dict[str, Any]
 
@@ -55,7 +56,7 @@ def _identified(
     """Each own file of a task, or of what a condition changes of it; the table then has its name and hash."""
     network, checkpoint, dataset = (part.get(key) for key in ("network", "checkpoint", "dataset"))
     named = {}
-    if isinstance(network, str) and networks.is_own(network := networks.resolved(network)):
+    if isinstance(network, str) and networks.is_own(network := networks.resolved(network, noted)):
         named["network"] = network
     if isinstance(checkpoint, str):
         named["checkpoint"] = checkpoint
@@ -65,7 +66,7 @@ def _identified(
         own = own_files.look_up(given, folder, noted.get(name))
         part[f"{key}_sha256"] = pinned.get(name, own.sha256)
         yield name, own.path
-    if isinstance(dataset, str) and datasets.is_own(dataset := datasets.resolved(dataset)):
+    if isinstance(dataset, str) and datasets.is_own(dataset := datasets.resolved(dataset, noted)):
         part["dataset"] = datasets.canonical(dataset)
         yield datasets.own_name(part["dataset"]), datasets.look_up(dataset, folder).path
 
@@ -94,7 +95,14 @@ def read_note(path: Path) -> dict[str, str]:
 
 
 def write_note(study: Study, folder: Path) -> None:
-    """Notes the hashes of what a study brings beside its records; a study that brings nothing has no such file."""
-    brought = {name: sha256 for slot in study.slots() for name, sha256 in slot.task.brought.items()}
+    """Notes beside its records the hashes of what a study brings, and what names of installed packages stand for.
+
+    A study that brings nothing has no such file.
+    """
+    tasks = [slot.task for slot in study.slots()]
+    brought = {name: sha256 for task in tasks for name, sha256 in task.brought.items()}
+    named = {f"{group}:{name}": home for group in GROUPS for name, home in own_files.plugins(group).items()}
+    used = {name for task in tasks for name in (task.network, task.dataset)}
+    brought |= {key: home for key, home in (read_note(folder / NOTE) | named).items() if home in used}
     if brought:
         write_whole(folder / NOTE, (json.dumps(brought, indent=1, sort_keys=True) + "\n").encode())

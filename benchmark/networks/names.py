@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import ModuleType
 
 from benchmark import own_files
@@ -30,9 +31,9 @@ def is_own(network: str) -> bool:
     return not network.startswith((TORCHVISION, TIMM)) and own_files.is_function(network)
 
 
-def resolved(network: str) -> str:
+def resolved(network: str, noted: Mapping[str, str]) -> str:
     """The package.module:FUNCTION of a network that an installed package brings; any other name itself."""
-    return network if network in NETWORKS else own_files.plugins(PLUGINS).get(network, network)
+    return network if network in NETWORKS else own_files.installed(network, PLUGINS, noted)
 
 
 def check(network: str, widths: tuple[int, ...] = (), activation: str = "relu", norm: str = "batch") -> None:

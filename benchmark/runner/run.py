@@ -46,7 +46,7 @@ def check_here(resources: Resources, in_process: bool) -> None:
     cores = os.cpu_count() or 1
     if resources.address is None and resources.cpus_per_trial > cores:
         asked = f"a trial asks for {resources.cpus_per_trial} CPU cores, and this machine has {cores}"
-        raise UsageError(f"{asked}; lower --cpus-per-trial")
+        raise UsageError(f"{asked}; lower --cpus-per-trial or --gpus-per-trial")
     if in_process and resources.device == "cuda" and not torch.cuda.is_available():
         raise UsageError("torch finds no GPU here; leave out --gpus-per-trial")
 

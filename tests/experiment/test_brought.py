@@ -174,6 +174,17 @@ def test_an_installed_package_is_not_imported_to_be_found_and_its_entry_points_a
     assert task(own).network == named.network == "their_nets.small:build"
     assert task(own).network_sha256 == named.network_sha256
     assert task(own).dataset == "their_nets.small:waves"
+    results = tmp_path / "results" / own.stem
+    write_note(load_study(str(own)), results)
+    with monkeypatch.context() as absent:  # records are read where the package is not installed, too
+        absent.setattr(own_files, "plugins", lambda group: {})
+        found = load_study(str(own), results.parent)
+        assert (found.tasks[0].network, found.tasks[0].dataset) == ("their_nets.small:build", "their_nets.small:waves")
+        write_note(found, results)
+        assert load_study(str(own), results.parent) == found
+        (own.parent / PINS).write_bytes((results / NOTE).read_bytes())  # as `publish` puts it beside its copy
+        assert load_study(str(own)) == found
+        (own.parent / PINS).unlink()
     own.write_text(STUDY.replace("my_nets.py:build", "mlp"))
     assert task(own).network == "mlp"  # a package does not replace what is built in
     own.write_text(STUDY.replace("my_nets.py:build", "smal"))
