@@ -179,7 +179,7 @@ def refused(deadweight, folder, arguments, words):
         (["new", "benchmark", "--package"], "there is a Python package 'benchmark' already"),
         (["new", "json", "--package"], "there is a Python package 'json' already"),
         (["new", "My-Method"], "cannot name a method"),
-        (["new", "é"], "cannot name a method"),
+        (["new", "é", "--package"], "cannot name a method"),
         (["new", "class"], "cannot name a method"),
         (["list", "methodz", "--json"], "did you mean 'methods'"),
         (["run", "tiny.toml", "--keep", "--in-process", "--results", "empty.pt"], "is not writable"),
