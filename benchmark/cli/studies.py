@@ -60,10 +60,8 @@ def run(
     from benchmark.analysis.tuning import stages
     from benchmark.cli.plan import show_plan
     from benchmark.cli.tuning import take_tuning
-    from benchmark.experiment.record import FINISHED
     from benchmark.experiment.store import Store
     from benchmark.runner.in_process import Resources
-    from benchmark.runner.run import locked
 
     store = Store(results / plan.name)
     stages(plan, [])  # refuses what cannot be run before anything is written
@@ -73,7 +71,24 @@ def run(
     if dry_run:
         show_plan(study, plan, store, taken, retry_failed, resources, in_process)
         return
-    with locked(results / plan.name), quieted(quiet):
+    with quieted(quiet):
+        _run_locked(study, plan, store, taken, resources, in_process, retry_failed)
+
+
+def _run_locked(
+    study: str,
+    plan: Study,
+    store: Store,
+    taken: list[Record],
+    resources: Resources,
+    in_process: bool,
+    retry_failed: bool,
+) -> None:
+    """Runs what a study lacks while nobody else writes to its folder. Ends with 1 where a trial has no result."""
+    from benchmark.experiment.record import FINISHED
+    from benchmark.runner.run import locked
+
+    with locked(store.path.parent):
         store.mend()
         store.add(taken)
         finished = {r.status in FINISHED for r in _run_stages(study, plan, store, resources, in_process, retry_failed)}
