@@ -33,6 +33,8 @@ from benchmark.runner.remote_states import storage_of
 from benchmark.runner.search import OBJECTIVES, Search
 from benchmark.runner.states import States
 
+AHEAD = 16  # lots that wait for a worker at least, so that a cluster that grows is asked for more than it has
+
 
 class WornOutError(RuntimeError):
     """A worker process is not as it was: another takes its place."""
@@ -124,8 +126,8 @@ def _run(
         while lots.todo or keeper.lost:
             if not lots.todo:
                 lots, keeper.lost = Lots(keeper.lost, alone=True), []
-            ahead = int(ray.cluster_resources().get("CPU", 1)) // resources.cpus_per_trial
-            _fit(lots, len(lots.todo), ahead, {**given, "fitness": machines.fitness}, keeper, scratch)
+            slots = int(ray.cluster_resources().get("CPU", 1)) // resources.cpus_per_trial
+            _fit(lots, len(lots.todo), max(slots, AHEAD), {**given, "fitness": machines.fitness}, keeper, scratch)
 
 
 def _fit(source: Lots | Search, most: int, ahead: int, given: dict[str, Any], keeper: Keeper, scratch: str) -> None:
@@ -141,7 +143,7 @@ def _fit(source: Lots | Search, most: int, ahead: int, given: dict[str, Any], ke
         checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         verbose=0,
     )
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(1, ahead))
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(ahead)
     try:
         tune.Tuner(trainable, tune_config=config, run_config=run_config).fit()
     except Exception:  # what a callback raises may arrive wrapped
