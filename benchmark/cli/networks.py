@@ -52,10 +52,9 @@ def export_network(
     trial = record.trial
 
     from benchmark.analysis.stages import start_of, tell
-    from benchmark.networks.export import SUFFIXES, check_target, export
+    from benchmark.networks.export import check_target, export
 
-    label = re.sub(r"[^\w.+-]+", "-", record.label).strip("-.")  # of a record that anybody may have written
-    target = out or Path(f"{label}-{record.short_key}" + SUFFIXES.get(form, ""))
+    target = out or _default_target(record, form)
     check_target(target, form)
 
     from benchmark.cli.home import bring_home, threads
@@ -76,6 +75,13 @@ def export_network(
         f"wrote {made.path}, {found}: {record.params} of {record.params_dense} parameters, test accuracy "
         f"{made.accuracy:.4f} {same}, logits within {made.deviation:.1e}"
     )
+
+
+def _default_target(record: Record, form: str) -> Path:
+    from benchmark.networks.export import SUFFIXES
+
+    label = re.sub(r"[^\w.+-]+", "-", record.label).strip("-.")  # of a record that anybody may have written
+    return Path(f"{label}-{record.short_key}" + SUFFIXES.get(form, ""))
 
 
 def _named(plan: Study, store: Store, key: str, accuracy: float | None) -> Record:

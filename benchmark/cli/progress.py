@@ -42,14 +42,7 @@ def run_with_progress(
     terminal = Console(width=WIDTH, file=stream, quiet=console.quiet, markup=False, highlight=False)
     log = Log(store.path.parent / "logs" / "progress.log")
     with terminal.status("checking networks and data"):
-        for point in {point.task.name: point for point in todo}.values():
-            trial = point if isinstance(point, Trial) else study.trial(point, study.setting(point.label, {}))
-            if resources.fetch:
-                fetch(trial)
-            check_trial(trial, store)
-            if trial.task.checkpoint is not None:
-                found = checkpoint_accuracy(trial)
-                terminal.print(f"{trial.task.name}: the checkpoint's validation accuracy is {found:.4f}")
+        _check_tasks(study, todo, store, resources.fetch, terminal)
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[failed]} failed"),
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
@@ -82,6 +75,18 @@ def run_with_progress(
             done = int(progress.tasks[0].completed)
             say(f"stopped; {done} trials done and kept, {len(todo) - done} left: run the same command to go on")
             raise
+
+
+def _check_tasks(study: Study, todo: list[Trial | Slot], store: Store, missing: bool, terminal: Console) -> None:
+    """Tries one trial's network and data for each task; downloads missing data where that is wanted."""
+    for point in {point.task.name: point for point in todo}.values():
+        trial = point if isinstance(point, Trial) else study.trial(point, study.setting(point.label, {}))
+        if missing:
+            fetch(trial)
+        check_trial(trial, store)
+        if trial.task.checkpoint is not None:
+            found = checkpoint_accuracy(trial)
+            terminal.print(f"{trial.task.name}: the checkpoint's validation accuracy is {found:.4f}")
 
 
 class Log:

@@ -60,10 +60,9 @@ def run(
     from benchmark.analysis.tuning import stages
     from benchmark.cli.plan import show_plan
     from benchmark.cli.tuning import take_tuning
-    from benchmark.experiment.record import FINISHED
     from benchmark.experiment.store import Store
     from benchmark.runner.in_process import Resources
-    from benchmark.runner.run import check_here, locked
+    from benchmark.runner.run import check_here
 
     store = Store(results / plan.name)
     stages(plan, [])  # refuses what cannot be run before anything is written
@@ -74,7 +73,24 @@ def run(
     if dry_run:
         show_plan(study, plan, store, taken, retry_failed, resources, in_process)
         return
-    with locked(results / plan.name), quieted(quiet):
+    with quieted(quiet):
+        _run_locked(study, plan, store, taken, resources, in_process, retry_failed)
+
+
+def _run_locked(
+    study: str,
+    plan: Study,
+    store: Store,
+    taken: list[Record],
+    resources: Resources,
+    in_process: bool,
+    retry_failed: bool,
+) -> None:
+    """Runs what a study lacks while nobody else writes to its folder. Ends with 1 where a trial has no result."""
+    from benchmark.experiment.record import FINISHED
+    from benchmark.runner.run import locked
+
+    with locked(store.path.parent):
         store.load()  # a file that is none of records is refused before its last line is mended
         store.mend()
         store.add(taken)

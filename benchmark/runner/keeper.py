@@ -13,6 +13,7 @@ from benchmark.experiment.trial import Trial
 from benchmark.runner.environment import software
 from benchmark.runner.in_process import Destination
 from benchmark.runner.limits import Limits, kind
+from benchmark.runner.lots import trials_of
 from benchmark.runner.machines import LOSSES, Machines, reason
 from benchmark.runner.post import Post
 from benchmark.runner.ray_import import ray, tune
@@ -29,7 +30,7 @@ class Keeper(tune.Callback):
     def __init__(self, destination: Destination, machines: Machines, limits: Limits, post: Post):
         self.destination, self.machines, self.limits, self.post = destination, machines, limits, post
         self.kept: set[str] = set()
-        self.running: dict[str, tuple[Any, Trial, float]] = {}  # Tune's trial, ours, and when it started
+        self.running: dict[str, tuple[Any, list[Trial], float]] = {}  # Tune's trial, ours, and when they started
         self.overdue: dict[str, str] = {}  # what is to be said of those that were ended
         self.lost: list[Trial] = []
         self.losses, self.kills = Counter[str](), Counter[str]()
@@ -40,37 +41,44 @@ class Keeper(tune.Callback):
         return {}  # Tune stores its callbacks for a restore that is never made: the records are the state
 
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        own = trial_of(trial.config)
-        self.running[trial.trial_id] = trial, own, time.monotonic()
-        self.destination.doing(f"running {own.label}")
+        lot = trials_of(trial.config)
+        self.running[trial.trial_id] = trial, lot, time.monotonic()
+        self.destination.doing(f"running {lot[0].label}")
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
-        _, own, started = self.running.pop(trial.trial_id)
+        _, lot, _ = self.running.pop(trial.trial_id)
         self.kept.add(trial.trial_id)
-        self.limits.learn(kind(own), time.monotonic() - started)
-        for line in result["said"]:
+        lines, seconds = result.pop("records"), result.pop("seconds")  # Tune would hold on to them until all is done
+        for own, took in zip(lot, seconds, strict=False):
+            self.limits.learn(kind(own), took)
+        for line in result.pop("said"):
             self.destination.say(line)
-        self._keep(Record.model_validate_json(result["record"]))
+        for line in lines:
+            self._keep(Record.model_validate_json(line))
+        self.lost += lot[len(lines) :]
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         self.running.pop(trial.trial_id, None)
-        if trial.trial_id in self.kept:  # the worker ended after it had handed over its record
+        if trial.trial_id in self.kept:  # the worker ended after it had handed over its records
             return
-        own, error = trial_of(trial.config), _error(trial)
-        if trial.trial_id in self.overdue:
-            self._fail(own, "timeout", self.overdue[trial.trial_id])
+        lot, error = trials_of(trial.config), _error(trial)
+        if len(lot) > 1:  # which of them it was shows when each runs alone
+            for own in lot:
+                self._lose(own, None)
+        elif trial.trial_id in self.overdue:
+            self._fail(lot[0], "timeout", self.overdue[trial.trial_id])
         elif isinstance(error, ray.exceptions.RayTaskError):
-            self._fail(own, "crashed", reason(error))
+            self._fail(lot[0], "crashed", reason(error))
         else:
-            self._lose(own, error)
+            self._lose(lot[0], error)
 
     def on_step_end(self, iteration: int, trials: list, **info: Any) -> None:
         now = time.monotonic()
         if now - self.looked < LOOKED:
             return
         self.looked = now
-        for identity, (trial, own, started) in self.running.items():
-            late = self.limits.exceeded(kind(own), now - started)
+        for identity, (trial, lot, started) in self.running.items():
+            late = self.limits.exceeded(kind(lot[0]), now - started)
             if late and identity not in self.overdue:
                 self.overdue[identity] = late
                 ray.kill(trial.temporary_state.ray_actor)
@@ -102,11 +110,6 @@ class Keeper(tune.Callback):
         except UsageError as refusal:
             self.refusal = refusal
             raise
-
-
-def trial_of(config: dict[str, str]) -> Trial:
-    """The trial that Tune's configuration holds."""
-    return Trial.model_validate_json(config["trial"])
 
 
 def _error(trial: Any) -> BaseException | None:

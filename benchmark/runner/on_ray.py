@@ -1,6 +1,6 @@
 """Runs trials as Ray Tune trials on reused worker processes, again where they were lost with one.
 
-The Ray files: this one, base_training, cluster, machines, post, remote_states, search and ray_import.
+The Ray files: this one, base_training, cluster, lots, machines, post, remote_states, search and ray_import.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,16 +23,17 @@ from benchmark.runner.environment import checkout, versions
 from benchmark.runner.hygiene import Room
 from benchmark.runner.identity import Question, question
 from benchmark.runner.in_process import Destination, Networks, Resources, needed_bases, run_one
-from benchmark.runner.keeper import Keeper, trial_of
+from benchmark.runner.keeper import Keeper
 from benchmark.runner.limits import Limits
+from benchmark.runner.lots import Lots, trials_of
 from benchmark.runner.machines import Fitness, Machines
 from benchmark.runner.post import Post
-from benchmark.runner.ray_import import tune
+from benchmark.runner.ray_import import ray, tune
 from benchmark.runner.remote_states import storage_of
 from benchmark.runner.search import OBJECTIVES, Search
 from benchmark.runner.states import States
 
-AT_ONCE = 2000  # trials that Tune is given: it keeps in memory what it knows of each, and their records, to the end
+AHEAD = 16  # lots that wait for a worker at least, so that a cluster that grows is asked for more than it has
 
 
 class WornOutError(RuntimeError):
@@ -39,7 +41,7 @@ class WornOutError(RuntimeError):
 
 
 class Worker(tune.Trainable):
-    """One worker process: runs the trial that its configuration holds, and is then reset to the next.
+    """One worker process: runs the trials that its configuration holds, and is then reset to the next.
 
     After a trial that changed it for good it asks for a second step and fails there, its record handed over: that is
     how Tune can be made to start another process.
@@ -67,15 +69,20 @@ class Worker(tune.Trainable):
     def step(self) -> dict[str, Any]:
         if self.worn:
             raise WornOutError
-        said: list[str] = []
-        trial, given = trial_of(self.config), (self.networks, self.states, self.provenance, self.room)
-        record, left, packed = run_one(trial, *given, said.append, self.keep)
-        if packed is not None:
-            self.post.send(record.key, packed)
-        self.worn = bool(left.lasting) or left.grown
+        given = self.networks, self.states, self.provenance, self.room
+        lines, seconds, said = [], [], list[str]()
+        for trial in trials_of(self.config):
+            started = time.monotonic()
+            record, left, packed = run_one(trial, *given, said.append, self.keep)
+            if packed is not None:
+                self.post.send(record.key, packed)
+            seconds.append(time.monotonic() - started)
+            lines.append(record.model_dump_json(exclude_defaults=True))
+            self.worn = bool(left.lasting) or left.grown
+            if self.worn:  # the rest of the lot is for the process that takes this one's place
+                break
         objectives = {name: getattr(record, name) or 0.0 for name in OBJECTIVES}
-        line = record.model_dump_json(exclude_defaults=True)
-        return {"record": line, "said": said, **objectives, "done": not self.worn}
+        return {"records": lines, "seconds": seconds, "said": said, **objectives, "done": not self.worn}
 
 
 def run_with_ray(trials: list[Trial], resources: Resources, destination: Destination) -> None:
@@ -114,26 +121,21 @@ def _run(
     given = {"networks": networks, "resources": resources, "states": states, "origin": checkout(), "post": post}
     with _scratch(destination.store.path) as scratch:
         if search is not None:
-            _fit([], {**given, "fitness": machines.fitness}, keeper, scratch, search)
-        left = trials
-        while left or keeper.lost:
-            part, left = left[:AT_ONCE], left[AT_ONCE:]
-            if not part:
-                part, keeper.lost = keeper.lost, []
-            _fit(part, {**given, "fitness": machines.fitness}, keeper, scratch, search=None)
+            _fit(search, len(search.todo), 1, {**given, "fitness": machines.fitness}, keeper, scratch)
+        lots = Lots(trials)
+        while lots.todo or keeper.lost:
+            if not lots.todo:
+                lots, keeper.lost = Lots(keeper.lost, alone=True), []
+            slots = int(ray.cluster_resources().get("CPU", 1)) // resources.cpus_per_trial
+            _fit(lots, len(lots.todo), max(slots, AHEAD), {**given, "fitness": machines.fitness}, keeper, scratch)
 
 
-def _fit(trials: list[Trial], given: dict[str, Any], keeper: Keeper, scratch: str, search: Search | None) -> None:
-    """Lets Tune run the trials, or what a search suggests, each once, on reused workers."""
+def _fit(source: Lots | Search, most: int, ahead: int, given: dict[str, Any], keeper: Keeper, scratch: str) -> None:
+    """Lets Tune run the trials of a source, at most so many lots, on reused workers; it asks for some before time."""
     resources = given["resources"]
     request = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
     trainable = tune.with_resources(tune.with_parameters(Worker, **given), request)
-    if search is None:
-        config = tune.TuneConfig(reuse_actors=True)
-        space = {"trial": tune.grid_search([trial.model_dump_json() for trial in trials])}
-    else:
-        config = tune.TuneConfig(reuse_actors=True, search_alg=search, num_samples=len(search.todo))
-        space = None
+    config = tune.TuneConfig(reuse_actors=True, search_alg=source, num_samples=most)
     run_config = tune.RunConfig(
         storage_path=scratch,
         name="sweep",
@@ -141,8 +143,9 @@ def _fit(trials: list[Trial], given: dict[str, Any], keeper: Keeper, scratch: st
         checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         verbose=0,
     )
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(ahead)
     try:
-        tune.Tuner(trainable, param_space=space, tune_config=config, run_config=run_config).fit()
+        tune.Tuner(trainable, tune_config=config, run_config=run_config).fit()
     except Exception:  # what a callback raises may arrive wrapped
         if keeper.refusal is not None:
             raise keeper.refusal from None

@@ -11,6 +11,7 @@ from benchmark.experiment.coverage import own_records
 from benchmark.experiment.record import Record
 from benchmark.experiment.study import Slot, Study
 from benchmark.method.domains import Choice
+from benchmark.runner.lots import as_config
 from benchmark.runner.ray_import import tune
 
 OBJECTIVES = ("val_accuracy", "param_sparsity")  # what a search maximises
@@ -45,7 +46,7 @@ class Search(tune.search.Searcher):
         asked = self.searches[slot].ask(self.spaces[slot.label])
         self.asked[trial_id] = slot, asked
         trial = self.study.trial(slot, self.study.setting(slot.label, asked.params))
-        return {"trial": trial.model_dump_json()}
+        return as_config([trial])
 
     def on_trial_result(self, trial_id: str, result: dict) -> None:
         self.results[trial_id] = result

@@ -43,8 +43,7 @@ def build(
     from benchmark.site.trajectories import read_files
 
     sources = []
-    # All, before the first page is written: so a bad one costs little.
-    for place, (name, text) in enumerate(texts.items(), start=1):
+    for place, (name, text) in enumerate(texts.items(), start=1):  # all of them before the first page
         say(f"{name} ({place} of {len(texts)}): reading its records")
         write_whole(folder / name / f"{name}.toml", text.encode())
         copy_whole_lines(studies[name] / "records.jsonl", folder / name / "records.jsonl")

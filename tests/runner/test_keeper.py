@@ -13,6 +13,7 @@ from benchmark.runner.identity import Identity, Question
 from benchmark.runner.in_process import Destination, Resources
 from benchmark.runner.keeper import WORKER_DIED, Keeper
 from benchmark.runner.limits import Limits
+from benchmark.runner.lots import as_config
 from benchmark.runner.machines import Fitness, Machines, UnfitError
 from benchmark.runner.post import Post
 from tests.runner.test_trial import make, result
@@ -26,17 +27,18 @@ class Driver:
         machines = Machines(Resources(), Question(), print)
         self.keeper = Keeper(Destination(Store(folder), self.records.append), machines, Limits(minutes), Post())
 
-    def start(self, trial):
+    def start(self, *lot):
         self.count += 1
         path = self.folder / f"{self.count}.pkl"
         state = SimpleNamespace(ray_actor=self.count)
-        tuned = SimpleNamespace(trial_id=str(self.count), config={"trial": trial.model_dump_json()})
+        tuned = SimpleNamespace(trial_id=str(self.count), config=as_config([*lot]))
         tuned.pickled_error_file, tuned.temporary_state = path, state
         self.keeper.on_trial_start(0, [], tuned)
         return tuned
 
-    def end(self, tuned, record, *said):
-        self.keeper.on_trial_result(0, [], tuned, {"record": record.model_dump_json(), "said": [*said]})
+    def end(self, tuned, *records):
+        lines = [record.model_dump_json() for record in records]
+        self.keeper.on_trial_result(0, [], tuned, {"records": lines, "seconds": [1.0] * len(lines), "said": []})
 
     def fail(self, tuned, error):
         tuned.pickled_error_file.write_bytes(ray.cloudpickle.dumps(error))
@@ -114,6 +116,41 @@ def test_what_runs_too_long_is_ended_once_and_not_tried_again(driver, monkeypatc
         ("ok", None),
     ]
     assert driver.keeper.lost == []
+
+
+@pytest.mark.parametrize("error", [WORKER, MACHINE, RAISED])
+def test_a_lot_that_is_lost_runs_once_more_and_blames_none_of_its_trials(driver, error):
+    lot = [make("dense", seed=seed) for seed in range(3)]
+    driver.fail(driver.start(*lot), error)
+    assert driver.records == []
+    assert driver.keeper.lost == lot
+    for seed in range(3):
+        driver.fail(driver.start(lot[seed]), WORKER)  # alone the first kill of each
+        driver.end(driver.start(lot[seed]), result("dense", seed=seed))
+    assert [(r.status, r.losses) for r in driver.records] == [("ok", 2)] * 3
+
+
+def test_a_lot_that_runs_too_long_is_ended_and_blames_none_of_its_trials(driver):
+    lot = [make("dense"), make("dense", seed=1)]
+    late = driver.start(*lot)
+    trial, own, started = driver.keeper.running[late.trial_id]
+    driver.keeper.running[late.trial_id] = trial, own, started - 61
+    driver.keeper.on_step_end(0, [])
+    assert driver.killed == [1]
+    driver.fail(late, WORKER)
+    assert driver.records == []
+    assert driver.keeper.lost == lot
+
+
+def test_what_a_worn_worker_leaves_of_its_lot_runs_once_more_and_counts_as_no_loss(driver):
+    lot = [make("dense", seed=seed) for seed in range(3)]
+    tuned = driver.start(*lot)
+    driver.end(tuned, result("dense"))
+    driver.fail(tuned, RAISED)  # how it asks to be replaced
+    assert [record.key for record in driver.records] == [lot[0].key]
+    assert driver.keeper.lost == lot[1:]
+    driver.end(driver.start(lot[1]), result("dense", seed=1))
+    assert driver.records[1].losses == 0
 
 
 def test_a_refusal_is_kept_for_the_user(driver):

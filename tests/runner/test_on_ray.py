@@ -18,11 +18,11 @@ from tests.support.tuned_study import NOTHING_FOLLOWS
 COMMAND = Path(sys.executable).with_name("deadweight")
 FEW = TINY.partition("[methods.magnitude_filter]")[0]
 FAILING = TINY.replace("[methods.dense]", "[methods.dies]\n[methods.raises]\n[methods.diverges]\n[methods.dense]")
-IN_PARTS = [  # the command, giving Tune a few trials at once
+IN_PARTS = [  # the command, giving Tune a few lots at once
     sys.executable,
     "-c",
-    "import sys; from benchmark.runner import on_ray; from benchmark.cli import main\n"
-    "on_ray.AT_ONCE = 7; sys.argv[0] = 'deadweight'; main.main()",
+    "import sys; from benchmark.runner import lots; from benchmark.cli import main\n"
+    "lots.AT_ONCE = 7; sys.argv[0] = 'deadweight'; main.main()",
 ]
 VOLATILE = {"created", "train_seconds", "base_seconds", "peak_memory", "provenance"}
 

@@ -13,14 +13,12 @@ from hypothesis import strategies as st
 
 from benchmark import own_files
 from benchmark.errors import UsageError
-from benchmark.experiment.store import Store
 from benchmark.experiment.trial import Task
 from benchmark.method.registry import registry
 from benchmark.runner import binding, states
-from benchmark.runner import trial as trial_module
 from benchmark.runner.environment import software
 from benchmark.runner.hygiene import Room
-from benchmark.runner.in_process import Destination, Resources, run_in_process, run_one
+from benchmark.runner.in_process import run_one
 from benchmark.runner.interruptions import BrokenOffError, Interrupting
 from benchmark.runner.states import Kept, StateFolder, States
 from benchmark.runner.trial import run, train_base
@@ -272,30 +270,6 @@ def test_a_disk_that_is_full_costs_the_state_alone(folder, monkeypatch, whole):
     monkeypatch.setattr(StateFolder, "write", write)
     assert alike(folder.run()[0], whole)
     assert folder.said == ["implicit keeps no state: cannot write: full"]
-
-
-def test_a_short_trial_writes_nothing(tmp_path, monkeypatch):
-    folder, said = StateFolder(tmp_path / "states"), []
-    monkeypatch.setattr(StateFolder, "write", lambda *_: pytest.fail("it writes"))
-    run(make("dense"), None, kept=States(folder, "cpu").of(make("dense"), said.append))
-    assert states.INTERVAL == 60
-    assert said == []
-
-
-def test_what_has_its_record_has_no_state_and_leftovers_go(tmp_path, monkeypatch):
-    monkeypatch.setattr(states, "INTERVAL", 0)
-    store, trial, failed, under_way = Store(tmp_path), make("magnitude_filter"), make("dense"), make("dense", seed=5)
-    destination, folder = Destination(store, store.append), tmp_path / "states"
-    run_in_process([trial], Resources(), destination)
-    store.append(trial_module.failed(failed, "failed", "once", {}))
-    assert [record.status for record in store.load()] == ["ok", "failed"]
-    assert list(folder.iterdir()) == []
-    done = [f"{trial.key}-training.npz", f"{trial.key}-fine-tuning.npz", f"{trial.base_key}-training.npz"]
-    open_ones = {f"{failed.key}-training.npz", f"{under_way.key}-fine-tuning.npz"}  # one was begun once more
-    for name in [*done, *open_ones]:
-        (folder / name).write_bytes(b"left")
-    run_in_process([], Resources(), destination)
-    assert {path.name for path in folder.iterdir()} == open_ones
 
 
 def test_a_worker_says_what_is_not_used(folder):

@@ -140,6 +140,14 @@ def test_verify_finds_what_was_changed(deadweight, tmp_path):
         code, out, _ = deadweight("verify", "site")
         (site / name).write_bytes(made[name])
         assert (code, f"{name} was changed" in out, words in out) == (1, True, True)
+    assert "made/index.html differs from the page" in verify_with("made/index.html", "Made up", "Made so")
+
+
+@pytest.mark.usefixtures("sketched")
+def test_verify_finds_what_is_missing(deadweight, tmp_path):
+    path, _ = made_results(tmp_path)
+    deadweight("publish", path)
+    site, made = tmp_path / "site", contents(tmp_path / "site")
     listed = json.loads(made["manifest.json"])
     del listed["files"]["made/data/table.csv"]
     (site / "manifest.json").write_text(json.dumps(listed))
@@ -147,7 +155,6 @@ def test_verify_finds_what_was_changed(deadweight, tmp_path):
     assert "made/data/table.csv is not in manifest.json" in deadweight("verify", "site")[1]
     for name in ("manifest.json", "made/data/table.csv"):
         (site / name).write_bytes(made[name])
-    assert "made/index.html differs from the page" in verify_with("made/index.html", "Made up", "Made so")
     (site / "made/made.toml").unlink()
     assert "made/made.toml is missing" in deadweight("verify", "site")[1]
     assert deadweight("verify", tmp_path / "results")[0] == 2
