@@ -15,6 +15,7 @@ from benchmark.experiment.coverage import remaining
 from benchmark.experiment.record import Record
 from benchmark.experiment.store import Store
 from benchmark.experiment.study import Study
+from benchmark.networks.names import TIMM, timm
 from benchmark.runner.in_process import Resources
 from benchmark.runner.run import core_hours, open_points
 
@@ -36,6 +37,8 @@ def show_plan(
         todo = open_points(stage, records, store.path, retry_failed)
         for dataset in dict.fromkeys(point.task.dataset for point in todo):
             check_there(dataset)
+        if any(point.task.network.startswith(TIMM) for point in todo):
+            timm()  # refuses where that is not installed
         planned = Counter((t.task.name, t.label) for t in remaining(stage, [], retry_failed=False))
         left = Counter((t.task.name, t.label) for t in todo)
         table = Table("task", "method", "trials", "to run", title=stage_title(plan, name), box=None)

@@ -290,3 +290,10 @@ def test_a_method_that_leaves_python_at_its_import_leaves_the_commands_working(t
     assert module == "baselines.dense"  # a broken method of the same name does not replace it
     assert "'leaving': 'leaving:Method: SystemExit: not today'" in broken
     assert "'dense (leaving:Method)': 'leaving:Method: SystemExit: not today'" in broken
+
+
+@pytest.mark.parametrize("options", [["--dry-run"], ["--in-process"]])
+def test_networks_of_timm_without_timm_are_one_line(deadweight, tiny, monkeypatch, options):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    tiny.write_text(TINY.replace('network = "mlp"\nwidths = [8]', 'network = "timm:resnet10t"'))
+    refused(deadweight, tiny.parent, ["run", tiny.name, *options], "pip install 'deadweight[timm]'")
