@@ -128,7 +128,17 @@ def test_a_unit_that_a_write_in_place_wakes_is_found(write):
     assert attacked(silenced, drop_first(silenced, ["a", "b"], ["h"]), noise(6, WIDTH)).deviation > 1e-3
 
 
-@pytest.mark.parametrize("activation", [nn.ReLU(), nn.ReLU(inplace=True), nn.ReLU6(), nn.Hardtanh(0, 9, inplace=True)])
+class Keyword(nn.Module):
+    """An activation whose input is named, and a tensor that is made of named arguments alone."""
+
+    def forward(self, x):
+        return torch.relu(input=x) + torch.zeros(size=(1,), dtype=x.dtype)
+
+
+ACTIVATIONS = [nn.ReLU(), nn.ReLU(inplace=True), nn.ReLU6(), nn.Hardtanh(0, 9, inplace=True), Keyword()]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("patched", [False, True])
 def test_a_unit_that_a_hook_or_a_patched_forward_wakes_is_found(patched, activation):
     silenced = randomise(Woken(patched, activation))
