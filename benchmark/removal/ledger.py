@@ -181,7 +181,9 @@ class Ledger:
     def shape_of(self, tensor: Tensor) -> Shape:
         """A tensor's shape and cells, as they are compared with those of a network of other widths."""
         cells = self.cells_of(tensor)
-        return Shape(tuple(tensor.shape), None if cells is None else core(cells).numpy())
+        if cells is None:
+            return Shape(None if address(tensor) in self.stored else tuple(tensor.shape), None)
+        return Shape(tuple(tensor.shape), core(cells).numpy())
 
     def owner(self, tensor: Tensor | None, key: str) -> str | None:
         """The name of the module whose parameter or buffer `key` a tensor is."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from benchmark.networks.build import build
 from benchmark.removal.exact import RemovalError, remove_silent
 from benchmark.removal.groups import find_groups
+from benchmark.removal.probes import spread
 from benchmark.removal.proof import Proof, attack, difference
 
 WIDTH, HIDDEN = 4, 3
@@ -200,6 +201,10 @@ def test_token_ids_several_inputs_and_dicts_are_searched():
     assert {"single", "ascent", "size 4, 1×6×6", "size 5, 1×5×6"} <= set(proof.tried)
     proof = attack(silenced, copy.deepcopy(silenced), example)
     assert proof.deviation == 0
+
+
+def test_noise_is_as_wide_as_the_example_or_of_width_one_where_that_does_not_vary():
+    assert (spread(torch.tensor([1.0, 5.0])), spread(torch.tensor([3, 3]))) == (2.0, 1.0)
 
 
 def test_an_output_that_only_one_network_makes_infinite_is_a_difference():

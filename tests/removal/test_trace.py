@@ -109,6 +109,21 @@ def test_layers_that_share_a_weight_are_left_whole():
     }
 
 
+def test_a_layer_that_reads_channels_at_one_call_and_positions_at_another_keeps_both():
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.shared, self.out = (nn.Linear(4, width) for width in (4, 4, 4, 2))
+
+        def forward(self, x):
+            y = self.b(x).unsqueeze(-1).expand(-1, -1, 4)
+            return self.out(self.shared(self.a(x)) + self.shared(y).mean(1))
+
+    reason = "shared reads them along another axis"
+    kept = find_groups(Both(), torch.randn(3, 4)).kept_whole
+    assert {name: kept[name] for name in ("a", "b")} == {"a": reason, "b": reason}
+
+
 def test_a_softmax_at_the_end_makes_no_hidden_group():
     network = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2), nn.LogSoftmax(1))
     net = find_groups(network, torch.randn(3, 4))

@@ -171,6 +171,8 @@ def test_a_scripted_network_and_one_that_casts_are_refused_in_one_line():
     network = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
     with pytest.raises(UntraceableError, match=r"0 is a ScriptModule: pass the nn\.Module that it was made of"):
         remove_silent(nn.Sequential(torch.jit.script(network[0]), network[1]), torch.randn(2, 3))
+    with pytest.raises(UntraceableError, match=r"^it is a ScriptModule: "):
+        remove_silent(torch.jit.script(network), torch.randn(2, 3))
 
     class Casting(nn.Sequential):
         def forward(self, x):
