@@ -25,6 +25,10 @@ class Wrapped(nn.Module):
         return self.last(self.operation(self, self.first(x)))
 
 
+def fail(*_):
+    raise KeyError
+
+
 def conv(operation, positions: int = 16) -> nn.Module:
     return Wrapped(operation, nn.Conv2d(1, 4, 3), nn.Linear(4 * positions, 2))
 
@@ -124,6 +128,11 @@ def test_a_layer_that_reads_channels_at_one_call_and_positions_at_another_keeps_
     assert {name: kept[name] for name in ("a", "b")} == {"a": reason, "b": reason}
 
 
+def test_a_channel_that_meets_random_numbers_says_so():
+    network = Wrapped(lambda _, x: x + torch.rand(len(x), 1), nn.Linear(3, 1), nn.Linear(1, 2))
+    assert find_groups(network, torch.randn(4, 3)).kept_whole == {"first": "random numbers"}
+
+
 def test_a_softmax_at_the_end_makes_no_hidden_group():
     network = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2), nn.LogSoftmax(1))
     net = find_groups(network, torch.randn(3, 4))
@@ -151,6 +160,7 @@ def test_tracing_changes_neither_modes_nor_statistics_nor_seed():
     [
         (lambda _, x: x.flatten(1) if x.sum() > 0 else -x.flatten(1), "Wrapped cannot be traced on samples of shape"),
         (lambda _, x: x.flatten(2), "Wrapped cannot be traced .*shapes cannot be multiplied"),
+        (fail, r"Wrapped cannot be traced on samples of shape \(1, 6, 6\): KeyError$"),
     ],
 )
 def test_an_untraceable_network_is_one_clear_line_and_keeps_its_mode(operation, message):
