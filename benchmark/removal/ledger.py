@@ -93,9 +93,8 @@ class Ledger:
 
     def _is_alias(self, tensor: Tensor) -> bool:
         """Whether a tensor without cells lies in memory that others with cells lie in, or wrote to."""
-        key = address(tensor)
-        memory, tenant = self.memories.get(key), self.tenants.get(key)
-        return bool(memory.held) if memory is not None else tenant is not None and not tenant.expired()
+        tenant = self.tenants.get(address(tensor))
+        return tenant is not None and not tenant.expired()  # memory that was written to stays: `Memory` keeps it
 
     def _is_vector(self, tensor: Tensor) -> bool:
         """Whether a tensor is a parameter or buffer that holds one real value a channel."""

@@ -89,6 +89,11 @@ FOLLOWED = {
     "one position": (lambda _, x: x[:, :, :1, -1:], {}, 2),
     "permuted channels": (lambda _, x: x.permute(0, 2, 3, 1).flip(1).permute(0, 3, 1, 2), {}, 2),
     "positions that are rolled": (lambda _, x: x.roll((1, 2), (2, -1)), {}, 2),
+    "beside what is not followed": (
+        lambda _, x: torch.cat([x, torch.ones(len(x), 1, *x.shape[2:], dtype=x.dtype)], 1),
+        {"inputs": 9},
+        2,
+    ),
     "a sum of parts": (lambda _, x: torch.stack([x, 2 * x]).sum(0), {}, 2),
     "a branch on the size": (lambda _, x: x if x.shape[-1] > 100 else 2 * x, {}, 2),
     "a loop over the size": (lambda _, x: sum(x[..., i : i + 1] for i in range(x.shape[-1])), {}, 2),

@@ -166,6 +166,7 @@ def test_a_unit_deep_in_a_convolutional_network_is_woken():
     proof = attacked(silenced, reduced, noise(6, 1, 8, 8))
     assert proof.deviation > 1e-3
     assert proof.worst == "ascent"
+    assert proof.tried["ascent"] == 4 * 12
 
 
 @pytest.mark.parametrize(("error", "reason"), [(ValueError("too long\nby one"), "too long"), (KeyError(), "KeyError")])
@@ -228,6 +229,22 @@ def test_an_exact_reduction_passes_and_says_what_was_tried():
     assert {"example", "batch", "single", "scaled", "noise", "constant", "one-hot", "ascent"} <= set(removal.tried)
     assert {"size 3×37×37", "size 3×33×33", "size 3×64×64"} <= set(removal.tried)
     assert all(count > 0 for count in removal.tried.values())
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "tried"),
+    [
+        (20, 8, {"example": 20, "batch": 16, "single": 2, "ascent": 32}),  # two steps: no gradient leads further
+        (5, 2, {"example": 5, "single": 2, "ascent": 20}),
+        (1, 1, {"example": 1, "single": 1, "ascent": 4}),
+    ],
+)
+def test_the_search_tries_so_many_samples_of_each_kind(count, size, tried):
+    network = randomise(nn.Sequential(nn.Conv1d(1, 3, 3), nn.ReLU(), nn.Conv1d(3, 2, 1)))
+    proof = attack(network, copy.deepcopy(network), (noise(count, 1, 8),))
+    values = dict.fromkeys(("scaled", "noise", "constant", "one-hot"), min(count, 16))
+    sizes = {f"size 1×{length}": size for length in (7, 9, 5, 13, 4, 16)}
+    assert proof.tried == {**tried, **values, **sizes}
 
 
 def test_the_search_changes_neither_network_nor_seed():

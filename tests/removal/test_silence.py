@@ -60,6 +60,18 @@ def test_a_zero_scale_silences_a_channel():
     assert silence_of(network, 3).gone.sum() == 1
 
 
+def test_a_parameter_of_zero_silences_a_channel_and_another_does_not():
+    class Scaled(nn.Sequential):
+        def __init__(self):
+            super().__init__(nn.Linear(3, 4), nn.Linear(4, 2))
+            self.scale = nn.Parameter(torch.tensor([1.0, 0.0, 2.0, -1.0]))
+
+        def forward(self, x):
+            return self[1](self[0](x) * self.scale)
+
+    assert silence_of(Scaled(), 3).gone.sum() == 1
+
+
 class Product(nn.Module):
     """A sum of a product and a layer; unit 1 of one factor alone reads unit 0 of the first layer."""
 

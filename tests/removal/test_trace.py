@@ -133,6 +133,26 @@ def test_a_channel_that_meets_random_numbers_says_so():
     assert find_groups(network, torch.randn(4, 3)).kept_whole == {"first": "random numbers"}
 
 
+def test_a_border_beside_channels_keeps_them():
+    network = Wrapped(lambda _, x: F.pad(x, (1, 1), mode="reflect"), nn.Linear(3, 4), nn.Linear(6, 2))
+    assert "has no rule" in find_groups(network, torch.randn(4, 3)).kept_whole["first"]
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [
+        lambda n, x: F.batch_norm(x, n.mean, n.variance, training=True),
+        lambda n, x: F.instance_norm(x, n.mean, n.variance, use_input_stats=True),
+    ],
+)
+def test_a_norm_that_goes_on_counting_in_evaluation_mode_is_refused(norm):
+    network = Wrapped(norm, nn.Conv2d(1, 4, 3), nn.Conv2d(4, 2, 1))
+    network.register_buffer("mean", torch.zeros(4))
+    network.register_buffer("variance", torch.ones(4))
+    with pytest.raises(UntraceableError, match="changes the running statistics of a norm in evaluation mode"):
+        trace(network, IMAGES)
+
+
 def test_a_softmax_at_the_end_makes_no_hidden_group():
     network = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2), nn.LogSoftmax(1))
     net = find_groups(network, torch.randn(3, 4))
