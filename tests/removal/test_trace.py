@@ -153,6 +153,16 @@ def test_a_norm_that_goes_on_counting_in_evaluation_mode_is_refused(norm):
         trace(network, IMAGES)
 
 
+@pytest.mark.parametrize("random", [F.dropout, F.dropout1d, F.alpha_dropout, F.feature_alpha_dropout, F.rrelu])
+def test_random_activations_keep_channels_and_their_means_do_not(random):
+    network = Wrapped(lambda n, x: random(x, training=n.noisy), nn.Conv1d(1, 4, 3), nn.Conv1d(4, 2, 1))
+    signals = torch.randn(3, 1, 9)
+    network.noisy = True
+    assert "has no rule" in find_groups(network, signals).kept_whole["first"]
+    network.noisy = False
+    assert find_groups(network, signals).kept_whole == {}
+
+
 def test_a_softmax_at_the_end_makes_no_hidden_group():
     network = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2), nn.LogSoftmax(1))
     net = find_groups(network, torch.randn(3, 4))
