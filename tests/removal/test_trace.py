@@ -133,8 +133,11 @@ def test_a_channel_that_meets_random_numbers_says_so():
     assert find_groups(network, torch.randn(4, 3)).kept_whole == {"first": "random numbers"}
 
 
-def test_a_border_beside_channels_keeps_them():
-    network = Wrapped(lambda _, x: F.pad(x, (1, 1), mode="reflect"), nn.Linear(3, 4), nn.Linear(6, 2))
+@pytest.mark.parametrize(
+    "pad", [lambda x: F.pad(x, (1, 1), mode="reflect"), lambda x: torch.ops.aten.reflection_pad1d(x, (1, 1))]
+)
+def test_a_border_beside_channels_keeps_them(pad):
+    network = Wrapped(lambda _, x: pad(x), nn.Linear(3, 4), nn.Linear(6, 2))
     assert "has no rule" in find_groups(network, torch.randn(4, 3)).kept_whole["first"]
 
 
