@@ -22,14 +22,15 @@ class StraightThrough(TorchFunctionMode):
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
-        x = args[0] if args else kwargs.pop("input", None)
+        x = args[0] if args else kwargs.get("input")
         if getattr(function, "__name__", "").rstrip("_") not in SLEEPING or not (
             isinstance(x, Tensor) and x.requires_grad
         ):
-            return function(*args, **(kwargs if args else {"input": x, **kwargs}))
+            return function(*args, **kwargs)
         own = x.detach().clone()
         before = own._version
-        passed = _Passed.apply(x, function(own, *args[1:], **kwargs))  # type: ignore[no-untyped-call]
+        value = function(own, *args[1:], **kwargs) if args else function(**{**kwargs, "input": own})
+        passed = _Passed.apply(x, value)  # type: ignore[no-untyped-call]
         return passed if own._version == before else x.copy_(passed)
 
 

@@ -57,7 +57,8 @@ class Layer:
     writes: Ids  # labels of its output channels
     reads: Ids | None = None  # of its input channels, if it is dense
     bordered: bool = False
-    takes_bias: bool = False  # whether the layer adds a bias, or would if it had one
+    as_usual: bool = True  # whether it is called as a module, with the forward pass that torch gives it, alone
+    takes_bias: bool = True  # whether it adds a bias at every call, or would if it had one
     calls: list[Step] = field(default_factory=list)
 
     @property
@@ -76,7 +77,7 @@ class Layer:
 class Shape:
     """A tensor's shape, and its cells with one position left on the axes on which they do not vary."""
 
-    sizes: tuple[int, ...]
+    sizes: tuple[int, ...] | None  # None where it is a view of a weight, which is as wide as its layer
     cells: Ids | None  # None where the tensor is not followed
 
 

@@ -9,7 +9,7 @@ from benchmark.removal.calls import Call
 from benchmark.removal.cells import along, spread
 from benchmark.removal.labels import Border, Ids, Layer, UntraceableError, Values
 from benchmark.removal.making import Making
-from benchmark.removal.products import Product, read_product, takes_bias
+from benchmark.removal.products import Product, is_as_usual, read_product
 
 
 class Layers(Making):
@@ -41,7 +41,9 @@ class Layers(Making):
         assert layer.reads is not None
         self.book.unite(layer.reads, labels)
         layer.bordered |= product.bordered
-        layer.takes_bias = product.bias is not None or takes_bias(module)
+        as_usual = self.running[-1:] == [module] and is_as_usual(module)
+        layer.as_usual &= as_usual
+        layer.takes_bias &= as_usual or product.bias is not None
         values = _first_values(result, product.axis)
         cells = self.step("dense", (inputs,), layer.writes, values, layer=name, border=_border(product))
         layer.calls.append(self.steps[-1])

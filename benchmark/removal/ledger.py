@@ -93,9 +93,8 @@ class Ledger:
 
     def _is_alias(self, tensor: Tensor) -> bool:
         """Whether a tensor without cells lies in memory that others with cells lie in, or wrote to."""
-        key = address(tensor)
-        memory, tenant = self.memories.get(key), self.tenants.get(key)
-        return bool(memory.held) if memory is not None else tenant is not None and not tenant.expired()
+        tenant = self.tenants.get(address(tensor))
+        return tenant is not None and not tenant.expired()  # memory that was written to stays: `Memory` keeps it
 
     def _is_vector(self, tensor: Tensor) -> bool:
         """Whether a tensor is a parameter or buffer that holds one real value a channel."""
@@ -181,7 +180,9 @@ class Ledger:
     def shape_of(self, tensor: Tensor) -> Shape:
         """A tensor's shape and cells, as they are compared with those of a network of other widths."""
         cells = self.cells_of(tensor)
-        return Shape(tuple(tensor.shape), None if cells is None else core(cells).numpy())
+        if cells is None:
+            return Shape(None if address(tensor) in self.stored else tuple(tensor.shape), None)
+        return Shape(tuple(tensor.shape), core(cells).numpy())
 
     def owner(self, tensor: Tensor | None, key: str) -> str | None:
         """The name of the module whose parameter or buffer `key` a tensor is."""

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmark.removal.labels import Ids, Layer, Mask, Trace
-from benchmark.removal.products import takes_bias
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def _free(followed: Trace, sides: dict[str, tuple[Ids, Ids]]) -> set[str]:
     for labels in _appearances(followed):
         for index in {int(i) for i in np.unique(owner[labels]) if i >= 0}:
             bound[index] |= not np.array_equal(labels, chains[index])
-    plain = (takes_bias(followed.layers[name].module) for name in sides)
+    plain = (followed.layers[name].as_usual for name in sides)
     pairs = zip(sides, bound[::2], bound[1::2], plain, strict=True)
     return {name for name, reads, writes, as_usual in pairs if as_usual and not reads and not writes}
 

@@ -47,8 +47,8 @@ def read_product(name: str, arguments: dict[str, Any], parameters: dict[int, lis
     return None
 
 
-def takes_bias(module: nn.Module) -> bool:
-    """Whether a layer would add a bias if it had one: its forward pass is the one that torch gives such layers."""
+def is_as_usual(module: nn.Module) -> bool:
+    """Whether a layer's forward pass is the one that torch gives such layers, so that it adds a bias if it has one."""
     own = {"forward", "_conv_forward"} & vars(module).keys()
     inner = getattr(type(module), "_conv_forward", None)
     plain = inner is None or inner in (nn.Conv1d._conv_forward, nn.Conv2d._conv_forward, nn.Conv3d._conv_forward)

@@ -129,7 +129,7 @@ def _load_carriers(module: Module, blocks: int, constants: Values, emitted: Valu
 def _shift(layer: Layer, layers: dict[str, Module], followed: Trace, shift: Tensor) -> None:
     """Adds a constant to a layer's output: in its bias, in the means of the norms behind it, or in a new bias."""
     module = layers[layer.name]
-    if module.bias is not None:
+    if module.bias is not None and layer.takes_bias:
         _set(module, "bias", module.bias + shift)
         return
     targets = norms_behind(followed, layer)

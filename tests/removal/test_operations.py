@@ -74,6 +74,7 @@ FOLLOWED = {
     "a subclass of batch norm": (*normed(Normed(8)), 2),
     "a frozen batch norm": (*normed(Frozen()), 2),
     "an instance norm": (*normed(nn.InstanceNorm2d(8, affine=True)), 2),
+    "an instance norm without scales": (lambda _, x: F.instance_norm(x), {}, 2),
     "SyncBatchNorm": (*normed(nn.SyncBatchNorm(8)), 2),
     "PReLU": (lambda net, x: net.act(x - 0.5), {"act": nn.PReLU(8)}, 2),
     "a scale of its own": (lambda net, x: x * net.scale, {"scale": nn.Parameter(torch.rand(8, 1, 1))}, 2),
@@ -87,6 +88,12 @@ FOLLOWED = {
     "an upsampling": (lambda _, x: F.interpolate(x, scale_factor=2, mode="bilinear"), {}, 2),
     "one position": (lambda _, x: x[:, :, :1, -1:], {}, 2),
     "permuted channels": (lambda _, x: x.permute(0, 2, 3, 1).flip(1).permute(0, 3, 1, 2), {}, 2),
+    "positions that are rolled": (lambda _, x: x.roll((1, 2), (2, -1)), {}, 2),
+    "beside what is not followed": (
+        lambda _, x: torch.cat([x, torch.ones(len(x), 1, *x.shape[2:], dtype=x.dtype)], 1),
+        {"inputs": 9},
+        2,
+    ),
     "a sum of parts": (lambda _, x: torch.stack([x, 2 * x]).sum(0), {}, 2),
     "a branch on the size": (lambda _, x: x if x.shape[-1] > 100 else 2 * x, {}, 2),
     "a loop over the size": (lambda _, x: sum(x[..., i : i + 1] for i in range(x.shape[-1])), {}, 2),
@@ -162,6 +169,19 @@ KEPT = {
         {"up": nn.ConvTranspose2d(8, 8, 2)},
         "convolution has no rule",
     ),
+    "a depthwise convolution along another axis": (
+        lambda net, x: net.mid(F.adaptive_avg_pool2d(x, 6).movedim(1, -1)).movedim(-1, 1),
+        {"mid": nn.Conv2d(6, 6, 1, groups=6)},
+        "convolution has no rule",
+    ),
+    "a pooling over pairs of them": (
+        lambda _, x: F.max_pool3d(x.unflatten(1, (4, 2)), (2, 1, 1)).squeeze(2),
+        {"inputs": 4},
+        "max_pool3d",
+    ),
+    "more channels": (lambda _, x: F.pad(x, (0, 0, 0, 0, 1, 2)), {"inputs": 11}, "pad adds channels to it"),
+    "a roll": (lambda _, x: x.roll(1, 1), {}, "roll moves them by a number"),
+    "a roll of all elements": (lambda _, x: x.roll(3), {}, "roll moves them by a number"),
     "a first half": (lambda _, x: torch.cat([x[:, :4], -x[:, 4:]], 1), {}, "slice depends on how many there are"),
     "numbers of channels": (lambda _, x: x / x.shape[1], {}, "div depends on how many there are"),
     "places of channels": (
@@ -207,3 +227,37 @@ def test_several_inputs_token_ids_and_a_dict_of_outputs_are_followed():
     removal = remove_silent(network, (ids, x))
     assert removal.channels_left == {"hidden": 5}
     assert torch.allclose(removal.module(ids, x)["scores"], network(ids, x)["scores"], rtol=0, atol=1e-12)
+
+
+# How code uses a linear layer, and how many of two constants that it reads can go, without a norm behind and with one.
+USES = {
+    "a call": (lambda layer, x: layer(x), 2, 2),
+    "its weight and bias": (lambda layer, x: F.linear(x, layer.weight, layer.bias), 2, 2),
+    "its weight alone": (lambda layer, x: F.linear(x, layer.weight), 1, 2),
+    "a call, then its weight": (lambda layer, x: layer(x) + F.linear(x, layer.weight), 1, 1),
+    "its weight, then a call": (lambda layer, x: F.linear(x, layer.weight) + layer(x), 1, 1),
+    "a matrix product": (lambda layer, x: x @ layer.weight.t(), 1, 2),
+    "another transpose": (lambda layer, x: torch.mm(x, layer.weight.mT), 1, 2),
+    "a product plus its bias": (lambda layer, x: torch.addmm(layer.bias, x, layer.weight.t()), 2, 2),
+    "a product times a number": (lambda layer, x: torch.addmm(layer.bias, x, layer.weight.t(), alpha=2), 0, 0),
+    "its bias times a number": (lambda layer, x: torch.addmm(layer.bias, x, layer.weight.t(), beta=2), 0, 0),
+    "its weight, not transposed": (lambda layer, x: x @ layer.weight, 0, 0),
+}
+
+
+@pytest.mark.parametrize("name", USES)
+@pytest.mark.parametrize("normed", [False, True])
+def test_constants_reach_a_layer_however_code_uses_it(name, normed):
+    class Using(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.mid, self.last = nn.Linear(3, 6), nn.Linear(6, 6), nn.Linear(6, 2)
+            self.norm = nn.BatchNorm1d(6) if normed else nn.Identity()
+
+        def forward(self, x):
+            return self.last(self.norm(USES[name][0](self.mid, self.first(x).sigmoid())).relu())
+
+    network = Using().double().eval()
+    network.first.weight.data[:2] = 0
+    removal = check(network, *[(torch.randn(n, 3, dtype=torch.float64),) for n in (5, 1)])
+    assert removal.channels_left["first"] == 6 - USES[name][1 + normed]

@@ -35,7 +35,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.norm(self.stem(x)).relu()
         y = F.channel_shuffle(x, 2) if self.kind == "shuffled" else x
-        y = self.last(self.mid(y)).relu()
+        y = self.last(fixed_groups(self.mid, y) if self.kind == "functional" else self.mid(y)).relu()
         if self.kind == "excited":
             y = y * self.excite(self.squeeze(y.mean((2, 3), keepdim=True)).relu()).sigmoid()
         if self.kind == "scaled":
@@ -92,7 +92,7 @@ def test_groups_share_one_where_that_is_smaller(kind, seed, monkeypatch):
     assert removal.channels_left["mid"] == reduced.mid.out_channels == reduced.head.in_channels
 
 
-@pytest.mark.parametrize("kind", ["shuffled", "halved", "residual", "replaced"])
+@pytest.mark.parametrize("kind", ["shuffled", "halved", "residual", "replaced", "functional"])
 def test_channels_whose_order_something_else_minds_stay_in_it(kind):
     assert checked(uneven(kind)).module.mid.groups == GROUPS
 

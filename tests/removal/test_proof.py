@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from benchmark.networks.build import build
 from benchmark.removal.exact import RemovalError, remove_silent
 from benchmark.removal.groups import find_groups
+from benchmark.removal.probes import spread
 from benchmark.removal.proof import Proof, attack, difference
 
 WIDTH, HIDDEN = 4, 3
@@ -128,7 +129,17 @@ def test_a_unit_that_a_write_in_place_wakes_is_found(write):
     assert attacked(silenced, drop_first(silenced, ["a", "b"], ["h"]), noise(6, WIDTH)).deviation > 1e-3
 
 
-@pytest.mark.parametrize("activation", [nn.ReLU(), nn.ReLU(inplace=True), nn.ReLU6(), nn.Hardtanh(0, 9, inplace=True)])
+class Keyword(nn.Module):
+    """An activation whose input is named, and a tensor that is made of named arguments alone."""
+
+    def forward(self, x):
+        return torch.relu(input=x) + torch.zeros(size=(1,), dtype=x.dtype)
+
+
+ACTIVATIONS = [nn.ReLU(), nn.ReLU(inplace=True), nn.ReLU6(), nn.Hardtanh(0, 9, inplace=True), Keyword()]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("patched", [False, True])
 def test_a_unit_that_a_hook_or_a_patched_forward_wakes_is_found(patched, activation):
     silenced = randomise(Woken(patched, activation))
@@ -155,17 +166,20 @@ def test_a_unit_deep_in_a_convolutional_network_is_woken():
     proof = attacked(silenced, reduced, noise(6, 1, 8, 8))
     assert proof.deviation > 1e-3
     assert proof.worst == "ascent"
+    assert proof.tried["ascent"] == 4 * 12
 
 
-def test_a_reduction_that_does_not_run_at_another_size_is_refused():
+@pytest.mark.parametrize(("error", "reason"), [(ValueError("too long\nby one"), "too long"), (KeyError(), "KeyError")])
+def test_a_reduction_that_does_not_run_at_another_size_is_refused(error, reason):
     class Fixed(nn.Sequential):
         def forward(self, x):
-            assert not (len(self[0].weight) == 1 and x.shape[-1] == 9)
+            if len(self[0].weight) == 1 and x.shape[-1] == 9:
+                raise error
             return super().forward(x).mean(-1)
 
     silenced = randomise(Fixed(nn.Conv1d(1, 2, 3), nn.ReLU(), nn.Conv1d(2, 2, 3)))
     silenced[0].weight.data[0], silenced[0].bias.data[0] = 0, 0
-    with pytest.raises(RemovalError, match="does not run on size 1×9"):
+    with pytest.raises(RemovalError, match=f"does not run on size 1×9: {reason}$"):
         attacked(silenced, drop_first(silenced, ["0"], ["2"]), noise(6, 1, 8))
 
 
@@ -192,6 +206,10 @@ def test_token_ids_several_inputs_and_dicts_are_searched():
     assert proof.deviation == 0
 
 
+def test_noise_is_as_wide_as_the_example_or_of_width_one_where_that_does_not_vary():
+    assert (spread(torch.tensor([1.0, 5.0])), spread(torch.tensor([3, 3]))) == (2.0, 1.0)
+
+
 def test_an_output_that_only_one_network_makes_infinite_is_a_difference():
     inf, nan = float("inf"), float("nan")
     assert difference([torch.tensor([inf, nan, 1])], [torch.tensor([inf, nan, 1])]) == 0
@@ -211,6 +229,22 @@ def test_an_exact_reduction_passes_and_says_what_was_tried():
     assert {"example", "batch", "single", "scaled", "noise", "constant", "one-hot", "ascent"} <= set(removal.tried)
     assert {"size 3×37×37", "size 3×33×33", "size 3×64×64"} <= set(removal.tried)
     assert all(count > 0 for count in removal.tried.values())
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "tried"),
+    [
+        (20, 8, {"example": 20, "batch": 16, "single": 2, "ascent": 32}),  # two steps: no gradient leads further
+        (5, 2, {"example": 5, "single": 2, "ascent": 20}),
+        (1, 1, {"example": 1, "single": 1, "ascent": 4}),
+    ],
+)
+def test_the_search_tries_so_many_samples_of_each_kind(count, size, tried):
+    network = randomise(nn.Sequential(nn.Conv1d(1, 3, 3), nn.ReLU(), nn.Conv1d(3, 2, 1)))
+    proof = attack(network, copy.deepcopy(network), (noise(count, 1, 8),))
+    values = dict.fromkeys(("scaled", "noise", "constant", "one-hot"), min(count, 16))
+    sizes = {f"size 1×{length}": size for length in (7, 9, 5, 13, 4, 16)}
+    assert proof.tried == {**tried, **values, **sizes}
 
 
 def test_the_search_changes_neither_network_nor_seed():

@@ -60,6 +60,45 @@ def test_a_zero_scale_silences_a_channel():
     assert silence_of(network, 3).gone.sum() == 1
 
 
+def test_a_parameter_of_zero_silences_a_channel_and_another_does_not():
+    class Scaled(nn.Sequential):
+        def __init__(self):
+            super().__init__(nn.Linear(3, 4), nn.Linear(4, 2))
+            self.scale = nn.Parameter(torch.tensor([1.0, 0.0, 2.0, -1.0]))
+
+        def forward(self, x):
+            return self[1](self[0](x) * self.scale)
+
+    assert silence_of(Scaled(), 3).gone.sum() == 1
+
+
+class Product(nn.Module):
+    """A sum of a product and a layer; unit 1 of one factor alone reads unit 0 of the first layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.head = nn.Linear(3, 4), nn.Linear(4, 2)
+        self.a, self.b, self.c = nn.Linear(4, 4), nn.Linear(3, 4), nn.Linear(3, 4)
+        self.a.weight.data[[0, 2, 3], 0] = 0
+
+    def forward(self, x):
+        return self.head(self.a(self.first(x).tanh()) * self.b(x) + self.c(x))
+
+
+def test_what_a_factor_of_zero_hides_is_silent():
+    network = Product()
+    network.b.weight.data[1], network.b.bias.data[1] = 0, 0
+    assert silence_of(network, 3).gone.sum() == 1
+    network.b.bias.data[1] = 1
+    assert silence_of(network, 3).gone.sum() == 0
+
+
+def test_what_makes_a_product_that_nothing_reads_is_silent():
+    network = Product()
+    network.head.weight.data[:, 1] = 0
+    assert silence_of(network, 3).gone.sum() == 2
+
+
 def test_the_carrier_is_the_constant_that_serves_most_readers():
     class Two(nn.Module):
         def __init__(self):

@@ -53,6 +53,7 @@ FOLLOWING = {
     "a whole part": lambda x: x + x.shape[-1] // 2,
     "a tensor of one number": lambda x: x - torch.tensor(float(x.shape[-1])),
     "a filled tensor": lambda x: x * x.new_full((1,), x.shape[2]),
+    "a number by name": lambda x: torch.subtract(x, torch.ones(()), alpha=x.shape[-1]),
     "how many positions": lambda x: x + x.new_ones(x.shape[2:]).sum(),
     "a slope": lambda x: F.leaky_relu(-x, 0.01 * x.shape[-1]),
     "a bound": lambda x: x.clamp(max=x.shape[-1] / 8),
@@ -73,9 +74,23 @@ def test_zeros_stay_zeros_whatever_the_number(name):
     assert reduced(FOLLOWING[name], 0.0).channels_left["first"] == 3
 
 
+def doubled(x: Tensor) -> Tensor:
+    """Meets no number, behind operations that are others at other sizes."""
+    y = x.clone() if x.shape[-1] > SIDE else x
+    return y + y
+
+
 @pytest.mark.parametrize(
     "meet",
-    [lambda x: x / 3, lambda x: x + torch.tensor(2.0), lambda x: F.hardtanh(x, -4, 4), nn.LeakyReLU(0.2), nn.ReLU6()],
+    [
+        lambda x: x / 3,
+        lambda x: x + torch.tensor(2.0),
+        lambda x: torch.subtract(x, torch.ones(()), alpha=2),
+        lambda x: F.hardtanh(x, -4, 4),
+        nn.LeakyReLU(0.2),
+        nn.ReLU6(),
+        doubled,
+    ],
 )
 def test_what_meets_a_number_of_the_code_goes(meet):
     assert reduced(meet, 3.0).channels_left["first"] == 3

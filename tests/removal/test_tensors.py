@@ -56,6 +56,15 @@ def test_a_module_that_copies_itself_does():
     assert copy_with(module, Tensor.clone)[0].copied
 
 
+def test_a_copy_of_a_compiled_layer_runs_its_own_code():
+    module = nn.Sequential(nn.Linear(2, 3))
+    call = module[0]._call_impl
+    module[0]._compiled_call_impl = lambda x: call(x)  # as Module.compile leaves it, a function of the layer itself
+    twin, x = copy_with(module, torch.zeros_like), torch.randn(4, 2)
+    assert not twin(x).any()
+    assert module(x).any()
+
+
 def test_copies_compute_the_same_and_hold_hooks_and_modes():
     module = nn.Sequential(nn.Conv1d(2, 4, 3), nn.BatchNorm1d(4), nn.GRU(4, 3), nn.MultiheadAttention(3, 1))
     module[0].register_forward_hook(lambda layer, inputs, output: output + 1)

@@ -25,6 +25,10 @@ class Wrapped(nn.Module):
         return self.last(self.operation(self, self.first(x)))
 
 
+def fail(*_):
+    raise KeyError
+
+
 def conv(operation, positions: int = 16) -> nn.Module:
     return Wrapped(operation, nn.Conv2d(1, 4, 3), nn.Linear(4 * positions, 2))
 
@@ -109,6 +113,59 @@ def test_layers_that_share_a_weight_are_left_whole():
     }
 
 
+def test_a_layer_that_reads_channels_at_one_call_and_positions_at_another_keeps_both():
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.shared, self.out = (nn.Linear(4, width) for width in (4, 4, 4, 2))
+
+        def forward(self, x):
+            y = self.b(x).unsqueeze(-1).expand(-1, -1, 4)
+            return self.out(self.shared(self.a(x)) + self.shared(y).mean(1))
+
+    reason = "shared reads them along another axis"
+    kept = find_groups(Both(), torch.randn(3, 4)).kept_whole
+    assert {name: kept[name] for name in ("a", "b")} == {"a": reason, "b": reason}
+
+
+def test_a_channel_that_meets_random_numbers_says_so():
+    network = Wrapped(lambda _, x: x + torch.rand(len(x), 1), nn.Linear(3, 1), nn.Linear(1, 2))
+    assert find_groups(network, torch.randn(4, 3)).kept_whole == {"first": "random numbers"}
+
+
+@pytest.mark.parametrize(
+    "pad", [lambda x: F.pad(x, (1, 1), mode="reflect"), lambda x: torch.ops.aten.reflection_pad1d(x, (1, 1))]
+)
+def test_a_border_beside_channels_keeps_them(pad):
+    network = Wrapped(lambda _, x: pad(x), nn.Linear(3, 4), nn.Linear(6, 2))
+    assert "has no rule" in find_groups(network, torch.randn(4, 3)).kept_whole["first"]
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [
+        lambda n, x: F.batch_norm(x, n.mean, n.variance, training=True),
+        lambda n, x: F.instance_norm(x, n.mean, n.variance, use_input_stats=True),
+    ],
+)
+def test_a_norm_that_goes_on_counting_in_evaluation_mode_is_refused(norm):
+    network = Wrapped(norm, nn.Conv2d(1, 4, 3), nn.Conv2d(4, 2, 1))
+    network.register_buffer("mean", torch.zeros(4))
+    network.register_buffer("variance", torch.ones(4))
+    with pytest.raises(UntraceableError, match="changes the running statistics of a norm in evaluation mode"):
+        trace(network, IMAGES)
+
+
+@pytest.mark.parametrize("random", [F.dropout, F.dropout1d, F.alpha_dropout, F.feature_alpha_dropout, F.rrelu])
+def test_random_activations_keep_channels_and_their_means_do_not(random):
+    network = Wrapped(lambda n, x: random(x, training=n.noisy), nn.Conv1d(1, 4, 3), nn.Conv1d(4, 2, 1))
+    signals = torch.randn(3, 1, 9)
+    network.noisy = True
+    assert "has no rule" in find_groups(network, signals).kept_whole["first"]
+    network.noisy = False
+    assert find_groups(network, signals).kept_whole == {}
+
+
 def test_a_softmax_at_the_end_makes_no_hidden_group():
     network = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2), nn.LogSoftmax(1))
     net = find_groups(network, torch.randn(3, 4))
@@ -136,6 +193,7 @@ def test_tracing_changes_neither_modes_nor_statistics_nor_seed():
     [
         (lambda _, x: x.flatten(1) if x.sum() > 0 else -x.flatten(1), "Wrapped cannot be traced on samples of shape"),
         (lambda _, x: x.flatten(2), "Wrapped cannot be traced .*shapes cannot be multiplied"),
+        (fail, r"Wrapped cannot be traced on samples of shape \(1, 6, 6\): KeyError$"),
     ],
 )
 def test_an_untraceable_network_is_one_clear_line_and_keeps_its_mode(operation, message):

@@ -60,6 +60,18 @@ def test_channels_whose_number_decides_in_the_code_are_kept():
     assert removal.kept_whole == {"0": "mul depends on how many there are"}
 
 
+@pytest.mark.parametrize("before", range(1, 9))
+def test_a_number_of_two_channels_is_seen_to_decide_whatever_lies_before(before):
+    class Dividing(nn.Sequential):
+        def forward(self, x):
+            x = self[1](self[0](x))
+            return self[2](x / x.shape[-1])
+
+    network = Dividing(nn.Linear(4, before), nn.Linear(before, 2), nn.Linear(2, 2))
+    network[1].weight.data[:1], network[1].bias.data[:1] = 0, 0
+    assert remove_silent(network, torch.randn(3, 4)).kept_whole == {"1": "div depends on how many there are"}
+
+
 def test_code_that_minds_the_values_of_parameters_does_not_keep_channels():
     class Gated(nn.Sequential):
         def __init__(self):
@@ -171,6 +183,8 @@ def test_a_scripted_network_and_one_that_casts_are_refused_in_one_line():
     network = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
     with pytest.raises(UntraceableError, match=r"0 is a ScriptModule: pass the nn\.Module that it was made of"):
         remove_silent(nn.Sequential(torch.jit.script(network[0]), network[1]), torch.randn(2, 3))
+    with pytest.raises(UntraceableError, match=r"^it is a ScriptModule: "):
+        remove_silent(torch.jit.script(network), torch.randn(2, 3))
 
     class Casting(nn.Sequential):
         def forward(self, x):

@@ -4,6 +4,7 @@ import io
 import json
 import pickle
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -152,6 +153,19 @@ def test_one_of_other_code_is_not_taken(store, monkeypatch):
     monkeypatch.setattr(binding, "_code", lambda: b"other")
     assert store.load(make()) is None
     assert "it was made of other code" in store.said[0]
+
+
+def test_code_is_that_of_each_method_that_trains(tmp_path, monkeypatch):
+    """A method may lie outside of the package: in `baselines`, or in one of a user's."""
+    files = SimpleNamespace(getsourcefile=lambda method: str(tmp_path / method.__name__))
+    monkeypatch.setattr(binding, "inspect", files)
+    trial, found = make(), []
+    for texts in (("a", "b"), ("a", "c"), ("d", "b"), ("a", "b")):
+        for setting, text in zip((trial.setting, trial.base), texts, strict=True):
+            (tmp_path / get_method(setting.method).__name__).write_text(text)
+        found.append(binding.made_of(trial, trial.setting, trial.base)["code"])
+    assert len(set(found[:3])) == 3
+    assert found[3] == found[0]
 
 
 @given(data=st.data())

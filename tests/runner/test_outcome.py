@@ -31,6 +31,11 @@ def test_the_sweep_counts_the_share_of_channels_below_each_threshold(net, data):
     assert 0 <= found.never_active <= 1
 
 
+def test_a_norm_that_equals_a_threshold_is_not_below_it(net, data):
+    net.module.get_parameter("1.weight").data[0, 0] = 1
+    assert measure_trained(net, data).threshold_sweep["1e+00"] == 7 / 8
+
+
 def test_the_reduced_network_is_measured_beside_the_silenced_one(net, data):
     net.groups[0].silence(torch.arange(8) < 6)
     example = data.pixels(data.validation.images[:8])

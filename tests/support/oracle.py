@@ -128,6 +128,17 @@ class Oracle:
                     needed.append(able)
         return needed
 
+    def shares_groups(self, reduced: nn.ModuleDict) -> bool:
+        """Whether a reduced network's convolution has fewer groups than are left of the original's."""
+        dead = self.dead()
+        going = dead.difference(*self.needed_sets(dead))
+        for name, ids in self.built.reads.items():
+            blocks = getattr(self.layers[name], "groups", 1)
+            parts = zip(split(ids, blocks), split(self.built.writes[name], blocks), strict=True)
+            if 1 < blocks > reduced[name].groups < sum(not going.issuperset(read + write) for read, write in parts):
+                return True
+        return False
+
     def is_valid(self, gone: set[int], needed: list[set[int]]) -> bool:
         """Whether layers stay non-empty, carriers stay, and the groups of grouped convolutions stay alike."""
         if any(gone.issuperset(ids) for ids in needed):
