@@ -48,8 +48,8 @@ class Keeper(tune.Callback):
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
         _, lot, _ = self.running.pop(trial.trial_id)
         self.kept.add(trial.trial_id)
-        lines, seconds = result.pop("records"), result.pop("seconds")  # Tune would hold on to them until all is done
-        for own, took in zip(lot, seconds, strict=False):
+        lines = result.pop("records")  # Tune would hold on to them until all is done
+        for own, took in zip(lot, result["seconds"], strict=False):
             self.limits.learn(kind(own), took)
         for line in result.pop("said"):
             self.destination.say(line)

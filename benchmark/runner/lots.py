@@ -50,11 +50,9 @@ class Lots(tune.search.Searcher):
     def _seconds(self, trial: Trial) -> float:
         return LASTS if self.alone else self.took.get(_pace(trial), LASTS)
 
-    def on_trial_result(self, trial_id: str, result: dict) -> None:
-        self.took |= zip(map(_pace, self.given[trial_id]), result["seconds"], strict=False)
-
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
-        del self.given[trial_id]
+        lot, seconds = self.given.pop(trial_id), (result or {}).get("seconds", [])
+        self.took |= zip(map(_pace, lot), seconds, strict=False)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the records are the state."""

@@ -22,8 +22,7 @@ def handed(lots, seconds, part=10**9):
         lot = trials_of(config)
         found.append([(trial.label, trial.seed) for trial in lot])
         took = [seconds[trial.label] for trial in lot][:part]
-        lots.on_trial_result(str(len(found) - 1), {"seconds": took})
-        lots.on_trial_complete(str(len(found) - 1), {})
+        lots.on_trial_complete(str(len(found) - 1), {"seconds": took})
 
 
 def test_the_first_of_a_kind_runs_alone_and_then_as_many_as_fill_a_second():
@@ -51,6 +50,14 @@ def test_tune_is_given_a_part_at_a_time(monkeypatch):
     parts = [len(handed(lots, {"dense": 1.0})) for _ in range(3)]
     assert parts == [3, 3, 1]
     assert not lots.todo
+
+
+def test_a_lot_that_is_lost_says_nothing_of_its_pace():
+    lots = Lots([make("dense", seed=seed) for seed in range(3)])
+    for name in "abc":
+        assert len(trials_of(lots.suggest(name))) == 1
+        lots.on_trial_complete(name, error=True)
+    assert lots.suggest("d") == FINISHED
 
 
 def test_what_a_worn_worker_did_not_come_to_says_nothing_of_its_pace():

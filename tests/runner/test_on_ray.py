@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,14 @@ IN_PARTS = [  # the command, giving Tune a few lots at once
     "-c",
     "import sys; from benchmark.runner import lots; from benchmark.cli import main\n"
     "lots.AT_ONCE = 7; sys.argv[0] = 'deadweight'; main.main()",
+]
+LOUD = [  # the command, printing how many trials each lot has
+    sys.executable,
+    "-c",
+    "import sys; from benchmark.runner import lots; from benchmark.cli import main\n"
+    "config = lots.as_config\n"
+    "lots.as_config = lambda lot: print('lot of', len(lot), file=sys.__stdout__) or config(lot)\n"
+    "sys.argv[0] = 'deadweight'; main.main()",
 ]
 VOLATILE = {"created", "train_seconds", "base_seconds", "peak_memory", "provenance"}
 
@@ -103,6 +112,16 @@ def test_killed_at_any_moment_nothing_is_lost_or_repeated(resumed, deadweight, t
     assert "ran 0 trials; 16 of 16 have a record" in output
     assert f"next: deadweight plot {folder / 'tiny.toml'}" in output
     assert results(path.parent) == found
+
+
+def test_short_trials_are_handed_out_several_at_a_time(tmp_path):
+    (tmp_path / "tiny.toml").write_text(FEW.replace("seeds = [0, 1]", f"seeds = {[*range(30)]}"))
+    code, output = finish("run", "tiny.toml", cwd=tmp_path, command=LOUD)
+    assert code == 0, output
+    sizes = [int(size) for size in re.findall("lot of ([0-9]+)", output)]
+    assert sum(sizes) == len(results(tmp_path / "results" / "tiny")) == 90
+    assert sizes[0] == 1
+    assert max(sizes) > 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
