@@ -1,4 +1,4 @@
-"""Hands trials to workers in lots: short ones several at a time, as Tune spends some 20 ms on whatever it hands out."""
+"""Hands trials to workers in lots: short ones several at a time, as whatever Tune hands out costs some 20 ms."""
 
 from __future__ import annotations
 
