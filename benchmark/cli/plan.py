@@ -9,7 +9,7 @@ from rich.table import Table
 
 from benchmark.analysis.tuning import stages
 from benchmark.cli.options import console
-from benchmark.cli.tuning import later_stages
+from benchmark.cli.tuning import later_stages, stage_title
 from benchmark.data.names import check_there
 from benchmark.experiment.coverage import remaining
 from benchmark.experiment.record import Record
@@ -55,11 +55,6 @@ def show_plan(
             console.print(_pace(len(todo), hours, resources, in_process))
     for line in later_stages(plan, known):
         console.print(line)
-
-
-def stage_title(plan: Study, stage: str) -> str:
-    """What a table of one stage is called."""
-    return f"{plan.title}: {stage}" if plan.tuning else plan.title
 
 
 def _pace(count: int, hours: float | None, resources: Resources, in_process: bool) -> str:

@@ -159,8 +159,7 @@ def status(study: StudyName = "digits", results: Results = Path("results"), as_j
     Example: deadweight status digits
     """
     from benchmark.analysis.tuning import stages
-    from benchmark.cli.plan import stage_title
-    from benchmark.cli.tuning import later_stages
+    from benchmark.cli.tuning import later_stages, stage_title
     from benchmark.experiment.coverage import own_records
     from benchmark.experiment.store import Store
     from benchmark.experiment.study import load_study

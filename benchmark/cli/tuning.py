@@ -57,3 +57,8 @@ def take_tuning(study: Study, folder: Path) -> list[Record]:
 
 def _values(score: Score) -> str:
     return ", ".join(f"{key} = {value}" for key, value in score.values.items()) or "nothing"
+
+
+def stage_title(plan: Study, stage: str) -> str:
+    """What a table of one stage is called."""
+    return f"{plan.title}: {stage}" if plan.tuning else plan.title

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
@@ -24,7 +25,6 @@ CONSTANT = (torch.dtype, torch.device, torch.layout, torch.memory_format)
 INTEGERS = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 STORED = (*INTEGERS, torch.float16, torch.float32, torch.float64)  # what NumPy's files hold
 MODULE = vars(nn.Module()).keys() - {"training", "_parameters", "_buffers", "_modules"}
-OPTIMIZER = vars(torch.optim.SGD([torch.zeros(1)])).keys() - {"state", "param_groups"}
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 ABSENT = object()
 
@@ -236,7 +236,7 @@ def _parts(value: Any) -> dict[str, Any] | None:
     if isinstance(value, nn.Module):
         return {name: part for name, part in vars(value).items() if name not in MODULE}
     if isinstance(value, torch.optim.Optimizer):
-        own = {name: part for name, part in vars(value).items() if name not in OPTIMIZER}
+        own = {name: part for name, part in vars(value).items() if name not in _optimizer_fields()}
         return {"param_groups": own.pop("param_groups"), **own}  # whose parameters are keys of the state
     if isinstance(value, Method):
         return dict(vars(value))
@@ -244,6 +244,12 @@ def _parts(value: Any) -> dict[str, Any] | None:
         names = {field.name for field in fields(value)} | getattr(value, "__dict__", {}).keys()
         return {name: getattr(value, name) for name in sorted(names) if hasattr(value, name)}
     return None
+
+
+@cache
+def _optimizer_fields() -> set[str]:
+    """What torch keeps in every optimizer, beside its state; the first optimizer of a process costs it a second."""
+    return vars(torch.optim.SGD([torch.zeros(1)])).keys() - {"state", "param_groups"}
 
 
 def _kind(value: Any) -> str:
