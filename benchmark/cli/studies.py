@@ -105,46 +105,44 @@ def _run_stages(
     study: str, plan: Study, store: Store, resources: Resources, in_process: bool, retry_failed: bool
 ) -> list[Record]:
     """Runs what a study lacks; returns its trials' records. Raises UsageError where nothing could be chosen."""
-    from benchmark.analysis.tuning import resolved
+    from benchmark.analysis.tuning import resolved, stages
     from benchmark.cli.keeping import show_kept
-    from benchmark.cli.tuning import each_stage, show_choice
+    from benchmark.cli.progress import run_with_progress
+    from benchmark.cli.tuning import show_choice
     from benchmark.experiment.brought import write_note
     from benchmark.experiment.tuning import EVALUATION
-
-    write_note(plan, store.path.parent)
-    records = []
-    for name, stage in each_stage(plan, store):
-        if name == EVALUATION:
-            show_choice(plan, store.load())
-        keep = resources.keep and name == EVALUATION  # a candidate is no result
-        ran = _run_stage(stage, store, replace(resources, keep=keep), in_process, retry_failed)
-        records += _summarise(study if name == EVALUATION else f"{study}, {name}", study, stage, store, ran)
-        if keep:
-            show_kept(stage, store)
-    resolved(plan, store.load())
-    return records
-
-
-def _run_stage(stage: Study, store: Store, resources: Resources, in_process: bool, retry_failed: bool) -> int:
-    """Runs what a stage lacks; returns how many trials that were."""
-    from benchmark.cli.progress import run_with_progress
     from benchmark.runner.run import open_points
 
-    todo = open_points(stage, store.load(), store.path, retry_failed)
-    if todo:
-        run_with_progress(stage, todo, store, resources, in_process)
-    return len(todo)
+    write_note(plan, store.path.parent)
+    every, own, seen = store.load(), [], 0
+    while len(known := stages(plan, every)) > seen:  # each is known once the trials of the one before have been run
+        name, stage = list(known.items())[seen]
+        seen += 1
+        if name == EVALUATION:
+            show_choice(plan, every)
+        keep = resources.keep and name == EVALUATION  # a candidate is no result
+        todo = open_points(stage, every, store.path, retry_failed)
+        if todo:
+            every = []  # they may be many, and a sweep takes hours
+            run_with_progress(stage, todo, store, replace(resources, keep=keep), in_process)
+            every = store.load()
+        title = study if name == EVALUATION else f"{study}, {name}"
+        own += _summarise(title, study, stage, store.path, every, len(todo))
+        if keep:
+            show_kept(stage, store)
+    resolved(plan, every)
+    return own
 
 
-def _summarise(name: str, study: str, stage: Study, store: Store, ran: int) -> list[Record]:
+def _summarise(name: str, study: str, stage: Study, path: Path, every: list[Record], ran: int) -> list[Record]:
     """Prints what a stage's trials came to; returns their records."""
     from benchmark.experiment.coverage import own_records
     from benchmark.experiment.record import FINISHED
 
-    records = own_records(stage, store.load())
+    records = own_records(stage, every)
     counts = Counter(r.status for r in records)
     outcome = ", ".join(f"{n} {status}" for status, n in counts.most_common())
-    console.print(f"{name}: ran {ran} trials; {len(records)} of {stage.size} have a record ({outcome}) in {store.path}")
+    console.print(f"{name}: ran {ran} trials; {len(records)} of {stage.size} have a record ({outcome}) in {path}")
     broken = [r for r in records if r.status not in FINISHED]
     for record in broken[:5]:
         console.print(f"  {record.status}: {record.label}, seed {record.seed}: {record.error}")

@@ -7,21 +7,13 @@ from pathlib import Path
 
 from rich.table import Table
 
-from benchmark.analysis.tuning import Score, chosen, stages, tuning_records
+from benchmark.analysis.tuning import Score, chosen, tuning_records
 from benchmark.cli.options import console
 from benchmark.errors import UsageError
 from benchmark.experiment.record import Record
 from benchmark.experiment.store import Store
 from benchmark.experiment.study import Study
 from benchmark.experiment.tuning import EVALUATION, following, sizes
-
-
-def each_stage(study: Study, store: Store) -> Iterator[tuple[str, Study]]:
-    """A study's stages by name, one after another: each is known once the trials of the one before have been run."""
-    seen = 0
-    while len(known := stages(study, store.load())) > seen:
-        yield list(known.items())[seen]
-        seen += 1
 
 
 def later_stages(study: Study, known: dict[str, Study]) -> Iterator[str]:

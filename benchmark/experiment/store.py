@@ -115,7 +115,7 @@ class Store:
 
     def add(self, records: list[Record]) -> None:
         """Appends those of the records whose key has none yet."""
-        known = {record.key for record in self.load()}
+        known = {record.key for record in self.load()} if records else set()
         for record in records:
             if record.key not in known:
                 self.append(record)
