@@ -149,6 +149,10 @@ class Ledger:
         for tensor in tensors:
             self.borrowed.update(self.stored.get(address(tensor), ()))
 
+    def is_picked(self, tensor: Tensor) -> bool:
+        """Whether a tensor is a part of a parameter, so that slicing the parameter may put another value there."""
+        return any(whole.numel() > tensor.numel() for whole in self.weights.get(address(tensor), ()))
+
     def pin_unusual(self) -> None:
         """Pins the layers that share a parameter, or whose parameters are used elsewhere too."""
         for owners in self.owners.values():

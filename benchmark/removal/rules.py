@@ -40,6 +40,8 @@ class Rules(Positions, Layers):
         """The same place of all operands; one that is broadcast over others' channels stays for all of them."""
         result, arguments = call.result, call.arguments
         random = arguments.get("train") or arguments.get("training")
+        lone = [x for x in _deciding(call) if x.numel() == 1 and not self.follows(x)]
+        self.borrow([x for x in lone if self.is_picked(x)])
         operands = [self.operand(call, x) for x in _deciding(call) if x.numel() > 1 or self.follows(x)]
         followed = [operand.cells for operand in operands if operand.cells is not None]
         axes = [any(vary) for vary in zip(*map(self.channel_axes, followed), strict=True)]

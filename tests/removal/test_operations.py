@@ -261,3 +261,33 @@ def test_constants_reach_a_layer_however_code_uses_it(name, normed):
     network.first.weight.data[:2] = 0
     removal = check(network, *[(torch.randn(n, 3, dtype=torch.float64),) for n in (5, 1)])
     assert removal.channels_left["first"] == 6 - USES[name][1 + normed]
+
+
+PICKS = {
+    "an element": lambda weight: weight[0, 3],
+    "an element, counted": lambda weight: weight.view(-1)[7],
+    "an element of the transpose": lambda weight: weight.t()[3, 2],
+    "one that stays a matrix": lambda weight: weight[2:3, 4:5],
+    "an element of the diagonal": lambda weight: weight.diagonal()[4],
+}
+
+
+@pytest.mark.parametrize("name", PICKS)
+def test_a_layer_of_whose_weight_code_takes_one_element_is_kept_whole(name):
+    """Sliced, the weight has another value there; what meets it here hardly ever matters, so that no search sees it."""
+
+    class Picking(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.mid, self.last = nn.Linear(3, 6), nn.Linear(6, 6), nn.Linear(6, 2)
+
+        def forward(self, x):
+            out = self.last(self.mid(self.first(x).relu()).relu())
+            return out + (x.sum(1, keepdim=True) - 1e6).relu() * PICKS[name](self.mid.weight)
+
+    network = Picking().double().eval()
+    for layer in (network.first, network.mid):
+        layer.weight.data[:2], layer.bias.data[:2] = 0, -1
+    removal = check(network, *[(torch.randn(n, 3, dtype=torch.float64),) for n in (5, 1)])
+    assert removal.channels_left == {"first": 6, "mid": 6}
+    assert "the weight of mid is used outside its layer" in removal.kept_whole["mid"]
