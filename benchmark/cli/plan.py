@@ -17,7 +17,7 @@ from benchmark.experiment.store import Store
 from benchmark.experiment.study import Study
 from benchmark.networks.names import TIMM, timm
 from benchmark.runner.in_process import Resources
-from benchmark.runner.run import core_hours, open_points
+from benchmark.runner.run import check_protocol, core_hours
 
 
 def show_plan(
@@ -34,7 +34,8 @@ def show_plan(
     records += [record for record in taken if record.key not in {r.key for r in records}]
     known = stages(plan, records)
     for name, stage in known.items():
-        todo = open_points(stage, records, store.path, retry_failed)
+        check_protocol(stage, records, store.path)
+        todo = remaining(stage, records, retry_failed)
         for dataset in dict.fromkeys(point.task.dataset for point in todo):
             check_there(dataset)
         if any(point.task.network.startswith(TIMM) for point in todo):

@@ -71,12 +71,15 @@ def reproduce(
 def _run(plan: Study, labels: set[str], store: Store, resources: Resources, in_process: bool) -> None:
     """Runs what these labels lack."""
     from benchmark.cli.progress import run_with_progress
-    from benchmark.runner.run import locked, open_points
+    from benchmark.experiment.coverage import remaining
+    from benchmark.runner.run import check_protocol, locked
 
     with locked(store.path.parent):
         store.load()  # a file that is none of records is refused before its last line is mended
         store.mend()
-        todo = [trial for trial in open_points(plan, store.load(), store.path, False) if trial.label in labels]
+        records = store.load()
+        check_protocol(plan, records, store.path)
+        todo = [trial for trial in remaining(plan, records, retry_failed=False) if trial.label in labels]
         if todo:
             run_with_progress(plan, todo, store, resources, in_process)
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from benchmark.cli.options import AsJson, DataRoot, Results, StudyName, console, print_json, quieted, use_data_root
 
 if TYPE_CHECKING:
+    from benchmark.experiment.outlines import Outline
     from benchmark.experiment.record import Record
     from benchmark.experiment.store import Store
     from benchmark.experiment.study import Study
@@ -87,11 +88,12 @@ def _run_locked(
     retry_failed: bool,
 ) -> None:
     """Runs what a study lacks while nobody else writes to its folder. Ends with 1 where a trial has no result."""
+    from benchmark.experiment.outlines import outlines
     from benchmark.experiment.record import FINISHED
     from benchmark.runner.run import locked
 
     with locked(store.path.parent):
-        store.load()  # a file that is none of records is refused before its last line is mended
+        outlines(plan, store)  # a file that is none of records is refused before its last line is mended
         store.mend()
         store.add(taken)
         finished = {r.status in FINISHED for r in _run_stages(study, plan, store, resources, in_process, retry_failed)}
@@ -103,43 +105,48 @@ def _run_locked(
 
 def _run_stages(
     study: str, plan: Study, store: Store, resources: Resources, in_process: bool, retry_failed: bool
-) -> list[Record]:
-    """Runs what a study lacks; returns its trials' records. Raises UsageError where nothing could be chosen."""
+) -> list[Outline | Record]:
+    """Runs what a study lacks; returns its trials' outlines. Raises UsageError where nothing could be chosen."""
     from benchmark.analysis.tuning import resolved, stages
     from benchmark.cli.keeping import show_kept
     from benchmark.cli.progress import run_with_progress
     from benchmark.cli.tuning import show_choice
     from benchmark.experiment.brought import write_note
+    from benchmark.experiment.coverage import own_records, remaining
+    from benchmark.experiment.outlines import outlines, tuned_on
     from benchmark.experiment.tuning import EVALUATION
-    from benchmark.runner.run import open_points
+    from benchmark.runner.run import check_protocol
 
     write_note(plan, store.path.parent)
-    every, own, seen = store.load(), [], 0
-    while len(known := stages(plan, every)) > seen:  # each is known once the trials of the one before have been run
+    every, own, seen = outlines(plan, store), [], 0
+    tuned = tuned_on(plan, store, every)
+    while len(known := stages(plan, tuned)) > seen:  # each is known once the trials of the one before have been run
         name, stage = list(known.items())[seen]
         seen += 1
         if name == EVALUATION:
-            show_choice(plan, every)
+            show_choice(plan, tuned)
         keep = resources.keep and name == EVALUATION  # a candidate is no result
-        todo = open_points(stage, every, store.path, retry_failed)
+        check_protocol(stage, every, store.path)
+        records = own_records(stage, every)
+        complete = len(records) == stage.size and not retry_failed
+        todo = [] if complete else remaining(stage, every, retry_failed)
         if todo:
-            every = []  # they may be many, and a sweep takes hours
+            every = records = []  # they may be many, and a sweep takes hours
             run_with_progress(stage, todo, store, replace(resources, keep=keep), in_process)
-            every = store.load()
-        title = study if name == EVALUATION else f"{study}, {name}"
-        own += _summarise(title, study, stage, store.path, every, len(todo))
+            every = outlines(plan, store)
+            tuned, records = tuned_on(plan, store, every), own_records(stage, every)
+        _summarise(study if name == EVALUATION else f"{study}, {name}", study, stage, store.path, records, len(todo))
+        own += records
         if keep:
             show_kept(stage, store)
-    resolved(plan, every)
+    resolved(plan, tuned)
     return own
 
 
-def _summarise(name: str, study: str, stage: Study, path: Path, every: list[Record], ran: int) -> list[Record]:
-    """Prints what a stage's trials came to; returns their records."""
-    from benchmark.experiment.coverage import own_records
+def _summarise(name: str, study: str, stage: Study, path: Path, records: list[Outline | Record], ran: int) -> None:
+    """Prints what a stage's trials came to."""
     from benchmark.experiment.record import FINISHED
 
-    records = own_records(stage, every)
     counts = Counter(r.status for r in records)
     outcome = ", ".join(f"{n} {status}" for status, n in counts.most_common())
     console.print(f"{name}: ran {ran} trials; {len(records)} of {stage.size} have a record ({outcome}) in {path}")
@@ -148,7 +155,6 @@ def _summarise(name: str, study: str, stage: Study, path: Path, every: list[Reco
         console.print(f"  {record.status}: {record.label}, seed {record.seed}: {record.error}")
     if broken:
         console.print(f"`deadweight run {study} --retry-failed` runs these {len(broken)} again")
-    return records
 
 
 def status(study: StudyName = "digits", results: Results = Path("results"), as_json: AsJson = False) -> None:
@@ -159,13 +165,14 @@ def status(study: StudyName = "digits", results: Results = Path("results"), as_j
     from benchmark.analysis.tuning import stages
     from benchmark.cli.tuning import later_stages, stage_title
     from benchmark.experiment.coverage import own_records
+    from benchmark.experiment.outlines import outlines, tuned_on
     from benchmark.experiment.store import Store
     from benchmark.experiment.study import load_study
 
     plan = load_study(study, results)
     store = Store(results / plan.name)
-    every = store.load()
-    known = stages(plan, every)
+    every = outlines(plan, store)
+    known = stages(plan, tuned_on(plan, store, every))
     own = {name: own_records(stage, every) for name, stage in known.items()}
     if as_json:
         print_json({name: _counts(stage, own[name]) for name, stage in known.items()})
@@ -183,14 +190,12 @@ def status(study: StudyName = "digits", results: Results = Path("results"), as_j
     console.print(f"next: deadweight {'run' if left else shown} {study}")
 
 
-def _counts(stage: Study, records: list[Record]) -> dict[str, dict[str, int]]:
+def _counts(stage: Study, records: list[Outline | Record]) -> dict[str, dict[str, int]]:
     """By label how many trials have a record of each status, and how many are left."""
-    from benchmark.experiment.coverage import remaining
-
     counts = {label: Counter[str]() for label in stage.tables}
     for record in records:
         counts[record.label][record.status] += 1
-    planned = Counter(point.label for point in remaining(stage, [], retry_failed=False))
+    planned = stage.planned()
     return {label: {**found, "left": planned[label] - found.total()} for label, found in counts.items()}
 
 

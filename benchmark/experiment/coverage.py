@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from typing import TypeVar
 
 from benchmark.errors import some
+from benchmark.experiment.outlines import Outline
 from benchmark.experiment.record import FINISHED, Record
 from benchmark.experiment.study import Slot, Study
 from benchmark.experiment.trial import Trial
 from benchmark.method.registry import get_method
 
+R = TypeVar("R", Outline, Record, Outline | Record)
 
-def own_records(study: Study, records: list[Record]) -> list[Record]:
-    """The records of the study's own trials, under its own labels."""
+
+def own_records(study: Study, records: Sequence[R]) -> list[R]:
+    """The records of the study's own trials, or their outlines, under its own labels."""
     if study.sampler != "optuna":
-        labels = {trial.key: trial.label for trial in study.trials()}
-        known = ((r, labels[r.key]) for r in records if r.key in labels)
-        return [r if r.label == label else r.model_copy(update={"label": label}) for r, label in known]
+        labels = study.labels()
+        return [_under(labels[r.key], r) for r in records if r.key in labels]
     left = Counter(dict.fromkeys(study.slots(), study.samples or 0))
-    own = []
+    own: list[R] = []
     for record in records:
+        assert isinstance(record, Record)  # of samples an outline says too little
         slot = Slot(label=record.label, task=record.task, seed=record.seed)
         if left[slot] > 0 and _fits(study, record):
             left[slot] -= 1
@@ -27,16 +32,17 @@ def own_records(study: Study, records: list[Record]) -> list[Record]:
     return own
 
 
-def remaining(study: Study, records: list[Record], retry_failed: bool) -> list[Trial | Slot]:
+def remaining(study: Study, records: Sequence[Outline | Record], retry_failed: bool) -> list[Trial | Slot]:
     """What is still to run: trials without a record, or for the sampler `optuna` a slot for each missing sample.
 
     With `retry_failed` a record that is no result counts as none.
     """
-    done = [r for r in own_records(study, records) if not retry_failed or r.status in FINISHED]
     if study.sampler != "optuna":
-        keys = {record.key for record in done}
-        return [trial for trial in study.trials() if trial.key not in keys]
+        keys = {r.key for r in records if not retry_failed or r.status in FINISHED}
+        return [trial for trial in study.trials() if not keys or trial.key not in keys]
     study.trials()
+    own = own_records(study, [r for r in records if isinstance(r, Record)])
+    done = (r for r in own if not retry_failed or r.status in FINISHED)
     had = Counter(Slot(label=r.label, task=r.task, seed=r.seed) for r in done)
     slots = study.slots()
     return [slot for i in range(study.samples or 0) for slot in slots if had[slot] <= i]
@@ -51,6 +57,12 @@ def unfinished(study: Study, records: list[Record]) -> str:
     most = sorted(lacking, key=lambda label: lacking[label], reverse=True)
     names = some(f"{study.legend(label)} {lacking[label]}" for label in most)
     return f" Unfinished: {sum(lacking.values())} of {study.size} trials have no record yet ({names})."
+
+
+def _under(label: str, record: R) -> R:
+    if record.label == label:
+        return record
+    return record._replace(label=label) if isinstance(record, Outline) else record.model_copy(update={"label": label})
 
 
 def _fits(study: Study, record: Record) -> bool:

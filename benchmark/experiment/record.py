@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from benchmark.experiment.trial import SCHEMA, MethodSetting, Protocol, Task, Trial, trial_key
+from benchmark.experiment.hashing import SCHEMA, trial_key
+from benchmark.experiment.trial import MethodSetting, Protocol, Task, Trial
 from benchmark.method.registry import get_method
 
 SILENT = 1e-15  # ‖w_k‖₂ below which the history counts a channel as silent (Yaguchi et al. 2018)
@@ -22,6 +23,7 @@ Sparsity = Annotated[float, Field(ge=-1, le=1)]  # below 0 where carriers take m
 Amount = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0, lt=2**53)]  # as a page's script can hold it
 Number = Annotated[int, Field(ge=1, lt=2**53)]
+Status = Annotated[str, Field(pattern=f"^({'|'.join(FINISHED + UNFINISHED)})$")]
 Power = Annotated[str, Field(pattern=r"^\de[+-]\d\d$")]
 Lower = Annotated[str, Field(pattern=r"^(-inf|-?\d+\.\d\d)$")]
 
@@ -42,7 +44,7 @@ class Record(BaseModel):
     protocol: Protocol
     seed: int
     fine_tune: bool | None = None  # as in the trial
-    status: Annotated[str, Field(pattern=f"^({'|'.join(FINISHED + UNFINISHED)})$")]
+    status: Status
     error: str | None = None
 
     val_accuracy: Share | None = None  # of the final network: reduced, and fine-tuned where the trial does

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -13,9 +13,9 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from benchmark.errors import UsageError, unknown
+from benchmark.experiment.hashing import SCHEMA
 from benchmark.experiment.record import FINISHED, Record
 from benchmark.experiment.soundness import flaws
-from benchmark.experiment.trial import SCHEMA
 
 T = TypeVar("T")
 
@@ -37,17 +37,19 @@ class Store:
         """What `keep` makes of each record that `load` would give: one is held at a time, so any number fits."""
         kept: dict[str, T] = {}
         finished: set[str] = set()
-        for number, line in enumerate(self._lines(), start=1):
-            record = self._parse(number, line)
+        for number, line in enumerate(self.lines(), start=1):
+            record = self.parse(number, line)
             if record.key not in finished:
                 kept[record.key] = keep(record)
             if record.status in FINISHED:
                 finished.add(record.key)
         return list(kept.values())
 
-    def _lines(self) -> Iterator[bytes]:
+    def lines(self, start: int = 0) -> Iterator[bytes]:
+        """The lines from that byte on; a torn last one is not one. Raises UsageError where the file cannot be read."""
         try:
             with self.path.open("rb") as file:
+                file.seek(start)
                 for line in file:
                     if line.endswith(b"\n") or _is_json(line):
                         yield line
@@ -56,7 +58,20 @@ class Store:
         except OSError as error:
             raise UsageError(f"cannot read {self.path}: {error.strerror}") from None
 
-    def _parse(self, number: int, line: bytes) -> Record:
+    def at(self, places: Iterable[tuple[int, int]]) -> list[Record]:
+        """The records of the lines that begin at these bytes and have so many. Raises UsageError."""
+        lines = []
+        try:
+            with self.path.open("rb") as file:
+                for start, length in places:
+                    file.seek(start)
+                    lines.append(file.read(length))
+        except OSError as error:
+            raise UsageError(f"cannot read {self.path}: {error.strerror}") from None
+        return [self.parse(0, line) for line in lines]
+
+    def parse(self, number: int, line: bytes) -> Record:
+        """The record that a line is, counted from 1. Raises UsageError for a line that is none."""
         try:
             record = Record.model_validate_json(line)
         except ValidationError as error:
@@ -115,7 +130,7 @@ class Store:
 
     def add(self, records: list[Record]) -> None:
         """Appends those of the records whose key has none yet."""
-        known = {record.key for record in self.load()} if records else set()
+        known = set(self.collect(lambda record: record.key)) if records else set()
         for record in records:
             if record.key not in known:
                 self.append(record)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import tomllib
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -15,11 +15,12 @@ from benchmark.experiment.brought import identify
 from benchmark.experiment.conditions import Conditions, expand
 from benchmark.experiment.consistency import problems
 from benchmark.experiment.explanation import explained
+from benchmark.experiment.hashing import keys_with
 from benchmark.experiment.names import study_path
 from benchmark.experiment.published import Published
+from benchmark.experiment.sampling import draw, space
 from benchmark.experiment.trial import MOST, MethodSetting, Protocol, Seed, Strict, Task, Trial, shared_training
 from benchmark.experiment.tuning import Tuning, following
-from benchmark.method.domains import Real, Sampled, Variant
 from benchmark.method.registry import check_names, get_method
 
 KEYS: dict[str, type[Strict]] = {"protocol": Protocol, "tasks": Task, "tuning": Tuning, "published": Published}
@@ -111,17 +112,36 @@ class Study(Strict):
 
         Raises UsageError for what no method accepts, and for a study with tuning: its trials follow from records.
         """
+        self._refuse_tuning()
+        if self.sampler == "grid":
+            seeds = [(trials, seed) for trials in self._with_first_seed() for seed in self.seeds]
+            return [trial.model_copy(update={"seed": seed}) for trials, seed in seeds for trial in trials]
+        for label in self.tables:
+            space(self, label)
+        draws = range(self.samples or 0) if self.sampler == "random" else ()
+        return [self.trial(slot, self.setting(slot.label, draw(self, slot, i))) for slot in self.slots() for i in draws]
+
+    def labels(self) -> dict[str, str]:
+        """By key the label of every trial that `trials` gives, in a fraction of its time. Raises UsageError as it."""
+        self._refuse_tuning()
+        if self.sampler != "grid":
+            return {trial.key: trial.label for trial in self.trials()}
+        first = (trial for trials in self._with_first_seed() for trial in trials)
+        return {key: trial.label for trial in first for key in keys_with(trial, self.seeds)}
+
+    def _with_first_seed(self) -> Iterator[list[Trial]]:
+        """For each task the trials of all points with the first seed; as valid are those of the others."""
+        points = {label: self.points(label) for label in self.tables}
+        for task in self.tasks:
+            slots = [Slot(label=x, task=self.changed(task, x, "task"), seed=self.seeds[0]) for x in points]
+            trials = [self.trial(slot, setting) for slot in slots for setting in points[slot.label]]
+            if task == self.tasks[0]:
+                self._refuse_duplicates(trials)
+            yield trials
+
+    def _refuse_tuning(self) -> None:
         if self.tuning is not None:
             raise UsageError(f"study {self.name!r} is tuned first: its trials follow from its records")
-        if self.sampler == "grid":
-            points = {label: self.points(label) for label in self.tables}
-            made = [self.trial(slot, setting) for slot in self.slots() for setting in points[slot.label]]
-            self._refuse_duplicates(made[: sum(map(len, points.values()))])
-            return made
-        for label in self.tables:
-            self.space(label)
-        draws = range(self.samples or 0) if self.sampler == "random" else ()
-        return [self.trial(slot, self.setting(slot.label, self._draw(slot, i))) for slot in self.slots() for i in draws]
 
     @property
     def size(self) -> int:
@@ -156,23 +176,6 @@ class Study(Strict):
         except ValueError as error:
             raise UsageError(f"study {self.name!r}: [methods.{label}]: {error}") from None
         return MethodSetting(method=name, version=method.version, hyperparameters=hyperparameters)
-
-    def space(self, label: str) -> dict[str, Sampled]:
-        """What a sampler chooses for a label: the method's hyperparameters without those that its table fixes."""
-        name, fixed, points = self.table(label)
-        method = get_method(name)
-        drawn = {k: d for k, d in method.space.items() if isinstance(d, Sampled) and not isinstance(d, Variant)}
-        domains = {k: d for k, d in drawn.items() if d.default is not None}
-        knob, free = method.knob, {k: d for k, d in domains.items() if k not in fixed}
-        if knob is None or not points:
-            self.setting(label, {})
-            return free
-        for point in points:
-            self.setting(label, {knob: point})
-        domain = free[knob]
-        if isinstance(domain, Real):
-            free[knob] = domain.within(tuple(map(float, points)))
-        return free
 
     def legend(self, label: str) -> str:
         """What a legend calls a label: what its table says, else its method's title; and whether it fine-tunes."""
@@ -224,15 +227,6 @@ class Study(Strict):
                 "conditions it has one"
             )
         return [self.setting(label, {knob: point}) for point in points]
-
-    def _draw(self, slot: Slot, index: int) -> dict[str, Any]:
-        """The values of one sample: they depend on slot and index alone, so more samples keep the earlier ones."""
-        import numpy as np
-
-        name = hashlib.sha256(f"{slot.task.name}/{slot.label}".encode()).digest()
-        entropy = [slot.seed, index, int.from_bytes(name[:8])]
-        generator = np.random.default_rng(np.random.SeedSequence(entropy))
-        return {key: domain.sample(generator) for key, domain in self.space(slot.label).items()}
 
     def changed(self, options: T, label: str, kind: str) -> T:
         """A task or the protocol with what a condition changes of it. Raises UsageError."""

@@ -1,11 +1,8 @@
-"""What determines a trial's result, and the key made of it."""
+"""What determines a trial's result."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -13,12 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from benchmark import own_files
 from benchmark.data.names import check_augmentation, check_dataset, slug
 from benchmark.errors import UsageError
+from benchmark.experiment.hashing import SCHEMA, trial_key
 from benchmark.method.domains import Real
 from benchmark.method.registry import get_method
 from benchmark.networks.names import check as check_network
 from benchmark.networks.names import check_features, is_own
-
-SCHEMA = 1  # raised when the suite itself would compute other results, or records get another layout
 
 MOST = 10**6  # epochs, samples, …: more is a slip of the pen
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what scikit-learn splits with
@@ -254,35 +250,3 @@ class Trial(Strict):
         """What identifies the base network: its trial's key and the epochs over which its schedule ran."""
         base = self.base_trial
         return f"{base.key}-over-{self.stages[0]}" if base else None
-
-
-@cache
-def _plain(part: Task | Protocol) -> dict[str, Any]:
-    """What its key is made of; few parts make many keys."""
-    return part.model_dump(mode="json", exclude_none=True)
-
-
-def trial_key(
-    schema: int,
-    task: Task,
-    setting: MethodSetting,
-    base: MethodSetting | None,
-    protocol: Protocol,
-    seed: int,
-    fine_tune: bool | None = None,
-) -> str:
-    """SHA-256 over the canonical JSON of its arguments, as 64 hexadecimal digits.
-
-    Options that are None are left out, so a new option changes no key that was made before it.
-    """
-    parts: dict[str, Any] = {
-        "schema": schema,
-        "task": _plain(task),
-        "setting": setting.model_dump(mode="json"),
-        "base": base and base.model_dump(mode="json"),
-        "protocol": _plain(protocol),
-        "seed": seed,
-        **({} if fine_tune is None else {"fine_tune": fine_tune}),
-    }
-    canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()

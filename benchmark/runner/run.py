@@ -6,7 +6,7 @@ import contextlib
 import math
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from statistics import fmean
 
@@ -15,7 +15,7 @@ import torch
 
 from benchmark.errors import UsageError, first_line
 from benchmark.experiment.brought import NOTE
-from benchmark.experiment.coverage import remaining
+from benchmark.experiment.outlines import Outline
 from benchmark.experiment.record import Record
 from benchmark.experiment.store import Store
 from benchmark.experiment.study import Slot, Study
@@ -24,17 +24,14 @@ from benchmark.runner.in_process import Destination, Resources, run_in_process
 from benchmark.runner.trial import check_task, examples
 
 
-def open_points(study: Study, records: list[Record], path: Path, retry_failed: bool) -> list[Trial | Slot]:
-    """What the study still lacks, given the records of the file at `path`.
-
-    Raises UsageError where they were made under another protocol.
-    """
-    other = next((r for r in records if r.protocol not in study.protocols), None)
+def check_protocol(study: Study, records: Iterable[Outline | Record], path: Path) -> None:
+    """Raises UsageError where the records of the file at `path` were made under another protocol than the study's."""
+    own = study.protocols
+    other = next((r for r in records if r.protocol not in own), None)
     if other is not None:
         mine, theirs = study.protocol.model_dump(), other.protocol.model_dump()
         changed = ", ".join(f"{k} {theirs[k]} there, {mine[k]} here" for k in mine if mine[k] != theirs[k])
         raise UsageError(f"{path} was made under another protocol ({changed}); choose another --results or study name")
-    return remaining(study, records, retry_failed)
 
 
 def check_here(resources: Resources, in_process: bool) -> None:

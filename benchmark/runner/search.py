@@ -9,6 +9,7 @@ import optuna
 
 from benchmark.experiment.coverage import own_records
 from benchmark.experiment.record import Record
+from benchmark.experiment.sampling import space
 from benchmark.experiment.study import Slot, Study
 from benchmark.method.domains import Choice
 from benchmark.runner.lots import as_config
@@ -78,7 +79,7 @@ def _optuna(slot: Slot, records: list[Record], space: dict[str, Any]) -> optuna.
 
 def _distributions(study: Study, label: str) -> dict[str, optuna.distributions.BaseDistribution]:
     found = {}
-    for name, domain in study.space(label).items():
+    for name, domain in space(study, label).items():
         if isinstance(domain, Choice):
             found[name] = optuna.distributions.CategoricalDistribution(domain.options)
         else:

@@ -16,10 +16,11 @@ from benchmark.analysis.frame import as_frame
 from benchmark.analysis.tuning import Score, resolved, scores, tuning_records
 from benchmark.errors import UsageError
 from benchmark.experiment.coverage import own_records
+from benchmark.experiment.hashing import SCHEMA
 from benchmark.experiment.record import Record
 from benchmark.experiment.store import Store
 from benchmark.experiment.study import Study
-from benchmark.experiment.trial import SCHEMA, MethodSetting
+from benchmark.experiment.trial import MethodSetting
 from benchmark.experiment.tuning import Tuning
 
 PRINTED = 10_000  # trials of a study beyond which nothing is drawn for print: there would be too many marks

@@ -3,9 +3,9 @@ import pytest
 from scipy import stats
 
 from benchmark.analysis import changes
+from benchmark.experiment.hashing import SCHEMA
 from benchmark.experiment.store import Store
 from benchmark.experiment.study import load_study
-from benchmark.experiment.trial import SCHEMA
 from tests.conftest import TINY
 from tests.support.made_records import PROVENANCE, failure, result
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from benchmark.errors import UsageError
+from benchmark.experiment.sampling import space
 from benchmark.experiment.study import load_study
 from benchmark.method.registry import get_method
 from tests.conftest import TINY
@@ -117,7 +118,7 @@ def test_epsilon_is_the_optimisers_own_unless_it_is_set():
 
 def test_what_a_method_leaves_to_the_library_is_never_sampled(tmp_path):
     plan = load(tmp_path, TINY.replace("seeds =", 'sampler = "random"\nsamples = 3\nseeds ='))
-    assert plan.space("implicit").keys() == {"strength", "threshold", "optimizer", "learning_rate"}
+    assert space(plan, "implicit").keys() == {"strength", "threshold", "optimizer", "learning_rate"}
     assert all("epsilon" not in t.setting.hyperparameters for t in plan.trials())
 
 

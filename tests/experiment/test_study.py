@@ -5,9 +5,11 @@ import pytest
 
 from benchmark.errors import UsageError
 from benchmark.experiment.coverage import own_records
+from benchmark.experiment.hashing import trial_key
+from benchmark.experiment.sampling import space
 from benchmark.experiment.store import Store
 from benchmark.experiment.study import load_study
-from benchmark.experiment.trial import MethodSetting, Protocol, Task, trial_key
+from benchmark.experiment.trial import MethodSetting, Protocol, Task
 from benchmark.method.registry import get_method
 from tests.conftest import TINY
 
@@ -138,7 +140,7 @@ def test_a_title_can_neither_hide_fine_tuning_nor_claim_it(tmp_path):
 @pytest.mark.parametrize("sampler", ["random", "optuna"])
 def test_no_sampler_chooses_a_text_or_the_rule(tmp_path, sampler):
     plan = sampled(tmp_path, sampler, 3, TINY.replace("[methods.implicit]", "[methods.scratch]\n[methods.implicit]"))
-    assert "left" not in plan.space("scratch")
+    assert "left" not in space(plan, "scratch")
     for trial in plan.trials():
         values = trial.setting.hyperparameters
         assert values.get("left", "") == ""
