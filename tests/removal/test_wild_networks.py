@@ -14,10 +14,10 @@ from torch import Tensor
 
 from benchmark.removal.exact import RemovalError, remove_silent
 from benchmark.removal.labels import UntraceableError
-from tests.support.wild_networks import SIDE, Wild, inputs_of, wild_network
+from tests.support.wild_networks import RARE, SIDE, Wild, inputs_of, wild_network
 
 SIZES = (SIDE, SIDE - 2, SIDE + 5)
-SCALES = (1, 20)  # the larger wakes units that sleep on ordinary inputs
+SCALES = (1, 20, 10 * RARE)  # the larger ones wake units that sleep on ordinary inputs
 
 
 def flat(outputs) -> Tensor:

@@ -21,6 +21,7 @@ from tests.support.cutting import WAYS, Cutting
 SIDE = 9
 ACTIVATIONS = [nn.ReLU, nn.ReLU, lambda: nn.ReLU(inplace=True), nn.ReLU6, nn.Sigmoid, nn.GELU, nn.Hardswish, nn.Tanh]
 SHARE = 0.5  # of the channels that are silenced
+RARE = 1e3  # mean amount of an input that no search reaches
 
 
 def written_through_a_view(x: Tensor, y: Tensor) -> Tensor:
@@ -76,21 +77,37 @@ def patched(layer: nn.Module, x: Tensor) -> Tensor:
     return type(layer).forward(layer, x) + x.mean((1, 2, 3), keepdim=True)
 
 
+PICKS: list[Callable[[Tensor], Tensor]] = [
+    lambda weight: weight.flatten()[0],
+    lambda weight: weight.view(-1)[7],
+    lambda weight: weight.transpose(0, 1)[0, 2].flatten()[0],
+    lambda weight: weight[2, 0].view(-1)[-1],
+    lambda weight: torch.as_strided(weight, (1,), (1,), 5),
+    lambda weight: weight[-1].mean(),
+    lambda weight: weight.unbind(0)[1].amax(),
+    lambda weight: weight.detach().norm(),
+]
+
+
 class Wild(nn.Module):
     """Runs steps (result, layer or operation, sources) and returns logits alone, in a tuple or in a dict."""
 
     def __init__(self, form: str):
         super().__init__()
-        self.layers, self.form = nn.ModuleDict(), form
+        self.layers, self.form, self.picked = nn.ModuleDict(), form, ("", PICKS[0])
         self.steps: list[tuple[str, str, list[str]]] = []
 
     def forward(self, x: Tensor, second: Tensor | None = None) -> Any:
         values = {"x": x} if second is None else {"x": x, "second": second}
         for result, name, sources in self.steps:
-            run = self.layers[name] if name in self.layers else OPERATIONS[name]
+            run = self.layers[name] if name in self.layers else OPERATIONS.get(name, self.pick)
             values[result] = run(*[values[s] for s in sources])
         last = values[self.steps[-1][0]]
         return {"tensor": last, "tuple": (last, last.sum(1)), "dict": {"logits": last, "sum": [last.sum(1)]}}[self.form]
+
+    def pick(self, x: Tensor, inputs: Tensor) -> Tensor:
+        layer, pick = self.picked
+        return x + (inputs.abs().mean((1, 2, 3)) - RARE).relu()[:, None] * pick(self.layers[layer].weight)
 
 
 @dataclass
@@ -169,6 +186,12 @@ class Grower:
         x = self.plain(x, 8)
         return self.layer(Cutting(self.choice.choice(WAYS), 8), x, 8)
 
+    def picked(self, x: Value) -> Value:
+        """Code that reads a number off a layer's weight, for what only inputs beyond RARE wake."""
+        layers = [name for name, layer in self.network.layers.items() if isinstance(layer, nn.Conv2d | nn.Linear)]
+        self.network.picked = self.choice.choice(layers), self.choice.choice(PICKS)
+        return self.step("picked", [x, self.inputs[0]], x.width)
+
     def grow(self) -> Wild:
         x = self.plain(self.inputs[0], 4)
         if len(self.inputs) > 1:
@@ -180,7 +203,9 @@ class Grower:
         x = self.layer(nn.Flatten(), self.layer(pool, x, x.width), places * x.width)
         if self.choice.random() < 0.5:
             x = self.layer(nn.ReLU(), self.layer(nn.Linear(x.width, 6), x, 6), 6)
-        self.layer(nn.Linear(x.width, 3), x, 3)
+        x = self.layer(nn.Linear(x.width, 3), x, 3)
+        if self.choice.random() < 0.5:
+            self.picked(x)
         return self.network
 
 
