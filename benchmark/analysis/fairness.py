@@ -10,7 +10,7 @@ from functools import partial
 
 from benchmark.analysis import fairness_methods as methods
 from benchmark.analysis import fairness_records as rules
-from benchmark.analysis.fairness_records import NO_RESULT, Judgement, point, results
+from benchmark.analysis.fairness_records import NO_RESULT, Judgement, begun, point, results
 from benchmark.analysis.frame import CONTROL
 from benchmark.errors import some
 from benchmark.experiment.coverage import unfinished
@@ -56,13 +56,16 @@ def _seeds(study: Study, records: list[Record]) -> Judgement:
     have = defaultdict(set)
     for r in records:
         have[r.task.name, r.label].add(r.seed)
-    wanted = list(dict.fromkeys((slot.task.name, slot.label) for slot in study.slots()))
-    lacking = [
-        f"{label} on {task} has no seed {', '.join(map(str, sorted(set(study.seeds) - have[task, label])))}"
-        for task, label in wanted
-        if not set(study.seeds) <= have[task, label]
+    seeds = begun(records)
+    wanted = [
+        place for place in dict.fromkeys((slot.task.name, slot.label) for slot in study.slots()) if seeds[place[0]]
     ]
-    listed = ", ".join(map(str, study.seeds))
+    lacking = [
+        f"{label} on {task} has no seed {', '.join(map(str, sorted(seeds[task] - have[task, label])))}"
+        for task, label in wanted
+        if not seeds[task] <= have[task, label]
+    ]
+    listed = ", ".join(map(str, sorted(set().union(*seeds.values()))))
     evidence = (
         f"{len(wanted) - len(lacking)} of {len(wanted)} pairs of task and method have seeds {listed}; "
         "initial weights and data order are drawn from the seed alone"
@@ -93,13 +96,16 @@ def _points(study: Study, records: list[Record]) -> Judgement:
     if not labels:
         return None, "no method but the control"
     had = Counter((r.label, r.task.name, r.seed) for r in records)
-    slots = [(slot.label, slot.task.name, slot.seed) for slot in study.slots() if slot.label in labels]
+    seeds = begun(records)
+    every = [(slot.label, slot.task.name, slot.seed) for slot in study.slots() if slot.label in labels]
+    slots = [(label, task, seed) for label, task, seed in every if seed in seeds[task]]
     counts = Counter(had[slot] for slot in slots)
     usual = counts.most_common(1)[0][0]
     if not any(counts):
         return None, "no method but the control has a record"
     if len(counts) == 1:
-        evidence = f"{usual} {kind} for each of {len(labels)} methods, on every task and with every seed"
+        where = "on every task and with every seed" if len(slots) == len(every) else "with each seed that has a record"
+        evidence = f"{usual} {kind} for each of {len(labels)} methods, {where}"
         return True, evidence + unfinished(study, records)
     odd = [f"{label} on {task}, seed {seed}: {had[label, task, seed]}" for label, task, seed in slots]
     others = [text for text, slot in zip(odd, slots, strict=True) if had[slot] != usual]

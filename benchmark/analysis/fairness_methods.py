@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from benchmark.analysis.fairness_records import NO_RESULT, Judgement, results
+from benchmark.analysis.fairness_records import NO_RESULT, Judgement, begun, results
 from benchmark.analysis.frame import CHECKPOINT, CONTROL, CONTROLS
 from benchmark.errors import some
 from benchmark.experiment.record import Record
@@ -19,8 +19,9 @@ CHECKPOINT_RULE = "A checkpoint has not seen what it is judged by"
 
 
 def controls(study: Study, records: list[Record]) -> Judgement:
-    """A study of conditions compares settings, not methods: of it dense alone is asked."""
-    wanted = [(task.name, seed) for task in study.tasks for seed in study.seeds]
+    """Asked for with every seed that has a record. Of a study of conditions, which compares no methods, dense alone."""
+    seeds = begun(records)
+    wanted = [(task.name, seed) for task in study.tasks for seed in study.seeds if seed in seeds[task.name]]
     have = defaultdict(set)
     for r in results(records):
         if r.label == r.setting.method:

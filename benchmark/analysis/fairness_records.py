@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 
 from benchmark.errors import some
 from benchmark.experiment.record import Record
@@ -24,6 +24,14 @@ NO_RESULT: Judgement = (None, "no record with a result")
 
 def results(records: list[Record]) -> list[Record]:
     return [r for r in records if r.measured]
+
+
+def begun(records: list[Record]) -> dict[str, set[int]]:
+    """By task the seeds that have a record: those that none has yet are lacking alike for all methods."""
+    seeds: dict[str, set[int]] = defaultdict(set)
+    for r in records:
+        seeds[r.task.name].add(r.seed)
+    return seeds
 
 
 def point(r: Record) -> str:

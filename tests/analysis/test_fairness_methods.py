@@ -4,7 +4,19 @@ from benchmark.analysis import fairness
 from benchmark.experiment.study import Study
 from benchmark.experiment.tuning import Tuning
 from benchmark.method.domains import RULE
-from tests.analysis.test_fairness import CONTROL, MARKED, TEN, TUNED, VALIDATION, XI, findings, made
+from tests.analysis.test_fairness import (
+    COMPLETE,
+    CONTROL,
+    MARKED,
+    POINTS,
+    SEEDS,
+    TEN,
+    TUNED,
+    VALIDATION,
+    XI,
+    findings,
+    made,
+)
 from tests.conftest import TINY
 from tests.support.made_records import failure, result
 
@@ -36,6 +48,18 @@ def test_a_study_with_all_controls_and_ten_seeds_has_them(tmp_path):
     assert (found[CONTROL].met, found[TEN].met) == ("no", "no")
     assert "scratch: 9 of 10 pairs of task and seed, none for simulated-mlp-8, seed 4" in found[CONTROL].evidence
     assert found[TEN].evidence.endswith("fewest with a result: 9; scratch on simulated-mlp-8 has 9")
+
+
+def test_the_seeds_that_a_run_has_come_to_are_judged_by_what_they_have(tmp_path):
+    study = made(tmp_path, ALL)
+    begun = [result(t) for t in study.trials() if t.seed in (0, 2)]
+    found = findings(study, begun)
+    assert {rule for rule, finding in found.items() if finding.met == "no"} == {TUNED, TEN, COMPLETE}
+    assert found[CONTROL].evidence.count("2 of 2 pairs of task and seed") == 3
+    assert "pairs of task and method have seeds 0, 2;" in found[SEEDS].evidence
+    assert "methods, with each seed that has a record" in found[POINTS].evidence
+    lone = [r for r in begun if (r.label, r.seed) != ("scratch", 2)]
+    assert {CONTROL, SEEDS, POINTS} <= {rule for rule, finding in findings(study, lone).items() if finding.met == "no"}
 
 
 def test_a_control_is_only_what_its_name_says(tmp_path):

@@ -1,6 +1,7 @@
-"""A hundred thousand records become a page. Run with: pytest tests/performance/test_publish_scale.py --scale
+"""A hundred thousand records: `status`, `run` with nothing to do, and the page.
 
-Wall time and peak memory are of the whole command in a process of its own; opening, until the load event, in Chromium.
+Run with: pytest tests/performance/test_publish_scale.py --scale --capture no. Times and peak memory are of the whole
+command in a process of its own; opening, until the load event, in Chromium.
 """
 
 from __future__ import annotations
@@ -20,18 +21,39 @@ COMMAND = "import sys; from benchmark.cli.main import main; sys.argv[0] = 'deadw
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory, request):
-    """The folder of a site, with the seconds and the peak bytes that it took."""
+def made(tmp_path_factory, request):
+    """The file of a study and the folder of its results."""
     if not request.config.getoption("--scale"):
         pytest.skip("takes minutes: ask for it with --scale")
-    folder = tmp_path_factory.mktemp("scale")
-    path, results = made_results(folder, tasks=5, methods=26, points=80, seeds=10)
-    arguments = ["publish", str(path), "--results", str(results), "--out", str(folder / "site")]
+    return made_results(tmp_path_factory.mktemp("scale"), tasks=5, methods=26, points=80, seeds=10)
+
+
+def measured(*arguments, code=COMMAND):
+    """The exit code of a command, or of other code, its seconds on the clock and of processors, and its peak bytes."""
     started = time.monotonic()
-    process = subprocess.Popen([sys.executable, "-c", COMMAND, *arguments])
+    process = subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)])
     _, status, usage = os.wait4(process.pid, 0)
-    assert status == 0
-    return folder / "site", time.monotonic() - started, 1024 * usage.ru_maxrss
+    seconds = time.monotonic() - started, usage.ru_utime + usage.ru_stime
+    return os.waitstatus_to_exitcode(status), *seconds, 1024 * usage.ru_maxrss
+
+
+@pytest.fixture(scope="module")
+def published(made):
+    """The folder of a site, with the seconds and the peak bytes that it took."""
+    path, results = made
+    code, seconds, _, peak = measured("publish", path, "--results", results, "--out", path.parent / "site")
+    assert code == 0
+    return path.parent / "site", seconds, peak
+
+
+def test_how_far_a_hundred_thousand_records_are_is_told(made):
+    path, results = made
+    failed = 1  # some of the records that were made up are of failures
+    for code, *command in ([0, "status"], [0, "status"], [failed, "run", "--in-process"], [failed, "run"]):
+        found, wall, cpu, peak = measured(command[0], path, "--results", results, *command[1:])
+        assert found == code
+        print(f"\n{' '.join(command)}: {wall:.1f} s, {cpu:.1f} s of processors, {peak / 2**30:.2f} GiB")
+    print(f"\nimporting torch alone: {measured(code='import torch')[2]:.1f} s of processors")
 
 
 def test_a_hundred_thousand_records_publish_in_a_minute(published):
