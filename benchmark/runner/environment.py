@@ -35,13 +35,18 @@ def hardware(device: str) -> dict[str, Any]:
     }
 
 
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
+def _cpu_name(info: Path = Path("/proc/cpuinfo")) -> str:
+    """What the processor calls itself, with its family and model and the instructions that torch has for it.
+
+    Machines of one name may have others, and then round otherwise.
+    """
+    told: dict[str, str] = {}
     if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+        lines = (line.partition(":") for line in info.read_text().splitlines())
+        told = {name.strip(): value.strip() for name, _, value in reversed(list(lines))}  # the first processor's
+    name = told.get("model name") or platform.processor() or platform.machine()
+    kind = [f"{part} {told[key]}" for part, key in (("family", "cpu family"), ("model", "model")) if key in told]
+    return f"{name} ({', '.join([*kind, torch.backends.cpu.get_cpu_capability()])})"
 
 
 @cache

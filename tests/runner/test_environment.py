@@ -65,3 +65,25 @@ def test_preloaded_libraries_are_named(monkeypatch):
     assert environment.software.__wrapped__()["preloaded"] == ["libone.so", "libtwo.so"]
     monkeypatch.delenv("LD_PRELOAD")
     assert "preloaded" not in environment.software.__wrapped__()
+
+
+def processor(folder, *lines):
+    (folder / "cpuinfo").write_text("\n\n".join(["\n".join(lines)] * 2))
+    return environment._cpu_name(folder / "cpuinfo")
+
+
+def test_processors_of_one_name_are_told_apart(tmp_path, monkeypatch):
+    """Two clouds' machines both called AMD EPYC trained other networks of the same keys."""
+    monkeypatch.setattr(environment.torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    name = "model name\t: AMD EPYC"
+    older = processor(tmp_path, "processor\t: 0", "cpu family\t: 25", "model\t\t: 1", name, "flags\t: avx2")
+    assert older == "AMD EPYC (family 25, model 1, AVX2)"
+    assert processor(tmp_path, "cpu family\t: 25", "model\t\t: 17", name) == "AMD EPYC (family 25, model 17, AVX2)"
+    monkeypatch.setattr(environment.torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    assert processor(tmp_path, "cpu family\t: 25", "model\t\t: 1", name) == "AMD EPYC (family 25, model 1, AVX512)"
+
+
+def test_a_processor_that_says_nothing_of_itself_has_a_name_too(tmp_path):
+    for name in (processor(tmp_path, "BogoMIPS\t: 50.00"), environment._cpu_name(tmp_path / "none")):
+        assert name.endswith(f"({environment.torch.backends.cpu.get_cpu_capability()})")
+        assert not name.startswith(" ")
