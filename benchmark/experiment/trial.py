@@ -127,7 +127,7 @@ class Protocol(Strict):
     watch_test: Literal[True] | None = None
     """In a reproduction alone: also note the test accuracy of the best epoch."""
     channels_last: Literal[True] | None = None
-    """Whether channels lie last in memory: faster, equal but for rounding; without it first."""
+    """Whether channels lie last in memory: faster, equal but for rounding; on GPUs or AVX-512; without it first."""
     precision: Literal["bfloat16"] | None = None
     """Of products while training; weights, and all else, have float32, as products do without it."""
 
