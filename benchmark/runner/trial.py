@@ -270,7 +270,7 @@ def _laid_out(module: nn.Module, trial: Trial) -> nn.Module:
     """The network with its weights in memory as the protocol has them. Raises UsageError where torch cannot do it."""
     if trial.protocol.channels_last:
         on_cpu = next(module.parameters()).device.type == "cpu"
-        if on_cpu and torch.backends.cpu.get_cpu_capability() == "AVX2":  # seen with torch 2.13.0
+        if on_cpu and torch.backends.cpu.get_cpu_capability() == "AVX2":  # oneDNN's kernels, in torch 2.13.0
             raise UsageError(
                 "channels_last needs a GPU or AVX-512: with AVX2 torch's convolutions of few channels overwrite memory"
             )

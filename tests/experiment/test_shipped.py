@@ -3,7 +3,7 @@
 from benchmark.experiment.coverage import remaining
 from benchmark.experiment.names import study_names
 from benchmark.experiment.study import load_study
-from benchmark.experiment.tuning import EVALUATION, sizes
+from benchmark.experiment.tuning import EVALUATION, bases, sizes
 
 
 def comparisons():
@@ -18,6 +18,18 @@ def test_every_study_of_the_suite_loads():
             assert sizes(study)[EVALUATION] == study.size > 0
         else:
             assert len(remaining(study, [], retry_failed=False)) == study.size > 0
+
+
+def test_labels_are_those_of_the_trials_by_their_keys():
+    for name in study_names():
+        study = load_study(name)
+        plain = bases(study) if study.tuning else study
+        trials = plain.trials()
+        assert plain.labels() == {trial.key: trial.label for trial in trials}
+        assert len(plain.labels()) == len(trials) == plain.size > 0
+        if not plain.conditions:
+            drawn = plain.model_copy(update={"sampler": "random", "samples": 2})
+            assert drawn.labels() == {trial.key: trial.label for trial in drawn.trials()}
 
 
 def test_every_study_has_a_dense_control_and_enough_seeds():
