@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
+from benchmark.errors import UsageError
 from benchmark.method.domains import Real, Sampled, Variant
 from benchmark.method.registry import get_method
 
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def space(study: Study, label: str) -> dict[str, Sampled]:
-    """What a sampler chooses for a label: the method's hyperparameters without those that its table fixes."""
+    """What a sampler chooses for a label: the method's hyperparameters without those that its table fixes.
+
+    Raises UsageError for what the method does not accept, and for a range from 0 of what is drawn by its ratios.
+    """
     name, fixed, points = study.table(label)
     method = get_method(name)
     drawn = {k: d for k, d in method.space.items() if isinstance(d, Sampled) and not isinstance(d, Variant)}
@@ -26,6 +30,10 @@ def space(study: Study, label: str) -> dict[str, Sampled]:
         study.setting(label, {knob: point})
     domain = free[knob]
     if isinstance(domain, Real):
+        if domain.log and min(points) <= 0:
+            raise UsageError(
+                f"study {study.name!r}: [methods.{label}]: {knob!r} is drawn by ratios, so its range begins above 0"
+            )
         free[knob] = domain.within(tuple(map(float, points)))
     return free
 

@@ -4,7 +4,7 @@ import json
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.errors import UsageError
@@ -53,6 +53,7 @@ def places(study, store):
     return [(o.start, o.length) for o in outlines(study, store)]
 
 
+@settings(deadline=None)  # each record is flushed to the disk
 @given(data=st.data())
 def test_outlines_are_those_of_the_records_however_many_were_checked_before(tmp_path_factory, study, data):
     store = Store(tmp_path_factory.mktemp("outlines"))

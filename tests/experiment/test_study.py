@@ -209,6 +209,12 @@ def test_a_sampler_refuses_a_knob_point_out_of_range_before_anything_runs(tmp_pa
         sampled(tmp_path, sampler, 2, TINY.replace("[0.001, 0.1]", "[0.001, -1.0]")).trials()
 
 
+@pytest.mark.parametrize("sampler", ["random", "optuna"])
+def test_a_sampler_refuses_a_range_from_0_of_what_is_drawn_by_ratios(tmp_path, sampler):
+    with pytest.raises(UsageError, match=r"\[methods\.implicit\]: 'strength' is drawn by ratios, so its range begins"):
+        sampled(tmp_path, sampler, 2, TINY.replace("[0.001, 0.1]", "[0.0, 0.1]")).trials()
+
+
 def test_samples_stay_in_the_given_range_and_leave_what_the_table_fixes(tmp_path):
     fixed = TINY.replace("strength = [0.001, 0.1]", "strength = [0.001, 0.1]\nlearning_rate = 0.05")
     plan = sampled(tmp_path, "random", 20, fixed)
