@@ -42,7 +42,8 @@ class AdaBreg(Method):
             if self.strength > 0:
                 group.zero_incoming(~alive)
                 self._open(group)
-            growth = self.strength * group.fan_in**0.5 / group.incoming_norms().clamp_min(1e-30)
+            norms = group.incoming_norms().clamp_min_(1e-30)
+            growth = (self.strength * group.fan_in**0.5).to(norms) / norms
             duals = [
                 torch.nn.Parameter(site.layer.weight * rows(site, 1 / DELTA + growth, 1)) for site in group.writers
             ]
@@ -54,7 +55,7 @@ class AdaBreg(Method):
         for site in group.norms or group.writers:
             if site.layer.bias is not None:
                 draws = torch.rand(len(site.positions), generator=self.generator, dtype=torch.float64)
-                site.layer.bias[site.positions] = (bound * draws).to(site.layer.bias)
+                site.layer.bias[site.positions] = (bound[site.channels] * draws.to(bound)).to(site.layer.bias)
 
     def configure_optimizer(self, net):
         replaced = {id(site.layer.weight) for group, _ in self.duals for site in group.writers}
@@ -72,4 +73,5 @@ class AdaBreg(Method):
             for site, dual in zip(group.writers, duals, strict=True):
                 torch.mul(dual, DELTA, out=site.layer.weight)
             norms = group.incoming_norms().clamp_min_(1e-30)
-            group.scale_incoming((1 - DELTA * self.strength * group.fan_in**0.5 / norms).clamp_min_(0))
+            amounts = (DELTA * self.strength * group.fan_in**0.5).to(norms)
+            group.scale_incoming((1 - amounts / norms).clamp_min_(0))

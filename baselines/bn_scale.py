@@ -1,9 +1,10 @@
 """Batch-norm scale: network slimming's criterion without its sparse training.
 
-Criterion: |γ_k|, summed over the norms on channel k; the `ratio` of channels with the lowest over all groups together
-is silenced wholly, γ and β included, and the rest is fine-tuned. Starts from the dense network. Fine-tuned by
-momentum SGD unless a study says otherwise. Source: the criterion of Liu et al. 2017, section 3; the control for what
-their L1 penalty on γ adds. The default grid of ratios, from nearly none to nearly all, is ours.
+Criterion: |γ_k|, the mean over the norms on channel k, of which each group has to have one; the `ratio` of channels
+with the lowest over all groups together is silenced wholly, γ and β included, and the rest is fine-tuned. Starts from
+the dense network. Fine-tuned by momentum SGD unless a study says otherwise. Source: the criterion of Liu et al. 2017,
+section 3; the control for what their L1 penalty on γ adds. The default grid of ratios, from nearly none to nearly all,
+is ours.
 """
 
 from torch import Tensor

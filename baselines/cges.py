@@ -16,7 +16,7 @@ the output layer's rows are classes, so only the exclusive term holds there.
 import torch
 from torch import Tensor
 
-from benchmark.method import DESCENT, Method, Real, incoming_rows, training
+from benchmark.method import DESCENT, Method, Real, incoming_rows, training, write_incoming_rows
 
 MAX_ITERATIONS = 50
 
@@ -55,7 +55,7 @@ class CGES(Method):
         "least_share": Real(0.2, 0, 0.5),  # m
         **training("momentum", 0.1, DESCENT),
     }
-    version = 2
+    version = 3
 
     def prepare(self, net, steps):
         depth, low = max(len(net.weights) - 1, 1), self.least_share
@@ -74,9 +74,6 @@ class CGES(Method):
             joined = incoming_rows(group)
             amounts = strength * (1 - share), strength * share
             self.thresholds.append(combined_shrink(joined, *amounts, next(started)))
-            parts = joined.split([site.weights().shape[1] for site in group.writers], dim=1)
-            for site, part in zip(group.writers, parts, strict=True):
-                weight = site.layer.weight
-                weight[site.positions] = part[site.channels].view(-1, *weight.shape[1:])
+            write_incoming_rows(group, joined)
         for weight, share in self.others:
             self.thresholds.append(combined_shrink(weight.flatten(1), 0.0, strength * share, next(started)))

@@ -37,7 +37,7 @@ class DGating(Method):
         for group in net.groups:
             roots = group.incoming_norms() ** (1 / depth)
             gates = torch.nn.Parameter(roots.repeat(depth - 1, 1))
-            inverse = roots.clamp_min(1e-30) ** (1 - depth)
+            inverse = torch.where(roots > 0, roots ** (1 - depth), 0)
             cores = [torch.nn.Parameter(s.layer.weight * rows(s, inverse, 1)) for s in group.writers]
             self.gated.append((group, gates, cores))
 

@@ -25,7 +25,7 @@ class FPGM(Method):
     }
     base = "dense"
     fine_tunes = True
-    version = 2
+    version = 3
 
     def silence(self, net, images: Tensor, labels: Tensor):
         silence_lowest(net, [distances(group) for group in net.groups], self.ratio, self.scope)

@@ -11,7 +11,7 @@ from nearly none to nearly all, is ours.
 
 import torch
 
-from benchmark.method import Method, Real, lowest_channels, pools, scope, training
+from benchmark.method import Method, Real, lowest_channels, pools, scope, share_of, training
 
 RAMP = 0.75  # share of the training steps in which sparsity grows
 
@@ -38,7 +38,7 @@ class GradualMagnitude(Method):
     def after_step(self, net, lr):
         self.step += 1
         ratio = self.ratio * (1 - (1 - min(self.step / self.ramp, 1)) ** 3)
-        counts = [int(ratio * size) for size in self.sizes]
+        counts = [share_of(size, ratio) for size in self.sizes]
         if counts != self.counts:
             self.counts = counts
             norms = [group.incoming_norms(p=1) for group in net.groups]

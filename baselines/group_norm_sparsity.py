@@ -2,10 +2,10 @@
 
 Rule: with I_k the 2-norm over all that channel k couples, incoming weights, outgoing weights and γ, the gradient of
 each of them gains λ · 2^(4 (I_max − I_k) / (I_max − I_min)) · w, maximum and minimum over the group. Then the `ratio`
-of channels with the lowest I_k, divided by the group's mean and ranked over all groups together, is silenced wholly
-and the rest is fine-tuned. Starts from the dense network, half-way. Trained and fine-tuned by momentum SGD unless a
-study says otherwise. Source: Fang et al. 2023, section 3, with its α = 4 and λ = 5e-4. Deviation: I_k and the ratio
-are taken once, where they repeat pruning in steps. The default grid of ratios, from nearly none to nearly all, is
+of channels with the lowest I_k², divided by its mean over the group and ranked over all groups together, is silenced
+wholly and the rest is fine-tuned. Starts from the dense network, half-way. Trained and fine-tuned by momentum SGD
+unless a study says otherwise. Source: Fang et al. 2023, section 3, with its α = 4 and λ = 5e-4. Deviation: I_k and the
+ratio are taken once, where they repeat pruning in steps. The default grid of ratios, from nearly none to nearly all, is
 ours.
 """
 
@@ -32,7 +32,7 @@ class GroupNormSparsity(Method):
     base = "dense"
     trains_base = True
     fine_tunes = True
-    version = 2
+    version = 3
 
     @torch.no_grad()
     def after_backward(self, net):
@@ -42,11 +42,12 @@ class GroupNormSparsity(Method):
             factors = self.strength * 2 ** (CONTRAST * (high - norms) / (high - low).clamp_min(1e-30))
             for site in (*group.writers, *group.norms, *group.readers):
                 weight = site.layer.weight
-                weight.grad.addcmul_(weight, rows(site, factors, 0) if site.dim == 0 else columns(site, factors))
+                if weight.grad is not None:
+                    weight.grad.addcmul_(weight, rows(site, factors, 0) if site.dim == 0 else columns(site, factors))
 
     def silence(self, net, images: Tensor, labels: Tensor):
         norms = [coupled_norms(group) for group in net.groups]
-        silence_lowest(net, [norm / norm.mean() for norm in norms], self.ratio, self.scope)
+        silence_lowest(net, [norm.square() / norm.square().mean() for norm in norms], self.ratio, self.scope)
 
 
 @torch.no_grad()

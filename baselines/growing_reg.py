@@ -1,14 +1,14 @@
 """Growing regularisation (GReg-1): the doomed channels are pushed to zero by an L2 penalty that grows.
 
-Rule: in a trained network the `ratio` of every group's channels with the lowest ‖w_k‖₁ is doomed; training goes on
-with loss + (λ_t/2) Σ_doomed (‖w_k‖₂² + ‖v_k‖₂² + b_k² + γ_k² + β_k²), w_k the incoming and v_k the outgoing weights,
-λ_t growing evenly from 0 to 1 over the first half of the steps and staying there. Then the doomed are silenced
-wholly, which changes nothing any more, and the rest is fine-tuned. Starts from the dense network, half-way. Trained
-and fine-tuned by momentum SGD unless a study says otherwise. Source: Wang et al. 2021, section 3, with the ceiling τ
-= 1. Deviations: the paper penalises w_k alone; but batch norm undoes what w_k shrinks by, and without it v_k is free
-to grow, so such a channel lives on at τ = 1. They add 1e-4 every few steps for as long as that takes; here the growth
-is as fast as the budget that all methods share needs. The default grid of ratios, from nearly none to nearly all, is
-ours.
+Rule: in a trained network the `ratio` of every group's channels with the lowest ‖w_k‖₁ is doomed; training goes on with
+loss + (λ_t/2) Σ_doomed (‖w_k‖₂² + ‖v_k‖₂² + b_k² + γ_k² + β_k²), w_k the incoming and v_k the outgoing weights, λ_t
+growing evenly from 0 to 1 over the first half of the steps and staying there. Then the doomed are silenced wholly,
+which changes next to nothing where steps × η / (1 − μ) is large, and the rest is fine-tuned. Starts from the dense
+network, half-way. Trained and fine-tuned by momentum SGD unless a study says otherwise. Source: Wang et al. 2021,
+section 3, with the ceiling τ = 1. Deviations: the paper penalises w_k alone; but batch norm undoes what w_k shrinks by,
+and without it v_k is free to grow, so such a channel lives on at τ = 1. They add 1e-4 every few steps for as long as
+that takes; here the growth is as fast as the budget that all methods share needs. The default grid of ratios, from
+nearly none to nearly all, is ours.
 """
 
 import torch
@@ -54,7 +54,8 @@ class GrowingReg(Method):
     def after_backward(self, net):
         self.strength = min(self.strength + self.increment, CEILING)
         for parameter, doomed in self.targets:
-            parameter.grad.addcmul_(parameter, doomed, value=self.strength)
+            if parameter.grad is not None:
+                parameter.grad.addcmul_(parameter, doomed, value=self.strength)
 
     def silence(self, net, images: Tensor, labels: Tensor):
         for group, doomed in zip(net.groups, self.doomed, strict=True):

@@ -2,19 +2,20 @@
 
 Objective: E_z[loss] + Σ_k P(z_k ≠ 0) (λ |g_k| + (d/2) ‖g_k‖²). With `place` = "behind" z_k multiplies channel k behind
 its norms (γ and β), or its incoming weights and bias where there is none, and |g_k| is the number of its incoming
-weights. "before", for networks without norm, is as published: z_k multiplies what a convolution makes or what a dense
-layer reads, single features too where a task has them, and g_k is the filter, or the weights that read k. With u
-uniform on (0, 1), s = σ((log u − log(1 − u) + log α) / β), z = min(1, max(0, s(ζ − γ) + γ)), P(z ≠ 0) = σ(log α − β
-log(−γ/ζ)), β = 2/3, γ = −0.1, ζ = 1.1. One z is drawn a step, for the whole batch. The module keeps its shape: the
+weights, while d weighs what z_k multiplies. A layer that joins a stream past a group's norms has no gate, though it is
+silenced with the rest. "before", for networks without norm, is as published: z_k multiplies what a convolution makes or
+what a dense layer reads, single features too where a task has them, and g_k is the filter, or the weights that read k.
+With u uniform on (0, 1), s = σ((log u − log(1 − u) + log α) / β), z = min(1, max(0, s(ζ − γ) + γ)), P(z ≠ 0) = σ(log α
+− β log(−γ/ζ)), β = 2/3, γ = −0.1, ζ = 1.1. One z is drawn a step, for the whole batch. The module keeps its shape: the
 optimiser holds log α and the ungated parameters, the chain rule gives their gradients, and their product with z is
-written back. In the last tenth of the steps log α rests and z is the deterministic one of the test, min(1, max(0,
-σ(log α)(ζ − γ) + γ)). With `averaging` a there is no such tenth: the network that is tested and kept is the mean of all
+written back. In the last tenth of the steps log α rests and z is the deterministic one of the test, min(1, max(0, σ(log
+α)(ζ − γ) + γ)). With `averaging` a there is no such tenth: the network that is tested and kept is the mean of all
 steps' parameters and log α, each step weighed a times as much as the next. Silenced: channels whose test-time z is
 zero. Source: Louizos et al. 2018, sections 2 and 4, and for "before" the published code; z starts at a drop rate of
 0.5, and of 0.2 on inputs. λ's range is ours, and so is the learning rate: a gate closes for good at log α = −2.4, which
 Adam needs 2.4 / η steps to reach. Deviations: λ is not divided by the number of samples; no weight decay d unless a
-study sets it; the last tenth, since their networks have no batch norm, whose running statistics would be those of
-drawn gates; log α starts without noise and is not clamped; weights start as everywhere.
+study sets it; the last tenth, since their networks have no batch norm, whose running statistics would be those of drawn
+gates; log α starts without noise and is not clamped; weights start as everywhere.
 """
 
 import math
@@ -70,7 +71,7 @@ class HardConcrete(Method):
     def after_backward(self, net):
         for group, logits, gated, (gates, slope) in zip(self.groups, self.logits, self.gated, self.drawn, strict=True):
             kept = torch.sigmoid(logits - BETA * math.log(-LOW / HIGH))
-            parts, costs = [], self.strength * _size(group, gated) * torch.ones_like(kept)
+            parts, costs = [], (self.strength * _size(group, gated)).to(kept)
             for site, parameter, ungated in gated:
                 parts.append((site, _by_channel(site, parameter.grad * ungated)))
                 ungated.grad = parameter.grad.mul_(_spread(site, gates, parameter))
@@ -144,7 +145,11 @@ def gated_sites(net, place: str) -> list[tuple]:
     if any(group.norms for group in net.groups):
         raise ValueError('place = "before" is for networks without norm')
     made = {id(group): all(site.layer.weight.dim() > 2 for site in group.writers) for group in net.groups}
-    return [(group, group.writers if made.get(id(group)) else group.readers) for group in (*net.features, *net.groups)]
+    gated = [(group, group.writers if made.get(id(group)) else group.readers) for group in (*net.features, *net.groups)]
+    names = [site.name for _, sites in gated for site in sites]
+    if len(set(names)) < len(names):
+        raise ValueError('place = "before" is for networks whose layers each read one group')
+    return gated
 
 
 def start(group, parts: list[tuple]) -> Tensor:
@@ -158,7 +163,7 @@ def deterministic_gates(logits: Tensor) -> Tensor:
     return (torch.sigmoid(logits) * (HIGH - LOW) + LOW).clamp(0, 1)
 
 
-def _size(group, gated: list[tuple]) -> int:
+def _size(group, gated: list[tuple]) -> Tensor:
     return group.fan_in if gated[0][0].dim == 0 else group.fan_out
 
 

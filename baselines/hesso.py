@@ -47,7 +47,8 @@ class HESSO(Method):
     def _directions(self, net) -> dict[Tensor, Tensor]:
         """What the optimiser's next step takes, η aside, by parameter."""
         momentum, state = self.built.defaults["momentum"], self.built.state
-        buffers = {p: state[p].get("momentum_buffer", torch.zeros_like(p)) for p in net.module.parameters()}
+        trained = [p for p in net.module.parameters() if p.grad is not None]
+        buffers = {p: state[p].get("momentum_buffer", torch.zeros_like(p)) for p in trained}
         return {p: p.grad + self.decay * p + momentum * buffer for p, buffer in buffers.items()}
 
     @torch.no_grad()
@@ -70,8 +71,11 @@ def _parameters(group) -> list[tuple]:
 def scores(net, directions: dict[Tensor, Tensor]) -> list[Tensor]:
     """The mean of the five normalised scores, by group."""
 
+    def direction(parameter: Tensor) -> Tensor:
+        return directions.get(parameter, torch.zeros_like(parameter))
+
     def total(group, values) -> Tensor:
-        parts = [(site, values(p, directions[p]).reshape(len(p), -1).sum(1)) for site, p in _parameters(group)]
+        parts = [(site, values(p, direction(p)).reshape(len(p), -1).sum(1)) for site, p in _parameters(group)]
         return channel_sum(group, parts)
 
     found = []

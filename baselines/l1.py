@@ -7,7 +7,8 @@ size factor. `form`:
   momentum μ, for Adam η / (√v̂ + ε), weight by weight. No other optimisers.
 - subgradient: λ sign(W) joins the loss's gradient, inside the optimiser as L2 does in `implicit`: with Adam it answers
   what happens with L1 in place of L2. The sign never fades, so dead weights keep moving by about a learning rate and
-  never reach 1e-15; silenced are the incoming weights of every channel with ‖w_k‖₂ < ξ, ξ just above that motion.
+  never reach 1e-15; silenced are the incoming weights of every channel with ‖w_k‖₂ < ξ, ξ just above that motion. The
+  proximal form takes no notice of ξ.
 Source: Tibshirani 1996; Parikh and Boyd 2014, section 6.5.2 for the step; Yun, Lozano and Yang 2021 for its size. λ's
 range is ours: a weight before batch norm is scale-invariant, so it must be large before anything is removed.
 """

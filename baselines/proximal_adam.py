@@ -62,8 +62,11 @@ class ProximalAdam(Method):
     @torch.no_grad()
     def after_step(self, net, lr):
         for i, group in enumerate(net.groups):
-            amount = lr * self.strength * group.fan_in**0.5
-            if amount > 0:
+            if lr * self.strength > 0:
+                amounts = (lr * self.strength * group.fan_in**0.5).to(self.norms[i])
                 metrics = [adam_metric(self.adam, site.layer.weight) for site in group.writers]
-                ratios = [metric.reciprocal_().mul_(amount) for metric in metrics]
+                ratios = [
+                    metric.reciprocal_().mul_(rows(site, amounts, 0))
+                    for site, metric in zip(group.writers, metrics, strict=True)
+                ]
                 self.norms[i] = metric_shrink(group, ratios, self.norms[i])

@@ -7,7 +7,7 @@ Fine-tuned by momentum SGD unless a study says otherwise. Source: the random bas
 import torch
 from torch import Tensor
 
-from benchmark.method import Method, Real, pools, scope, training
+from benchmark.method import Method, Real, pools, scope, share_of, training
 
 
 class RandomFilter(Method):
@@ -29,6 +29,6 @@ class RandomFilter(Method):
         for pool in pools(net, self.scope):
             sizes = [net.groups[i].size for i in pool]
             doomed = torch.zeros(sum(sizes), dtype=torch.bool)
-            doomed[torch.randperm(sum(sizes), generator=self.generator)[: int(self.ratio * sum(sizes))]] = True
+            doomed[torch.randperm(sum(sizes), generator=self.generator)[: share_of(sum(sizes), self.ratio)]] = True
             for i, part in zip(pool, doomed.split(sizes), strict=True):
                 net.groups[i].silence(part.to(images.device))

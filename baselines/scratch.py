@@ -5,15 +5,16 @@ silenced wholly, and after every step again: what trains is the network of the r
 protocol. `left` says how many channels of each group remain, in the network's order ("184", or "16-30-64" for three
 groups), as another method ended with them; the `ratio` beside it only names the point: the share of all hidden channels
 that is gone. Without `left` the `ratio` of every group's channels goes. A layer that reads a narrowed one starts with
-weights as large as its own fan-in asks for: those drawn for the dense width, times √(size / left). Trained by momentum
-SGD unless a study says otherwise. Source: Liu et al. 2019, section 3, whose Scratch-E has the same number of epochs.
-Deviations: without `left` the same ratio in every layer; biases start as at the dense width. The default grid of
-ratios, from nearly none to nearly all, is ours.
+weights as large as its own fan-in asks for: those drawn for the dense width, times √(inputs / inputs left). Trained by
+momentum SGD unless a study says otherwise. Source: Liu et al. 2019, section 3, whose Scratch-E has the same number of
+epochs. Deviations: without `left` the same ratio in every layer; biases start as at the dense width; behind a sigmoid a
+silenced channel emits 0.5, which its readers go on using as a bias. The default grid of ratios, from nearly none to
+nearly all, is ours.
 """
 
 import torch
 
-from benchmark.method import Method, Real, Text, columns, training
+from benchmark.method import Method, Real, Text, share_of, training
 
 
 class Scratch(Method):
@@ -40,14 +41,24 @@ class Scratch(Method):
             doomed[drawn[: group.size - left]] = True
             self.doomed.append(doomed.to(group.writers[0].layer.weight.device))
             group.silence(self.doomed[-1])
-            growth = torch.full_like(self.doomed[-1], (group.size / max(left, 1)) ** 0.5 - 1, dtype=torch.float)
+        self._widen(net)
+
+    def _widen(self, net):
+        """Scales every reader's weights by √(inputs / inputs left)."""
+        gone = {}  # by reader, how many of its inputs
+        for group, doomed in zip(net.groups, self.doomed, strict=True):
             for site in group.readers:
-                site.layer.weight.mul_(1 + columns(site, growth))
+                lost = int(doomed[site.channels].sum())
+                gone[site.layer] = gone.get(site.layer, 0) + lost
+        for layer, lost in gone.items():
+            inputs = layer.weight.shape[1] * getattr(layer, "groups", 1)
+            growth = (inputs / max(inputs - lost, 1)) ** 0.5 - 1
+            layer.weight.mul_(1 + layer.weight.new_tensor(growth))
 
     def shape(self, sizes: list[int]) -> list[int]:
         """How many channels of each group are left. Raises ValueError where `left` does not fit the groups' sizes."""
         if not self.left:
-            return [size - int(self.ratio * size) for size in sizes]
+            return [size - share_of(size, self.ratio) for size in sizes]
         left = [int(count) for count in self.left.split("-")]
         if len(left) != len(sizes) or not all(0 < count <= size for count, size in zip(left, sizes, strict=True)):
             whole = "-".join(map(str, sizes))

@@ -1,12 +1,12 @@
 """Sparse group lasso by proximal steps.
 
-Objective: loss + λ Σ_g √|g| ‖w_g‖₂ + λ ‖W‖₁; g the incoming weights of one hidden channel, |g| their number, and W
-the weights of all linear and convolutional layers, no biases, no norms. After each optimiser step, first W ← sign(W)
-(|W| − sλ)₊, then w_g ← w_g (1 − sλ√|g| / ‖w_g‖₂)₊: together the exact proximal step of the sum, and zeros are exact;
-s = η / (1 − μ) at learning rate η and momentum μ, the size of the optimiser's own step. Optimisers are SGD's kinds.
-Source: Simon et al. 2013 for the penalty; Scardapane et al. 2017, section 3, for the one λ before both terms; Yun,
-Lozano and Yang 2021 for s. λ's default range is ours, found by what it removes. Deviations: incoming weights where
-Scardapane et al. group the outgoing ones, and proximal steps.
+Objective: loss + λ Σ_g √|g| ‖w_g‖₂ + λ ‖W‖₁; g the incoming weights of one hidden channel, |g| their number, and W the
+weights of all linear and convolutional layers, no biases, no norms. After each optimiser step, first W ← sign(W) (|W| −
+sλ)₊, then w_g ← w_g (1 − sλ√|g| / ‖w_g‖₂)₊: together the exact proximal step of the sum, and zeros are exact; s = η /
+(1 − μ) at learning rate η and momentum μ, the size of the optimiser's own step. Optimisers are SGD's kinds. Source:
+Simon et al. 2013 for the penalty; Scardapane et al. 2017, section 3, for the one λ before both terms; Yun, Lozano and
+Yang 2021 for s. λ's default range is ours, found by what it removes. Deviations: incoming weights where Scardapane et
+al. group the outgoing ones, and proximal steps; where a task has single features, they are no groups.
 """
 
 import torch

@@ -1,13 +1,15 @@
 """VIBNet: noise on every channel, and a price on what gets through it: the variational information bottleneck.
 
 Objective: E_z[loss] + (κ/2) Σ_k log(1 + μ_k² / σ_k²); the output of channel k, behind its norms, or of its layers where
-there is none, is multiplied by z_k = μ_k + σ_k ε, ε standard normal, drawn anew for every sample. Validation takes z_k
-= μ_k, or 0 where log σ_k² ≥ log μ_k². Silenced wholly are those channels; μ goes into γ and β, or weights and bias.
-While it trains, z comes in by hooks, which `silence` takes away; the optimiser holds μ and log σ² beside the network's
-own parameters. Start: μ = 1 and log σ² = −9, each with a deviation of 0.01. Source: Dai et al. 2018, section 3,
-and the published code. Single features, where a task has them, have such a z each. κ's default range is ours, found by
-what it removes, and so is the learning rate. Deviations: z before the rectifier, where they have it behind: the same
-while z > 0; every group has the same κ, where they weigh layers by their size; trained from scratch.
+there is none, is multiplied by z_k = μ_k + σ_k ε, ε standard normal, drawn anew for every sample, and for every norm
+where several lie on a channel; a layer that joins a stream past them has none. Validation takes z_k = μ_k, or 0 where
+log σ_k² ≥ log μ_k². Silenced wholly are those channels; μ goes into γ and β, or weights and bias. While it trains, z
+comes in by hooks, which `silence` takes away; the optimiser holds μ and log σ² beside the network's own parameters.
+Start: μ = 1 and log σ² = −9, each with a deviation of 0.01. Source: Dai et al. 2018, section 3, and the published code.
+Single features, where a task has them, have such a z each. κ's default range is ours, found by what it removes, and so
+is the learning rate. Deviations: z before the rectifier, where they have it behind: the same while z > 0; every group
+has the same κ, where they weigh layers by their size; trained from scratch, with Adam and without decay of μ and σ,
+where they take SGD with decay.
 """
 
 import torch
@@ -51,9 +53,11 @@ class VIBNet(Method):
                 gates = means + (logs / 2).exp() * noise
             else:
                 gates = tested_gates(means, logs).unsqueeze(0)
-            ones = gates.new_ones(len(gates), values.shape[1])
+            axis = values.dim() - 1 if isinstance(layer, torch.nn.Linear) else 1
+            ones = gates.new_ones(len(gates), values.shape[axis])
             factors = ones.index_copy(1, site.positions, gates[:, site.channels])
-            return values * factors.view(*factors.shape, *[1] * (values.dim() - 2))
+            shape = [-1 if i == axis else 1 for i in range(1, values.dim())]
+            return values * factors.unflatten(1, shape)
 
         return multiply
 

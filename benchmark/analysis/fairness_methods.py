@@ -75,7 +75,7 @@ def thresholds(study: Study, records: list[Record]) -> Judgement:
     chosen: dict[str, set[float | str]] = defaultdict(set)
     papers = set()
     for r in results(records):
-        if "threshold" in r.setting.hyperparameters:
+        if "threshold" in r.setting.hyperparameters and _acts(r):
             chosen[r.label].add(r.setting.hyperparameters["threshold"])
             if (r.setting.method, r.setting.hyperparameters["threshold"]) == PAPERS:
                 papers.add(r.label)
@@ -87,6 +87,11 @@ def thresholds(study: Study, records: list[Record]) -> Judgement:
     evidence = f"by the rule: {', '.join(ruled) or 'none'}; fixed: {'; '.join(texts) or 'none'}"
     evidence += f" (the paper's own: {', '.join(sorted(papers))})" if papers else ""
     return not fixed.keys() - papers, evidence
+
+
+def _acts(record: Record) -> bool:
+    """Whether ξ changes anything: methods that end with exact zeros take no notice of it, be it 1e-16 or 1000."""
+    return len(set(record.threshold_accuracy.values())) != 1
 
 
 def checkpoints(study: Study, records: list[Record]) -> Judgement:

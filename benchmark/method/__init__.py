@@ -20,17 +20,19 @@ if TYPE_CHECKING:
         pools,
         rows,
         scope,
+        share_of,
         shrink,
         shrink_outgoing,
         silence_lowest,
         soft_threshold,
+        write_incoming_rows,
     )
     from benchmark.removal.groups import Net
 
 __all__ = [
     "DESCENT", "OPTIMIZERS", "Choice", "Domain", "Method", "Net", "Real", "Text", "Threshold", "Variant",
     "adam_metric", "channel_sum", "columns", "incoming_rows", "lowest", "lowest_channels", "pools", "rows", "scope",
-    "shrink", "shrink_outgoing", "silence_lowest", "soft_threshold", "training",
+    "share_of", "shrink", "shrink_outgoing", "silence_lowest", "soft_threshold", "training", "write_incoming_rows",
 ]  # fmt: skip
 
 

@@ -29,33 +29,68 @@ def adam_metric(adam: torch.optim.Adam, weight: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def shrink(group: ChannelGroup, amount: float) -> None:
-    """w_k ← w_k (1 − amount / ‖w_k‖₂)₊ for every channel k: the proximal step of amount · Σ_k ‖w_k‖₂."""
-    group.scale_incoming((1 - amount / group.incoming_norms().clamp_min_(1e-30)).clamp_min_(0))
+def shrink(group: ChannelGroup, amount: float | Tensor) -> None:
+    """w_k ← w_k (1 − a_k / ‖w_k‖₂)₊ for every channel k, a one amount or one a channel: the prox of Σ_k a_k ‖w_k‖₂."""
+    group.scale_incoming(_shrunk(group.incoming_norms(), amount))
 
 
 @torch.no_grad()
-def shrink_outgoing(group: ChannelGroup, amount: float) -> None:
+def shrink_outgoing(group: ChannelGroup, amount: float | Tensor) -> None:
     """The same for every channel's outgoing weights."""
-    group.scale_outgoing((1 - amount / group.outgoing_norms().clamp_min_(1e-30)).clamp_min_(0))
+    group.scale_outgoing(_shrunk(group.outgoing_norms(), amount))
+
+
+def _shrunk(norms: Tensor, amount: float | Tensor) -> Tensor:
+    amounts = torch.as_tensor(amount, dtype=norms.dtype, device=norms.device)
+    return (1 - norms.clamp_min_(1e-30).reciprocal_() * amounts).clamp_min_(0)
 
 
 @torch.no_grad()
 def incoming_rows(group: ChannelGroup) -> Tensor:
-    """A copy of every channel's incoming weights (size, fan-in), 0 where one of several layers does not write it."""
-    columns = []
+    """A copy of every channel's incoming weights, one row each, side by side where several positions write it.
+
+    A row ends in zeros where fewer positions write a channel than another.
+    """
+    blocks = []
     for site in group.writers:
         weights = site.weights()
-        column = weights.new_zeros(group.size, weights.shape[1])
-        column[site.channels] = weights[site.positions]
-        columns.append(column)
-    return torch.cat(columns, dim=1)
+        place = _places(site)
+        block = weights.new_zeros(group.size, int(place.max()) + 1, weights.shape[1])
+        block[site.channels, place] = weights[site.positions]
+        blocks.append(block.flatten(1))
+    return torch.cat(blocks, dim=1)
+
+
+@torch.no_grad()
+def write_incoming_rows(group: ChannelGroup, incoming: Tensor) -> None:
+    """Sets every channel's incoming weights from rows as `incoming_rows` gives them."""
+    start = 0
+    for site in group.writers:
+        weight: Tensor = site.layer.weight
+        place, length = _places(site), weight[0].numel()
+        end = start + (int(place.max()) + 1) * length
+        block = incoming[:, start:end].unflatten(1, (-1, length))
+        weight[site.positions] = block[site.channels, place].view(-1, *weight.shape[1:])
+        start = end
+
+
+def _places(site: Site) -> Tensor:
+    """For each position how many earlier positions of the layer write the same channel."""
+    ordered, order = site.channels.sort(stable=True)
+    places = torch.empty_like(order)
+    places[order] = torch.arange(len(order), device=order.device) - torch.searchsorted(ordered, ordered)
+    return places
+
+
+def share_of(count: int, ratio: float) -> int:
+    """How many of `count` a ratio takes, rounded down; 0.7 of 90 is 63, though 0.7 · 90 is a little less in floats."""
+    return int(ratio * count + 1e-9)
 
 
 def lowest(scores: Tensor, ratio: float) -> Tensor:
     """Which `ratio` of the scores (N,) are the lowest, the earlier of equal ones first; bool (N,)."""
     doomed = torch.zeros_like(scores, dtype=torch.bool)
-    doomed[scores.argsort(stable=True)[: int(ratio * len(scores))]] = True
+    doomed[scores.argsort(stable=True)[: share_of(len(scores), ratio)]] = True
     return doomed
 
 
@@ -63,6 +98,7 @@ def scope(default: str) -> Variant:
     """The hyperparameter that says among which channels a method ranks: all, each group's, or those of alike groups.
 
     Groups are alike (isomorphic) where the types of their writers, norms and readers are the same, in their order.
+    A ranking over all may take every channel of a group: no method is kept from emptying a layer.
     Source: Fang et al. 2024, arXiv:2407.04616, for the last. The default is what the method's paper has.
     """
     return Variant(default, ("global", "layer", "isomorphic"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -38,18 +39,18 @@ class ChannelGroup:
     name: str
     size: int
     writers: tuple[Site, ...]  # layers that produce the channels: their incoming weights
-    norms: tuple[Site, ...]  # batch norms on them
+    norms: tuple[Site, ...]  # batch norms on them that have γ
     readers: tuple[Site, ...]  # layers that consume them: their outgoing weights
 
-    @property
-    def fan_in(self) -> int:
-        """Incoming weights per channel, |g| in the group lasso."""
-        return sum(site.weights().shape[1] for site in self.writers)
+    @cached_property
+    def fan_in(self) -> Tensor:
+        """How many incoming weights each channel has, |g| in the group lasso; float64, shape (size,)."""
+        return self._counts(self.writers)
 
-    @property
-    def fan_out(self) -> int:
-        """Outgoing weights per channel."""
-        return sum(site.weights().shape[1] * len(site.positions) // self.size for site in self.readers)
+    @cached_property
+    def fan_out(self) -> Tensor:
+        """How many outgoing weights each channel has; float64, shape (size,)."""
+        return self._counts(self.readers)
 
     @torch.no_grad()
     def incoming_norms(self, p: float = 2) -> Tensor:
@@ -63,12 +64,21 @@ class ChannelGroup:
 
     @torch.no_grad()
     def scales(self) -> Tensor:
-        """|γ| of every channel, summed over the norms on it; shape (size,). Raises ValueError without a norm."""
+        """|γ| of every channel, the mean over the norms on it; shape (size,). Raises ValueError without a norm."""
         if not self.norms:
             raise ValueError(f"group {self.name} has no batch norm, so its channels have no scale")
         total: Tensor = self.norms[0].layer.weight.new_zeros(self.size)
+        count = torch.zeros_like(total)
         for site in self.norms:
             total.index_add_(0, site.channels, site.layer.weight.abs()[site.positions])
+            count.index_add_(0, site.channels, count.new_ones(len(site.channels)))
+        return total / count.clamp_min_(1)
+
+    def _counts(self, sites: tuple[Site, ...]) -> Tensor:
+        device = (self.writers or self.readers)[0].channels.device
+        total = torch.zeros(self.size, dtype=torch.float64, device=device)
+        for site in sites:
+            total.index_add_(0, site.channels, total.new_full((len(site.channels),), site.weights().shape[1]))
         return total
 
     def _norms(self, sites: tuple[Site, ...], p: float) -> Tensor:
@@ -177,6 +187,6 @@ def _group(module: nn.Module, followed: Trace, name: str, ids: Ids) -> ChannelGr
 
     layers = followed.layers
     written = sites({name: layer.writes for name, layer in layers.items()}, 0)
-    norms = tuple(site for site in written if layers[site.name].is_norm)
+    norms = tuple(site for site in written if layers[site.name].is_norm and site.layer.weight is not None)
     writers = tuple(site for site in written if not layers[site.name].is_norm)
     return ChannelGroup(name, len(ids), writers, norms, tuple(sites(followed.reads, 1)))

@@ -39,6 +39,17 @@ def test_every_study_has_a_dense_control_and_enough_seeds():
         assert len(study.seeds) >= 3 or name == "smoke"
 
 
+def test_what_ranks_methods_is_tuned_by_one_rule_and_has_every_control():
+    shown = {"smoke": "that all runs", "digits_tuned": "Optuna", "digits_optimizers": "one method, five optimisers"}
+    ranking = {name for name in comparisons() if not load_study(name).conditions} - set(shown)
+    assert {"digits", "digits_full", "mnist", "cifar10"} <= ranking
+    for name in ranking:
+        study = load_study(name)
+        assert study.tuning, name
+        assert {"dense", "scratch", "random_filter", "implicit", "implicit_fine_tune"} <= set(study.methods), name
+        assert study.protocol.split_seed == "seed", name
+
+
 def test_methods_have_equally_many_knob_points():
     for name in comparisons():
         counts = {label: count for label, count in load_study(name).planned().items() if label != "dense"}

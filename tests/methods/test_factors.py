@@ -126,7 +126,8 @@ def test_hard_concrete_has_the_gradients_of_its_objective(net):
         log_alpha = logits.detach().clone().requires_grad_()
         s = torch.sigmoid((u.log() - (1 - u).log() + log_alpha) / (2 / 3))
         z = (s * 1.2 - 0.1).clamp(0, 1)
-        penalty = penalty + strength * group.fan_in * torch.sigmoid(log_alpha - 2 / 3 * math.log(0.1 / 1.1)).sum()
+        kept = torch.sigmoid(log_alpha - 2 / 3 * math.log(0.1 / 1.1))
+        penalty = penalty + strength * (group.fan_in * kept).sum()
         leaves.append((logits, log_alpha))
         for site, parameter, ungated in gated:
             copy = ungated.detach().clone().requires_grad_()

@@ -101,8 +101,10 @@ def test_l1_adds_its_subgradient(net):
 
 def test_network_slimming_adds_the_subgradient_of_its_scales():
     net, method = build(Residual), make(network_slimming.NetworkSlimming, strength=0.3)
-    method.prepare(net, 1)
     norms = [m.weight for m in net.module.modules() if isinstance(m, nn.BatchNorm2d)]
+    for scale in norms:
+        nn.init.ones_(scale)
+    method.prepare(net, 1)
     assert all((scale == 0.5).all() for scale in norms)
     added = added_gradient(net, method)
     assert_gradient_of(0.3 * sum(scale.abs().sum() for scale in norms), net, added)

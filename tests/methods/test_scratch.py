@@ -33,8 +33,9 @@ def test_scratch_trains_a_network_of_the_reduced_width(shape, widths):
 
 @pytest.mark.parametrize("sizes", [[8, 6], [1000], [7, 100, 31]])
 def test_scratch_leaves_of_every_group_what_the_ratio_spares_or_what_it_is_told(sizes):
-    for ratio in (0.0, 0.29, 0.5, 0.96, 1.0):
-        assert make(scratch.Scratch, ratio=ratio).shape(sizes) == [size - int(ratio * size) for size in sizes]
+    for percent in (0, 29, 50, 96, 100):
+        left = [size - percent * size // 100 for size in sizes]
+        assert make(scratch.Scratch, ratio=percent / 100).shape(sizes) == left
     told = [1, *sizes[1:]]
     assert make(scratch.Scratch, left="-".join(map(str, told))).shape(sizes) == told
 

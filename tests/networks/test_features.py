@@ -41,8 +41,8 @@ def test_a_network_with_single_features_is_the_network_without_that_option(argum
 
 
 def test_the_first_dense_layer_of_an_mlp_reads_inputs_and_that_of_a_convolutional_network_does_not():
-    assert [(g.name, g.size, g.fan_out, g.writers) for g in feature_groups(build(**MLP))] == [(INPUTS, 784, 20, ())]
-    assert [(g.name, g.size, g.fan_out) for g in feature_groups(build(**LENET5))] == [("6", 800, 500)]
+    assert [(g.name, g.fan_out.tolist(), g.writers) for g in feature_groups(build(**MLP))] == [(INPUTS, [20] * 784, ())]
+    assert [(g.name, g.fan_out.tolist()) for g in feature_groups(build(**LENET5))] == [("6", [500] * 800)]
 
 
 @pytest.mark.parametrize("arguments", [MLP, LENET5], ids=["mlp", "lenet5"])
@@ -55,7 +55,7 @@ def test_unread_features_go_and_nothing_changes(arguments):
     network.eval()
     torch.testing.assert_close(removal.module.eval()(IMAGES), network(IMAGES), rtol=1e-5, atol=1e-6)
     assert left == whole.size - len(unread)
-    assert parameters(removal.module) == before - len(unread) * whole.fan_out
+    assert parameters(removal.module) == before - whole.fan_out[list(unread)].sum()
     assert removal.channels == removal.channels_left  # features are no channels
     other = torch.rand(7, 1, 28, 28)
     torch.testing.assert_close(removal.module(other), network(other), rtol=1e-5, atol=1e-6)

@@ -50,7 +50,7 @@ def test_norms_of_a_channel_are_taken_over_all_its_weights():
     stream, right = groups["shortcut"], groups["right"]
     incoming = torch.cat([module.shortcut.weight.flatten(1), module.outer.weight.flatten(1)], 1)
     assert torch.allclose(stream.incoming_norms(), incoming.norm(dim=1))
-    assert stream.fan_in == 4 + 3
+    assert stream.fan_in.tolist() == [4 + 3] * len(stream.fan_in)
     outgoing = module.head.weight.view(3, 4, 9)[:, 2:].transpose(0, 1).flatten(1)
     assert torch.allclose(right.outgoing_norms(1), outgoing.abs().sum(1))
 
@@ -103,7 +103,7 @@ def test_scaling_reaches_incoming_and_outgoing_weights_of_a_channel_alone():
         torch.testing.assert_close(group.outgoing_norms(), outgoing)
         group.scale_outgoing(factors)
         torch.testing.assert_close(group.outgoing_norms(), outgoing * factors)
-        assert group.fan_out * group.size == sum(site.layer.weight.numel() for site in group.readers)
+        assert group.fan_out.sum() == sum(site.layer.weight.numel() for site in group.readers)
 
 
 def test_hidden_channels_of_layers_without_a_rule_are_counted_and_kept():
