@@ -6,7 +6,7 @@ A command imports what it uses when it runs, and torch once its input is right: 
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -24,6 +24,8 @@ from benchmark.cli.reproduce import reproduce
 from benchmark.cli.site import publish_site, verify_site
 from benchmark.cli.studies import run, status
 from benchmark.errors import UsageError
+
+BadCall = typer.BadParameter.__bases__[0]  # whatever is wrong in a command line; typer exports but this kind of it
 
 
 def _print_version(wanted: bool) -> None:
@@ -72,9 +74,19 @@ def _options(
 def main() -> None:
     """The command `deadweight`: bad input is one line and exit code 2, an interrupt exit code 130."""
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
     except UsageError as error:
-        Console(stderr=True, soft_wrap=True).print(f"deadweight: {error}", markup=False, highlight=False)
-        sys.exit(2)
-    except KeyboardInterrupt:
+        _refuse(str(error))
+    except BadCall as error:
+        command = error.ctx.command_path if error.ctx else "deadweight"
+        if len(sys.argv) == 1:
+            error.show()  # the help
+            sys.exit(2)
+        _refuse(f"{error.format_message()}; see `{command} --help`".replace(".;", ";").replace("?;", "?"))
+    except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
+
+
+def _refuse(line: str) -> NoReturn:
+    Console(stderr=True, soft_wrap=True).print(f"deadweight: {line}", markup=False, highlight=False)
+    sys.exit(2)

@@ -60,8 +60,10 @@ def imports(tmp_path):
         (["--version"], 0, "deadweight "),
         (["run", "--help"], 0, "Example: deadweight run digits"),
         (["list", "studies"], 0, "conditions_mnist"),
-        (["rnu"], 2, "No such command 'rnu'"),
-        (["run", "--dry-rn"], 2, "No such option"),
+        (["rnu"], 2, "No such command 'rnu'. Did you mean 'run'?"),
+        (["run", "--dry-rn"], 2, "No such option: --dry-rn (Possible options: --dry-run)"),
+        (["run", "--first", "no"], 2, "Invalid value for '--first'"),
+        (["compare", "digits"], 2, "Missing argument 'B'; see `"),
         (["list", "studie"], 2, "did you mean 'studies'"),
         (["run", "digit"], 2, "did you mean 'digits'"),
         (["publish", "digit"], 2, "did you mean 'digits'"),
@@ -75,6 +77,9 @@ def imports(tmp_path):
 def test_help_and_usage_errors_wait_for_no_library(imports, arguments, code, words):
     found, output, imported = imports(HEAVY, *arguments)
     assert (found, words in output, imported) == (code, True, [])
+    if code:
+        assert output.startswith("deadweight: ")
+        assert output.count("\n") == 1
 
 
 @pytest.mark.parametrize(
