@@ -8,11 +8,12 @@ from typing import Any
 
 from torch import Tensor
 
-from benchmark.removal.operations import ELEMENTWISE, FILLINGS
+from benchmark.removal.operations import DENSE, ELEMENTWISE, FILLINGS, SIZED
 
 NESTED = (list, tuple, dict)
 HOLDING = (Tensor, *NESTED)  # what may hold tensors, in tuples: a union would be made at every call
 NUMBERS = (int, float, str)
+FEW = 64  # of the numbers that code made a tensor of
 COMPUTING = ELEMENTWISE | FILLINGS
 
 
@@ -49,9 +50,18 @@ class Call:
     def scalars(self) -> tuple[Any, ...]:
         """The numbers that it computes with: what are sizes and places shows in its result's shape."""
         if self.name == "lift_fresh":  # a number that code made a tensor of
-            return tuple(x.item() for x in self.tensors if x.numel() == 1)
+            return tuple(v for x in self.tensors if x.numel() <= FEW for v in x.flatten().tolist())
         kinds = NUMBERS if self.name in COMPUTING else (bool, float, str)
         return tuple(v for v in self.arguments.values() if isinstance(v, kinds))
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """The numbers that say where it finds what: kernels, strides, axes, positions; neither widths nor groups."""
+        if self.name in SIZED:
+            return ()
+        values = (value for name, value in self.arguments.items() if name != "groups" or self.name not in DENSE)
+        lists = (value if isinstance(value, list | tuple) else (value,) for value in values)
+        return tuple(v for listed in lists for v in listed if isinstance(v, int))
 
     def numbers(self, lone: tuple[int, ...]) -> tuple[Any, ...]:
         """The numbers that each element is computed with; `lone` says which of the tensors are numbers."""

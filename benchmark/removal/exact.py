@@ -23,13 +23,12 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.removal.calls import tensors_in
-from benchmark.removal.labels import UNFOLLOWED, hidden_groups, reasons_to_keep
+from benchmark.removal.labels import UNFOLLOWED, hidden_groups
 from benchmark.removal.passes import check_kind, unchanged_seed
 from benchmark.removal.probes import Inputs
 from benchmark.removal.proof import Proof, RemovalError, attack
-from benchmark.removal.silence import find_silence
+from benchmark.removal.reduction import reduce_network
 from benchmark.removal.sizes import mark_sizes
-from benchmark.removal.slicing import slice_network
 from benchmark.removal.tensors import copy_with
 from benchmark.removal.trace import trace
 
@@ -67,9 +66,7 @@ def remove_silent(module: nn.Module, example: Tensor | tuple[Tensor, ...]) -> Re
     followed = trace(silenced, *inputs)
     mark_sizes(silenced, inputs, followed)
     groups = hidden_groups(followed)
-    kept_whole = reasons_to_keep(followed, groups)
-    silence = find_silence(followed, {name: ids for name, ids in groups.items() if name not in kept_whole})
-    reduced = slice_network(silenced, followed, silence)
+    reduced, silence, kept_whole = reduce_network(silenced, inputs, followed)
     proof = _prove(silenced, reduced, inputs)
     return Removal(
         module=_like(module, reduced),

@@ -13,6 +13,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.removal.origins import Origin
+
 Ids = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Values = NDArray[np.float64]
@@ -88,6 +90,8 @@ class Seen:
     name: str
     scalars: tuple[Any, ...]
     results: tuple[Shape, ...] | None  # None for an operation that was seen as those that it is composed of
+    operands: tuple[Origin, ...] = ()
+    places: tuple[int, ...] | None = None  # numbers that say where it finds what, None where those follow the widths
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,7 @@ class Trace:
     parameters: dict[tuple[str, str], Ids]  # by module and name: labels of a parameter that holds one value a channel
     outputs: set[int]  # channels of the network's output
     seen: list[Seen]
+    returned: tuple[Origin, ...]  # where the tensors that the forward pass returns come from
     picks: bool  # whether the code takes some channels of a tensor alone, by their place
     unfollowed: dict[str, int]  # by name of a layer that has no rule: how many hidden channels it makes
     cuts: list[Cut]  # that the code makes by numbers that follow the widths, or are made to

@@ -29,7 +29,7 @@ class Moves(Making):
         parts = [cells for x in sources if (cells := self.cells_of(x)) is not None]
         if call.name in JOINS and self.joins_positions(call, parts):
             return None
-        moved = [compact(cells) for cells in tensors_in(_moved(call, self.cells_of))]
+        moved = [compact(cells) for cells in tensors_in(moved_cells(call, self.cells_of))]
         if call.name in CUTS:
             self.cut(call, parts[0], moved)
         for result, small in zip(call.results, moved, strict=True):
@@ -126,7 +126,7 @@ def _is_index(call: Call, tensor: Tensor) -> bool:
     return call.name in ("index", "index_select") and any(tensor is index for index in indices)
 
 
-def _moved(call: Call, cells_of: Callable[[Tensor], Tensor | None]) -> Any:
+def moved_cells(call: Call, cells_of: Callable[[Tensor], Tensor | None]) -> Any:
     """What the call makes of its operands' cells."""
 
     def replaced(value: Any) -> Any:

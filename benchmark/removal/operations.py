@@ -59,6 +59,9 @@ CUTS = frozenset({"chunk", "narrow", "slice", "split", "split_with_sizes"})
 JOINS = frozenset({"cat", "concat", "stack"})
 VIEWS = frozenset({"view", "_unsafe_view", "reshape", "_reshape_alias", "view_as", "reshape_as"})
 SPLITS = VIEWS | {"unflatten"}
+PARTS = frozenset({"narrow", "select", "slice"})
+# Numbers that they are given are widths, or follow them; whether they do rightly shows in their results.
+SIZED = SPLITS | frozenset({"expand", "repeat", "split", "split_with_sizes"})
 IDENTITIES = frozenset({"to", "_to_copy", "dropout", "feature_dropout", "alpha_dropout"})
 
 RULES: dict[str, str] = {

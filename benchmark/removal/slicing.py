@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.removal.labels import Ids, Layer, Mask, Module, Size, Trace, Values
+from benchmark.removal.order import Order
 from benchmark.removal.packing import Packing
 from benchmark.removal.shifts import norms_behind
 from benchmark.removal.silence import Silence
@@ -25,15 +26,15 @@ def slice_network(silenced: nn.Module, followed: Trace, silence: Silence) -> nn.
     layers = dict(reduced.named_modules())
     for layer in followed.dense.values():
         _hand_over_constants(layer, layers, followed, silence)
-    _narrow(layers, followed, _places(~silence.gone, silence.packings), _select, silence.packings)
+    _narrow(layers, followed, order_left(~silence.gone, silence.packings).places, _select, silence.packings)
     return reduced
 
 
 @torch.no_grad()
-def narrow_network(module: nn.Module, followed: Trace, kept: Mask, values: Callable[[Tensor], Tensor]) -> nn.Module:
+def narrow_network(module: nn.Module, followed: Trace, order: Order, values: Callable[[Tensor], Tensor]) -> nn.Module:
     """A copy of a network with the widths that it has without some channels, and any values of its tensors."""
     narrow = copy_with(module, values)
-    _narrow(dict(narrow.named_modules()), followed, _places(kept), _first)
+    _narrow(dict(narrow.named_modules()), followed, order.places, _first)
     return narrow
 
 
@@ -45,19 +46,14 @@ def _select(tensor: Tensor, axis: int, places: Ids) -> Tensor:
     return tensor.index_select(axis, torch.from_numpy(places).to(tensor.device))
 
 
-def _places(kept: Mask, packings: dict[str, Packing] | None = None) -> Places:
-    """The places of the kept labels; those that packed groups hold are in the order of these."""
+def order_left(kept: Mask, packings: dict[str, Packing] | None = None) -> Order:
+    """The order of the kept channels; those that packed groups hold are in the order of these."""
     if not packings:
-        return lambda labels: np.flatnonzero(kept[labels])
+        return Order(kept)
     rank = np.zeros(len(kept), dtype=np.int64)
     for packing in packings.values():
         rank[packing.labels] = np.arange(len(packing.labels))
-
-    def places(labels: Ids) -> Ids:
-        left = np.flatnonzero(kept[labels])
-        return left[np.argsort(rank[labels[left]], kind="stable")]
-
-    return places
+    return Order(kept, rank)
 
 
 def _narrow(

@@ -19,11 +19,21 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmark.removal.calls import Call, tensors_in
-from benchmark.removal.cells import core, flat
+from benchmark.removal.cells import core, flat, varies
 from benchmark.removal.cuts import agreeing, noting
 from benchmark.removal.labels import Cut, Number, Seen, Trace, UntraceableError
 from benchmark.removal.ledger import address
-from benchmark.removal.operations import ACTIVATION_MODULES, CONVOLUTIONS, ELEMENTWISE, IDENTITIES, MIXING, MOVES, RULES
+from benchmark.removal.operations import (
+    ACTIVATION_MODULES,
+    CONVOLUTIONS,
+    ELEMENTWISE,
+    IDENTITIES,
+    MIXING,
+    MOVES,
+    PARTS,
+    RULES,
+)
+from benchmark.removal.origins import Origins
 from benchmark.removal.passes import attributes, check_kind, check_state, first_samples, following
 from benchmark.removal.rules import Rules
 from benchmark.removal.tensors import copy_with
@@ -108,6 +118,7 @@ class Follower(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.rules = rules
         self.seen: list[Seen] = []
+        self.origins = Origins(rules.module)
         self.read: set[int] = set()  # the tensors that were operands
         self.numbers: list[Number] = []
         self.cast: torch.dtype | None = None  # what real numbers were last cast to
@@ -116,6 +127,7 @@ class Follower(TorchDispatchMode):
         copies = tuple(x.clone() for x in inputs)
         for x in copies:
             self.rules.start(x, "the network's input")
+        self.origins.note(-1, copies)
         before = attributes(module)
         try:
             with noting(module, self.rules.running), self, Escapes(self.rules):
@@ -137,6 +149,7 @@ class Follower(TorchDispatchMode):
                 return func.decompose(*args, **(kwargs or {}))
         if followed and self.reads_values(call):
             raise UntraceableError(f"its forward pass depends on values that come from its input ({call.name})")
+        operands = tuple(map(self.origins.of, call.tensors))
         call.result = func(*args, **(kwargs or {}))
         if followed:
             made = len(rules.steps)
@@ -151,8 +164,19 @@ class Follower(TorchDispatchMode):
         self.read.update(map(id, call.tensors))
         if call.name in CASTS and call.result.is_floating_point() and call.result.dtype != call.tensors[0].dtype:
             self.cast = call.result.dtype
-        self.seen.append(Seen(call.name, call.scalars, tuple(map(rules.shape_of, call.results))))
+        results = call.results
+        self.origins.note(len(self.seen), results)
+        shapes = tuple(map(rules.shape_of, results))
+        self.seen.append(Seen(call.name, call.scalars, shapes, operands, self.places(call)))
         return call.result
+
+    def places(self, call: Call) -> tuple[int, ...] | None:
+        """The numbers that say where a call finds what, None where it takes a part of channels, or of a weight."""
+        if call.name in PARTS:
+            cells = self.rules.cells_of(call.arguments["self"])
+            if cells is None or varies(cells)[call.arguments["dim"]]:
+                return None
+        return call.places
 
     def note_numbers(self, call: Call, steps: range) -> None:
         """Notes the numbers of an operation that treats each channel alone; an activation module's are its own."""
@@ -196,6 +220,7 @@ class Follower(TorchDispatchMode):
             parameters={name: root[labels] for name, labels in rules.parameters.items()},
             outputs={int(i) for cells in found for i in root[book.label[flat(core(cells))]]},
             seen=self.seen,
+            returned=tuple(map(self.origins.of, tensors_in(outputs))),
             picks=rules.picks,
             unfollowed=rules.unfollowed(),
             cuts=[Cut([root[part] for part in cut.parts], [root[part] for part in cut.alike]) for cut in rules.cuts],
