@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -10,9 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.removal.labels import UntraceableError
+from benchmark.removal.tensors import TABLES
 
 SAMPLES = 2  # that are followed: cells do not depend on how many there are, but code may on whether there is one
-KEPT = (int, float, str, Tensor)  # what a memory of earlier passes may be in
+KEPT = (int, float, complex, str, Tensor)  # what a memory of earlier passes may be in
+NOT_KEPT = ("training", "_modules", "_forward_hooks", "_forward_pre_hooks")  # the last two note what runs
+HOLDING = (list, tuple, dict, set, deque)  # and what may hold it, beside objects of other kinds
 
 
 def unchanged_seed(batch: Tensor) -> AbstractContextManager[None]:
@@ -56,16 +60,39 @@ def check_state(module: nn.Module, before: dict[str, Any], read: set[int]) -> No
         if isinstance(old, Tensor) and isinstance(new, Tensor):
             same = id(old) not in read or torch.equal(old, new)
         else:
-            same = isinstance(old, Tensor) or old == new
+            same = isinstance(old, Tensor) or old == new or old != old
         if not same:
             raise UntraceableError(f"its forward pass changes {name}")
 
 
 def attributes(module: nn.Module) -> dict[str, Any]:
-    """The numbers and tensors in a module's own attributes and in its parts', by name."""
-    return {
-        f"{name}.{key}".lstrip("."): value
-        for name, part in module.named_modules()
-        for key, value in vars(part).items()
-        if isinstance(value, KEPT) and key != "training"
-    }
+    """The numbers and tensors in a module's own attributes and in its parts', by name, also in what these hold."""
+    found: dict[str, Any] = {}
+    visited: set[int] = set()
+    for name, part in module.named_modules():
+        for key, value in vars(part).items():
+            if key not in NOT_KEPT:
+                _gather(name if key in TABLES else f"{name}.{key}".lstrip("."), value, found, visited)
+    return found
+
+
+def _gather(name: str, value: Any, found: dict[str, Any], visited: set[int]) -> None:
+    """Adds the numbers and tensors that a value is or holds, each under the name that leads to it first."""
+    if isinstance(value, KEPT):
+        found[name] = value
+        return
+    held = _held(value)
+    if held and id(value) not in visited:
+        visited.add(id(value))
+        for key, item in held:
+            _gather(f"{name}.{key}".lstrip("."), item, found, visited)
+
+
+def _held(value: Any) -> list[tuple[Any, Any]]:
+    """What a container or an object of a user's own holds, and under which keys."""
+    if isinstance(value, dict):
+        return list(value.items())
+    if isinstance(value, HOLDING):
+        return list(enumerate(value))
+    known = value is None or isinstance(value, (nn.Module, type)) or callable(value)
+    return [] if known else list(getattr(value, "__dict__", {}).items())
