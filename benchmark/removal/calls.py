@@ -12,7 +12,7 @@ from benchmark.removal.operations import DENSE, ELEMENTWISE, FILLINGS, SIZED
 
 NESTED = (list, tuple, dict)
 HOLDING = (Tensor, *NESTED)  # what may hold tensors, in tuples: a union would be made at every call
-NUMBERS = (int, float, str)
+NUMBERS = (int, float, complex, str)
 FEW = 64  # of the numbers that code made a tensor of
 COMPUTING = ELEMENTWISE | FILLINGS
 
@@ -51,7 +51,7 @@ class Call:
         """The numbers that it computes with: what are sizes and places shows in its result's shape."""
         if self.name == "lift_fresh":  # a number that code made a tensor of
             return tuple(v for x in self.tensors if x.numel() <= FEW for v in x.flatten().tolist())
-        kinds = NUMBERS if self.name in COMPUTING else (bool, float, str)
+        kinds = NUMBERS if self.name in COMPUTING else (bool, float, complex, str)
         return tuple(v for v in self.arguments.values() if isinstance(v, kinds))
 
     @property
@@ -86,7 +86,8 @@ def _signature(function: Any) -> tuple[str, tuple[tuple[str, Any], ...]]:
     """An operation's name, the same for its in-place variant, and its parameters with their defaults."""
     schema = function._schema
     defaults = tuple((a.name, a.default_value if a.has_default_value() else None) for a in schema.arguments)
-    return schema.name.split("::")[1].rstrip("_"), defaults
+    space, name = schema.name.split("::")  # other libraries give other operations the same names
+    return (name if space == "aten" else schema.name).rstrip("_"), defaults
 
 
 @cache

@@ -40,6 +40,12 @@ def noting(module: nn.Module, running: list[nn.Module]) -> Iterator[None]:
             handle.remove()
 
 
+def is_hooked(part: nn.Module) -> bool:
+    """Whether hooks run with a module, while `noting`, but for those that note it."""
+    everywhere = nn.modules.module._global_forward_hooks or nn.modules.module._global_forward_pre_hooks
+    return bool(everywhere) or len(part._forward_hooks) != 1 or len(part._forward_pre_hooks) != 1
+
+
 def read_cut(call: Call, whole: Ids, parts: list[Ids]) -> tuple[Cut, Candidates] | None:
     """Into which parts a call cuts the labels of an axis, perhaps by which numbers; None if it is no cut."""
     if call.name in ("slice", "narrow"):

@@ -45,6 +45,7 @@ class Step:
     layer: str = ""
     border: Border = "none"
     shifts: bool = False  # whether a constant added to a source cell comes out unchanged
+    uses: frozenset[str] = frozenset()  # which of its layer's parameters and statistics a scale is given
 
 
 @dataclass
@@ -134,6 +135,7 @@ class Trace:
     parameters: dict[tuple[str, str], Ids]  # by module and name: labels of a parameter that holds one value a channel
     outputs: set[int]  # channels of the network's output
     seen: list[Seen]
+    elsewhere: set[tuple[str, str]]  # parameters and statistics that other layers, or no layers, use too
     returned: tuple[Origin, ...]  # where the tensors that the forward pass returns come from
     picks: bool  # whether the code takes some channels of a tensor alone, by their place
     unfollowed: dict[str, int]  # by name of a layer that has no rule: how many hidden channels it makes

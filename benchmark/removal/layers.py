@@ -7,6 +7,7 @@ from torch import Tensor
 
 from benchmark.removal.calls import Call
 from benchmark.removal.cells import along, spread
+from benchmark.removal.cuts import is_hooked
 from benchmark.removal.labels import Border, Ids, Layer, UntraceableError, Values
 from benchmark.removal.making import Making
 from benchmark.removal.products import Product, is_as_usual, read_product
@@ -29,7 +30,8 @@ class Layers(Making):
             return self.mix(
                 name, product, self.unknown(name, product, cells) if inputs is None else inputs, call.result
             )
-        return self.opaque(call) if inputs is None else self.alone(name, inputs, call.result, border)
+        uses = frozenset(("weight",) if product.bias is None else ("weight", "bias"))
+        return self.opaque(call) if inputs is None else self.alone(name, inputs, call.result, uses, border)
 
     def mix(self, name: str, product: Product, inputs: Ids, result: Tensor) -> None:
         """A layer that mixes channels; at every call they are the same."""
@@ -41,7 +43,7 @@ class Layers(Making):
         assert layer.reads is not None
         self.book.unite(layer.reads, labels)
         layer.bordered |= product.bordered
-        as_usual = self.running[-1:] == [module] and is_as_usual(module)
+        as_usual = self.running[-1:] == [module] and is_as_usual(module) and not is_hooked(module)
         layer.as_usual &= as_usual
         layer.takes_bias &= as_usual or product.bias is not None
         values = _first_values(result, product.axis)
@@ -62,24 +64,28 @@ class Layers(Making):
         """Batch and instance normalisation: each channel alone, by a module's own statistics, scales and shifts."""
         arguments = call.arguments
         x = arguments["input"]
-        parts = {key: arguments[key] for key in ("weight", "bias", "running_mean", "running_var")}
+        keys = ("weight", "bias", "running_mean", "running_var")
+        parts = {key: arguments[key] for key in keys if arguments[key] is not None}
         measured = arguments.get("training") or arguments.get("use_input_stats")
-        if measured and parts["running_mean"] is not None and not self.module.training:
+        if measured and "running_mean" in parts and not self.module.training:
             raise UntraceableError("its forward pass changes the running statistics of a norm in evaluation mode")
-        names = {self.owner(part, key) for key, part in parts.items() if part is not None}
+        names = {self.owner(part, key) for key, part in parts.items()}
         cells = self.cells_of(x)
         inputs = along(cells, 1) if cells is not None and x.dim() > 1 else None
         name = names.pop() if names else None
-        if cells is None or inputs is None or names or (name is None and any(x is not None for x in parts.values())):
+        if cells is None or inputs is None or names or (name is None and parts):
             return self.opaque(call)
-        return self.combine([cells], call.result) if name is None else self.alone(name, inputs, call.result)
+        if name is None:
+            return self.combine([cells], call.result)
+        return self.alone(name, inputs, call.result, uses=frozenset(parts))
 
-    def alone(self, name: str, inputs: Ids, result: Tensor, border: Border = "none") -> None:
-        """A layer that treats each channel alone."""
+    def alone(self, name: str, inputs: Ids, result: Tensor, uses: frozenset[str], border: Border = "none") -> None:
+        """A layer that treats each channel alone, with some of its parameters and statistics."""
         labels = self.book.label[inputs]
         layer = self.layers.setdefault(name, Layer(name, self.modules[name], labels))
         self.book.unite(layer.writes, labels)
-        cells = self.step("scale", (inputs,), labels, _first_values(result, 1), layer=name, border=border)
+        values = _first_values(result, 1)
+        cells = self.step("scale", (inputs,), labels, values, layer=name, border=border, uses=uses)
         layer.calls.append(self.steps[-1])
         self.put(result, spread(cells, result.shape, 1))
 

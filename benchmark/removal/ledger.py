@@ -13,16 +13,17 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from benchmark.removal.book import Book
 from benchmark.removal.cells import compact, core, flat, spread
 from benchmark.removal.labels import Cut, Ids, Layer, Shape, Size, Step, UntraceableError
-from benchmark.removal.tensors import tensors_of
+from benchmark.removal.tensors import Layout, layout, tensors_of
 
 
 @dataclass
 class Entry:
-    """The cells of a tensor, where its memory lies, and how often that had been written to when it got them."""
+    """The cells of a tensor, where its elements lay when it got them, and how often that had been written to."""
 
     tensor: weakref.ref[Tensor]
     cells: Tensor
     address: int
+    layout: Layout
     writes: int
 
 
@@ -45,6 +46,7 @@ class Ledger:
         self.layers: dict[str, Layer] = {}
         self.parameters: dict[tuple[str, str], Ids] = {}
         self.borrowed: set[tuple[str, str]] = set()  # parameters that the forward pass uses outside their layer
+        self.elsewhere: set[tuple[str, str]] = set()  # parameters that more than their layer uses
         self.picks = False  # whether the forward pass takes some channels of a tensor alone, by their place
         self.running: list[nn.Module] = []  # the modules whose forward passes run, the innermost last
         self.cuts: list[Cut] = []
@@ -70,7 +72,9 @@ class Ledger:
         memory = self.memories.get(key)
         if memory is not None:
             memory.held.append(flat(core(cells)))
-        self.entries[id(tensor)] = Entry(weakref.ref(tensor), cells, key, memory.writes if memory else 0)
+        self.entries[id(tensor)] = Entry(
+            weakref.ref(tensor), cells, key, layout(tensor), memory.writes if memory else 0
+        )
         self.tenants[key] = StorageWeakRef(tensor.untyped_storage())
 
     def cells_of(self, tensor: Tensor) -> Tensor | None:
@@ -87,9 +91,12 @@ class Ledger:
         return self._entry(tensor) is not None or self._is_alias(tensor) or self._is_vector(tensor)
 
     def _entry(self, tensor: Tensor) -> Entry | None:
-        entry, memory = self.entries.get(id(tensor)), self.memories.get(address(tensor))
-        fresh = entry is not None and entry.tensor() is tensor and (memory is None or entry.writes == memory.writes)
-        return entry if fresh else None
+        entry = self.entries.get(id(tensor))
+        if entry is None or entry.tensor() is not tensor:
+            return None
+        memory = self.memories.get(entry.address)  # code may put other memory under a tensor: `x.data = y`
+        moved = entry.address != address(tensor) or entry.layout != layout(tensor)
+        return None if moved or (memory is not None and entry.writes != memory.writes) else entry
 
     def _is_alias(self, tensor: Tensor) -> bool:
         """Whether a tensor without cells lies in memory that others with cells lie in, or wrote to."""
@@ -158,8 +165,10 @@ class Ledger:
         for owners in self.owners.values():
             (first, key), *others = owners
             for name, _ in others:
+                self.elsewhere |= {(first, key), (name, key)}
                 for twin in (name, first):
                     self._pin_layer(twin, f"{name} shares its {key} with {first}")
+        self.elsewhere |= self.borrowed | self.parameters.keys()
         for name, key in sorted(self.borrowed | self.parameters.keys()):
             if (name, key) in self.parameters and name not in self.layers:
                 continue

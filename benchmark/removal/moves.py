@@ -19,13 +19,15 @@ class Moves(Making):
     """Views, slices, concatenations, shuffles, and padding with more channels."""
 
     def move(self, call: Call) -> None:
-        sources = [x for x in call.tensors if not _is_index(call, x)]
+        sources = [x for x in call.tensors if not is_index(call, x)]
         for x in sources:
             if not self.follows(x):
                 self.borrow([x])
                 self.start(x, f"{call.name} joins it with what is not followed")
-        if len(sources) < len(call.tensors) and any(self.follows(x) for x in call.tensors if _is_index(call, x)):
+        if len(sources) < len(call.tensors) and any(self.follows(x) for x in call.tensors if is_index(call, x)):
             return self.opaque(call)
+        if call.name in VIEWS and call.result.dtype != sources[0].dtype:
+            return self.opaque(call, "their bits are read as other numbers")
         parts = [cells for x in sources if (cells := self.cells_of(x)) is not None]
         if call.name in JOINS and self.joins_positions(call, parts):
             return None
@@ -120,7 +122,7 @@ class Moves(Making):
         self.consume(cells, reason)
 
 
-def _is_index(call: Call, tensor: Tensor) -> bool:
+def is_index(call: Call, tensor: Tensor) -> bool:
     """Whether a tensor says where a move takes its elements from."""
     indices = [*(call.arguments.get("indices") or ()), call.arguments.get("index")]
     return call.name in ("index", "index_select") and any(tensor is index for index in indices)
@@ -131,7 +133,7 @@ def moved_cells(call: Call, cells_of: Callable[[Tensor], Tensor | None]) -> Any:
 
     def replaced(value: Any) -> Any:
         if isinstance(value, Tensor):
-            return value.cpu() if _is_index(call, value) else cells_of(value)
+            return value.cpu() if is_index(call, value) else cells_of(value)
         return [replaced(item) for item in value] if isinstance(value, list | tuple) else value
 
     if call.name in VIEWS:  # of cells that are expanded, where the tensor itself is not

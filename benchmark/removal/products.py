@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from benchmark.removal.tensors import layout
+
 PLAIN = (nn.Linear.forward, nn.Conv1d.forward, nn.Conv2d.forward, nn.Conv3d.forward)
 
 
@@ -41,7 +43,7 @@ def read_product(name: str, arguments: dict[str, Any], parameters: dict[int, lis
     if name in ("mm", "matmul", "addmm"):
         first, second, bias = _factors(name, arguments)
         weights = parameters.get(second.untyped_storage().data_ptr(), ())
-        weight = next((w for w in weights if w.dim() == 2 and _layout(second) == _layout(w.t())), None)
+        weight = next((w for w in weights if w.dim() == 2 and layout(second) == layout(w.t())), None)
         if weight is not None and (bias is None or _is_plain(arguments)):
             return Product(first, weight, bias, axis=-1)
     return None
@@ -59,11 +61,6 @@ def _factors(name: str, arguments: dict[str, Any]) -> tuple[Tensor, Tensor, Tens
     if name == "addmm":
         return arguments["mat1"], arguments["mat2"], arguments["self"]
     return arguments["self"], arguments["other" if name == "matmul" else "mat2"], None
-
-
-def _layout(tensor: Tensor) -> tuple[Any, ...]:
-    """Which elements of its memory a tensor holds, and in which order."""
-    return tensor.storage_offset(), tensor.shape, tensor.stride()
 
 
 def _is_plain(arguments: dict[str, Any]) -> bool:

@@ -72,7 +72,7 @@ def _constant(step: Step, constant: Mask, followed: Trace, links: dict[str, Mask
             moved = links[step.layer] & ~stays(step.sources[0])  # a mask: picking columns would copy them
             found = np.logical_not(moved.any(1))
         case "scale":
-            found = np.where(zero_scale(followed.layers[step.layer].module), True, stays(step.sources[0]))
+            found = np.where(zero_scale(followed, step), True, stays(step.sources[0]))
         case "map":
             found = np.logical_and.reduce([stays(source) for source in step.sources])
         case "product":
@@ -108,9 +108,9 @@ def _absorbs(followed: Trace, layer: Layer) -> bool:
     return not layer.bordered and (layer.takes_bias or bool(norms_behind(followed, layer)))
 
 
-def zero_scale(module: Module) -> Mask:
+def zero_scale(followed: Trace, step: Step) -> Mask:
     """By channel whether a layer that treats channels alone multiplies it by zero."""
-    weight = getattr(module, "weight", None)
+    weight = followed.layers[step.layer].module.weight if "weight" in step.uses else None
     if weight is None:
         return np.zeros(1, dtype=bool)
     found: Mask = weight.detach().reshape(len(weight), -1).eq(0).all(1).cpu().numpy()

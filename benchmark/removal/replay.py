@@ -43,10 +43,13 @@ def unchanged(tensor: Tensor) -> Tensor:
 def find_difference(
     module: nn.Module, narrow: nn.Module, inputs: tuple[Tensor, ...], followed: Trace, order: Order, values: Values
 ) -> str | None:
-    """Why the pass of a narrower network is not the one that was followed of a module; None if it is the same."""
+    """Why the pass of a narrower network is not the one that was followed of a module; None if it is the same.
+
+    The inputs hold other values, so that numbers that code made of them, where no operation was seen, are others too.
+    """
     replay = _Replay(module, narrow, followed, order)
     try:
-        copies = tuple(values(x).clone() for x in inputs)
+        copies = tuple(values(x) / 2 if x.is_floating_point() else x.clone() for x in inputs)
         replay.origins.note(-1, copies)
         with replay:
             outputs = narrow(*copies)

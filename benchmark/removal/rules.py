@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from benchmark.removal.calls import Call
@@ -34,7 +35,9 @@ class Rules(Positions, Layers):
     """Enters into the ledger which cells a call's results hold, and how they came about."""
 
     def apply(self, call: Call) -> None:
-        getattr(self, RULES.get(call.name, "opaque"))(call)
+        if any(x.is_complex() for x in (*call.tensors, *call.results)):
+            return self.opaque(call, "complex numbers have no rule for exact removal")
+        return getattr(self, RULES.get(call.name, "opaque"))(call)  # type: ignore[no-any-return]
 
     def elementwise(self, call: Call) -> None:
         """The same place of all operands; one that is broadcast over others' channels stays for all of them."""
@@ -57,7 +60,7 @@ class Rules(Positions, Layers):
                     self.consume(cells, f"{call.name} meets a tensor of fixed width")
         kind: Kind = "product" if call.name in PRODUCTS else "map"
         fixed = len(followed) < len(operands)  # which may vary with the position
-        shifts = call.name in IDENTITIES and result.is_floating_point()
+        shifts = call.name in IDENTITIES and result.dtype in (torch.float32, torch.float64)  # others round too much
         return self.combine(followed, result, kind, "other" if fixed else "none", shifts, own)
 
     def channel_axes(self, cells: Tensor) -> list[bool]:

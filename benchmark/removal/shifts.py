@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmark.removal.labels import Ids, Layer, Trace
+from benchmark.removal.labels import Ids, Layer, Step, Trace
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def norms_behind(followed: Trace, layer: Layer) -> list[Shift]:
             origins = outputs[user.sources[0][here] - first]
             if user.kind == "scale":
                 norm = followed.layers[user.layer]
-                if not norm.is_norm or len(norm.calls) > 1 or norm.module._buffers.get("running_mean") is None:
+                if not norm.is_norm or len(norm.calls) > 1 or not _shifts_by_mean(followed, user):
                     return []
                 shifts.append(Shift(norm, np.flatnonzero(here), origins))
             elif user.shifts and here.all():
@@ -43,3 +43,10 @@ def norms_behind(followed: Trace, layer: Layer) -> list[Shift]:
             else:
                 return []
     return shifts
+
+
+def _shifts_by_mean(followed: Trace, step: Step) -> bool:
+    """Whether a norm subtracts a running mean, which nothing else uses."""
+    buffers = followed.layers[step.layer].module._buffers
+    own = buffers.get("running_mean") is not None and (step.layer, "running_mean") not in followed.elsewhere
+    return own and "running_mean" in step.uses

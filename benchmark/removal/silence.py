@@ -79,7 +79,7 @@ def _needs(
                 for source in step.sources:
                     seen[source] = True
             case "scale":
-                moved = own & ~zero_scale(followed.layers[step.layer].module)
+                moved = own & ~zero_scale(followed, step)
                 seen[step.sources[0][moved]] = True
             case "product":
                 zeros = [constant[source] & (followed.value[source] == 0) for source in step.sources]

@@ -14,6 +14,8 @@ TABLES = frozenset({"_parameters", "_buffers", "_modules"})
 RESTORING = (nn.Module.__setstate__, nn.modules.conv._ConvNd.__setstate__)  # what old pickles lack, no more
 PLAIN = (bool, int, float, str, type(None))
 
+Layout = tuple[int, tuple[int, ...], tuple[int, ...]]
+
 
 def tensors_of(module: nn.Module) -> list[Tensor]:
     """All parameters, buffers, and other tensors in the attributes of a module and its parts, each once."""
@@ -47,3 +49,8 @@ def _is_plain(kind: type[nn.Module]) -> bool:
     standard = all(getattr(kind, name) is getattr(object, name) for name in own) and not hasattr(kind, "__deepcopy__")
     state = kind.__getstate__ is nn.Module.__getstate__ and kind.__setstate__ in RESTORING
     return standard and state
+
+
+def layout(tensor: Tensor) -> Layout:
+    """Which elements of its memory a tensor holds, and in which order."""
+    return int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride()

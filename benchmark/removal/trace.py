@@ -20,9 +20,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmark.removal.calls import Call, tensors_in
 from benchmark.removal.cells import core, flat, varies
-from benchmark.removal.cuts import agreeing, noting
+from benchmark.removal.cuts import agreeing, is_hooked, noting
 from benchmark.removal.labels import Cut, Number, Seen, Trace, UntraceableError
 from benchmark.removal.ledger import address
+from benchmark.removal.moves import is_index
 from benchmark.removal.operations import (
     ACTIVATION_MODULES,
     CONVOLUTIONS,
@@ -44,8 +45,9 @@ LARGER = (1, 2, 4)  # how many times as large images are that a training network
 CASTS = frozenset({"to", "_to_copy"})
 ESCAPES = frozenset({
     Tensor.numpy, Tensor.tolist, Tensor.__array__, Tensor.data_ptr, Tensor.__dlpack__, Tensor.untyped_storage,
-    Tensor.storage,
+    Tensor.storage, Tensor.__repr__,
 })  # fmt: skip
+MAKERS = {torch.tensor: 0, torch.as_tensor: 0, torch.asarray: 0, Tensor.new_tensor: 1, Tensor.new: 1}  # of values at
 
 
 def trace(module: nn.Module, *inputs: Tensor) -> Trace:
@@ -142,6 +144,9 @@ class Follower(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         call = Call.of(func, args, kwargs or {})
         rules = self.rules
+        for x in call.tensors:
+            if self.is_foreign(call, x):
+                rules.start(x, "it is made where no operation is seen")
         followed = any(map(rules.follows, call.tensors))
         if followed and call.name not in RULES and call.name not in MIXING and func._can_decompose():
             self.seen.append(Seen(call.name, call.scalars, None))
@@ -169,6 +174,11 @@ class Follower(TorchDispatchMode):
         shapes = tuple(map(rules.shape_of, results))
         self.seen.append(Seen(call.name, call.scalars, shapes, operands, self.places(call)))
         return call.result
+
+    def is_foreign(self, call: Call, tensor: Tensor) -> bool:
+        """Whether no operation is known to have made a tensor: another thread, say, whatever it made it of."""
+        known = call.name == "lift_fresh" or self.origins.of(tensor) is not None or address(tensor) in self.rules.own
+        return not (known or self.rules.follows(tensor) or is_index(call, tensor))
 
     def places(self, call: Call) -> tuple[int, ...] | None:
         """The numbers that say where a call finds what, None where it takes a part of channels, or of a weight."""
@@ -220,6 +230,7 @@ class Follower(TorchDispatchMode):
             parameters={name: root[labels] for name, labels in rules.parameters.items()},
             outputs={int(i) for cells in found for i in root[book.label[flat(core(cells))]]},
             seen=self.seen,
+            elsewhere=rules.elsewhere,
             returned=tuple(map(self.origins.of, tensors_in(outputs))),
             picks=rules.picks,
             unfollowed=rules.unfollowed(),
@@ -236,7 +247,7 @@ def _is_activation(part: nn.Module | None) -> bool:
     """Whether a module, which runs, is an activation function of torch's, with no hooks but those that note it."""
     if part is None or type(part) not in ACTIVATION_MODULES:
         return False
-    return "forward" not in vars(part) and len(part._forward_hooks) == len(part._forward_pre_hooks) == 1
+    return "forward" not in vars(part) and not is_hooked(part)
 
 
 class Escapes(TorchFunctionMode):
@@ -247,6 +258,9 @@ class Escapes(TorchFunctionMode):
         self.rules = rules
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in ESCAPES and self.rules.follows(args[0]):
+        escaping = list(args[:1]) if func in ESCAPES else []
+        if func in MAKERS:  # which read the values of tensors in lists unseen
+            escaping = tensors_in([*args[MAKERS[func] :], *(kwargs or {}).values()])
+        if any(map(self.rules.follows, escaping)):
             raise UntraceableError(f"its forward pass takes values out of torch ({func.__name__})")
         return func(*args, **(kwargs or {}))
