@@ -73,6 +73,7 @@ RULES: dict[str, str] = {
     **dict.fromkeys(DENSE, "dense"),
     **dict.fromkeys(NORMALISATIONS, "normalise"),
     "channel_shuffle": "shuffle",
+    "glu": "gate",
     "roll": "roll",
     "pixel_shuffle": "shuffle_pixels",
     "softmax": "weigh",

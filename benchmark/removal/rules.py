@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -62,6 +62,20 @@ class Rules(Positions, Layers):
         fixed = len(followed) < len(operands)  # which may vary with the position
         shifts = call.name in IDENTITIES and result.dtype in (torch.float32, torch.float64)  # others round too much
         return self.combine(followed, result, kind, "other" if fixed else "none", shifts, own)
+
+    def gate(self, call: Call) -> None:
+        """A gated linear unit, as what it is composed of: one half times the sigmoid of the other."""
+        first, second = self.part(torch.ops.aten.chunk.default, call.arguments["self"], 2, call.arguments["dim"])
+        product = Call.of(torch.ops.aten.mul.Tensor, (first, self.part(torch.ops.aten.sigmoid.default, second)), {})
+        product.result = call.result
+        self.apply(product)
+
+    def part(self, function: Any, *args: Any) -> Any:
+        """The result of an operation that is part of one which was seen."""
+        call = Call.of(function, args, {})
+        call.result = function(*args)
+        self.apply(call)
+        return call.result
 
     def channel_axes(self, cells: Tensor) -> list[bool]:
         """By axis whether channels vary along it: cells may, where one channel was split into several."""

@@ -110,3 +110,20 @@ def test_a_softmax_over_positions_is_no_constant_at_other_sizes():
     net = network(Cutting("softmax_of_positions", 8))
     net[0].weight.data[:4], net[1].bias.data[:4] = 0, -1
     check(net)
+
+
+@pytest.mark.parametrize(("dead", "left"), [([0, 1, 4, 5], 4), ([0, 1], 8)])
+def test_a_gated_linear_unit_loses_what_is_silent_in_both_halves(dead, left):
+    net = network(nn.Sequential(nn.GLU(1), nn.Conv2d(4, 8, 1)))
+    assert find_groups(net, IMAGES[0]).kept_whole == {}
+    net[0].weight.data[dead], net[1].bias.data[dead] = 0, 1
+    assert check(net).channels_left["0"] == left
+
+
+def test_a_gated_linear_unit_of_positions_lets_channels_go():
+    net = network(nn.GLU(-1))[1:]
+    net = nn.Sequential(nn.Conv2d(2, 8, (3, 4)), *net).double().eval()
+    net[0].weight.data[:3], net[1].bias.data[:3] = 0, -1
+    removal = remove_silent(net, IMAGES[0])
+    assert removal.channels_left["0"] == 5
+    assert removal.deviation <= 1e-12
