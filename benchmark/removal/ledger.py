@@ -13,6 +13,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from benchmark.removal.book import Book
 from benchmark.removal.cells import compact, core, flat, spread
 from benchmark.removal.labels import Cut, Ids, Layer, Shape, Size, Step, UntraceableError
+from benchmark.removal.passes import attributes
 from benchmark.removal.tensors import Layout, layout, tensors_of
 
 
@@ -56,7 +57,8 @@ class Ledger:
         self.tenants: dict[int, StorageWeakRef] = {}  # by its address memory that a tensor with cells lies in
         self.modules = dict(module.named_modules())
         self.owners: dict[int, list[tuple[str, str]]] = {}
-        self.own = {address(tensor) for tensor in tensors_of(module)}
+        kept = [value for value in attributes(module).values() if isinstance(value, Tensor)]  # in objects, too
+        self.own = {address(tensor) for tensor in (*tensors_of(module), *kept)}
         self.stored: dict[int, list[tuple[str, str]]] = {}  # by address of their memory the owners of parameters
         self.weights: dict[int, list[Tensor]] = {}  # and the tensors themselves
         for name, part in self.modules.items():

@@ -174,6 +174,14 @@ def test_a_memory_in_a_container_is_refused(memory, name):
         remove_silent(network, VECTORS[0])
 
 
+def test_a_memory_that_is_written_in_place_is_refused():
+    network = Asleep(lambda net, y, x: net.last(y * net.memory.level.add_(x.mean())))
+    network.memory = Cell()
+    network.memory.level = torch.ones((), dtype=torch.float64)
+    with pytest.raises(UntraceableError, match="its forward pass changes a tensor of its own"):
+        remove_silent(network, VECTORS[0])
+
+
 def test_a_buffer_that_another_replaces_is_a_memory():
     def remember(net, y, x):
         y = net.last(y * net.level)
