@@ -49,8 +49,9 @@ class _Passed(torch.autograd.Function):
 def opposed(output: Tensor, generator: torch.Generator) -> Tensor:
     """A random direction for the first half of the samples, and its opposite for the second."""
     direction = torch.randn(output.shape, generator=generator, dtype=torch.float64).to(output.device)
-    half = len(output) // 2 if output.dim() else 0
-    direction[half : 2 * half] = -direction[:half]
+    if output.dim():  # a number for the whole batch has no halves
+        half = len(output) // 2
+        direction[half : 2 * half] = -direction[:half]
     return direction
 
 

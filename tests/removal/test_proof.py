@@ -258,3 +258,25 @@ def test_the_search_changes_neither_network_nor_seed():
     for module, state in zip((network, reduced), states, strict=True):
         assert all(torch.equal(tensor, state[name]) for name, tensor in module.state_dict().items())
         assert all(parameter.grad is None and parameter.requires_grad for parameter in module.parameters())
+
+
+class Beside(nn.Module):
+    """Logits, and a number for the whole batch, as auxiliary losses are."""
+
+    def __init__(self, number):
+        super().__init__()
+        self.a, self.h, self.number = nn.Linear(WIDTH, HIDDEN), nn.Linear(HIDDEN, 2), number
+
+    def forward(self, x):
+        y = self.a(x).relu()
+        return self.h(y), self.number(x, y)
+
+
+def test_a_number_beside_the_logits_is_searched_too():
+    silenced = randomise(Beside(lambda x, y: y.pow(2).mean()))
+    silenced.a.weight.data[0], silenced.a.bias.data[0] = 0, -6
+    example = noise(6, WIDTH)
+    assert attack(silenced, copy.deepcopy(silenced), (example,)).deviation == 0
+    assert remove_silent(silenced, example).channels_left == {"a": HIDDEN}
+    silenced.number = lambda x, y: x.pow(2).mean()
+    assert remove_silent(silenced, example).channels_left == {"a": HIDDEN - 1}
