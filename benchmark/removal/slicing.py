@@ -123,9 +123,12 @@ def _load_carriers(module: Module, blocks: int, constants: Values, emitted: Valu
 
 
 def _shift(layer: Layer, layers: dict[str, Module], followed: Trace, shift: Tensor) -> None:
-    """Adds a constant to a layer's output: in its bias, in the means of the norms behind it, or in a new bias."""
+    """Adds a constant to a layer's output: in its bias, in the means of the norms behind it, or in a new bias.
+
+    Where a layer has none of these, its constants reach no output that matters: else a carrier would hold them.
+    """
     module = layers[layer.name]
-    if module.bias is not None and layer.takes_bias:
+    if layer.takes_bias and getattr(module, "bias", None) is not None:
         _set(module, "bias", module.bias + shift)
         return
     targets = norms_behind(followed, layer)
@@ -133,7 +136,7 @@ def _shift(layer: Layer, layers: dict[str, Module], followed: Trace, shift: Tens
         norm = layers[target.norm.name]
         places, outputs = (torch.from_numpy(ids).to(shift.device) for ids in (target.places, target.outputs))
         norm.running_mean = norm.running_mean.index_add(0, places, shift[outputs], alpha=-1)
-    if not targets:
+    if not targets and layer.takes_bias:
         module.bias = nn.Parameter(shift, requires_grad=module.weight.requires_grad)
 
 
