@@ -59,7 +59,7 @@ def gradients(outputs: list[Tensor], directions: list[Tensor], inputs: Inputs) -
     """The gradients of r·outputs by each input, zero where there is none."""
     pairs = [(y, r) for y, r in zip(outputs, directions, strict=True) if y.requires_grad and y.shape == r.shape]
     wanted = [x for x in inputs if x.requires_grad]
-    nothing = [torch.zeros_like(x) for x in inputs]
+    nothing = [torch.zeros_like(x, dtype=torch.float64) for x in inputs]
     if not pairs or not wanted:
         return nothing
     followed, along = zip(*pairs, strict=True)

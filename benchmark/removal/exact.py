@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from benchmark.removal.calls import tensors_in
 from benchmark.removal.labels import UNFOLLOWED, hidden_groups
-from benchmark.removal.passes import check_kind, unchanged_seed
+from benchmark.removal.passes import as_inputs, check_kind, unchanged_seed
 from benchmark.removal.probes import Inputs
 from benchmark.removal.proof import Proof, RemovalError, attack
 from benchmark.removal.reduction import reduce_network
@@ -60,7 +60,7 @@ def remove_silent(module: nn.Module, example: Tensor | tuple[Tensor, ...]) -> Re
         removal = remove_silent(network, images)   # images: (N, C, H, W), network: any torch.nn.Module
         removal.module(images)                     # what network.eval()(images) was, from a smaller network
     """
-    inputs = tuple(_in_float64(x) for x in ((example,) if isinstance(example, Tensor) else example))
+    inputs = tuple(map(_in_float64, as_inputs(example)))
     check_kind(module)
     silenced = copy_with(module, partial(_in_float64, copied=True)).eval()
     followed = trace(silenced, *inputs)

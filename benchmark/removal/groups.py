@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.removal.labels import UNFOLLOWED, Ids, Module, Trace, UntraceableError, hidden_groups, reasons_to_keep
+from benchmark.removal.passes import as_inputs
 from benchmark.removal.trace import trace
 
 
@@ -148,8 +149,7 @@ class Net:
 
 def find_groups(module: nn.Module, example: Tensor | tuple[Tensor, ...]) -> Net:
     """The network's channel groups, found by tracing it on a batch; raises UntraceableError where that fails."""
-    inputs = (example,) if isinstance(example, Tensor) else example
-    return net_from_trace(module, trace(module, *inputs))
+    return net_from_trace(module, trace(module, *as_inputs(example)))
 
 
 def net_from_trace(module: nn.Module, followed: Trace) -> Net:

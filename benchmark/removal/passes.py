@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedTensorMixin
 
 from benchmark.removal.labels import UntraceableError
 from benchmark.removal.tensors import TABLES
@@ -22,6 +23,36 @@ HOLDING = (list, tuple, dict, set, deque)  # and what may hold it, beside object
 def unchanged_seed(batch: Tensor) -> AbstractContextManager[None]:
     """A context that gives the global random state back as it was."""
     return torch.random.fork_rng(devices=[batch.device] if batch.is_cuda else [])
+
+
+def as_inputs(example: Any) -> tuple[Tensor, ...]:
+    """A network's inputs, each N × …; raises UntraceableError where an example is no tensor and no tuple of them."""
+    inputs = (example,) if isinstance(example, Tensor) else example
+    if not isinstance(inputs, tuple | list) or not inputs:
+        raise UntraceableError(f"an example is a tensor or a tuple of tensors, not {_kind(example)}")
+    for place, x in enumerate(inputs):
+        if not isinstance(x, Tensor):
+            fault = f"{_kind(x)}, not a tensor"
+        elif x.layout is not torch.strided or x.is_complex():
+            fault = "sparse" if x.layout is not torch.strided else "complex"
+        elif not x.dim() or not len(x):
+            fault = "a tensor without samples"
+        else:
+            continue
+        raise UntraceableError(f"the example's input {place} is {fault}: networks are followed on samples, N × …")
+    return tuple(inputs)
+
+
+def _kind(value: Any) -> str:
+    return "an empty tuple" if isinstance(value, tuple) else f"a {type(value).__name__}"
+
+
+def reason_of(error: Exception) -> str:
+    """What an error says, in one line: the first, but for TorchScript, which says last what went wrong, if it does."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    if "TorchScript interpreter" not in lines[0]:
+        return lines[0]
+    return "TorchScript code in it cannot be followed" if lines[-1].endswith(":") else lines[-1]
 
 
 def first_samples(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -50,6 +81,10 @@ def check_kind(module: nn.Module) -> None:
     for name, part in module.named_modules():
         if isinstance(part, torch.jit.ScriptModule):
             raise UntraceableError(f"{name or 'it'} is a ScriptModule: pass the nn.Module that it was made of")
+        for key, tensor in (*part._parameters.items(), *part._buffers.items()):
+            if isinstance(tensor, UninitializedTensorMixin):
+                whole = f"{name}.{key}".lstrip(".")
+                raise UntraceableError(f"{whole} has no shape yet: pass a batch through the network first")
 
 
 def check_state(module: nn.Module, before: dict[str, Any], read: set[int]) -> None:

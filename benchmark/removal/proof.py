@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.removal.ascent import StraightThrough, gradients, is_flat, opposed
+from benchmark.removal.passes import reason_of
 from benchmark.removal.probes import Inputs, Probes, spread
 
 STEPS = (1, 3, 9)  # lengths of the ascent's steps, in standard deviations of the example
@@ -84,8 +85,7 @@ class _Search:
         try:
             found = tensors(self.reduced(*_copies(inputs)))
         except Exception as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise RemovalError(f"the reduced network does not run on {kind}: {reason}") from error
+            raise RemovalError(f"the reduced network does not run on {kind}: {reason_of(error)}") from error
         self.tried[kind] += len(inputs[0])
         # Relative to the first, ordinary batch at least: rounding is no difference where all outputs happen to cancel.
         self.scale = self.scale or largest(expected)
@@ -132,6 +132,8 @@ def _ascend(search: _Search, probes: Probes) -> None:
 def tensors(outputs: Any) -> list[Tensor]:
     """The real tensors among a network's outputs: one tensor, or tuples, lists and dicts of them."""
     if isinstance(outputs, Tensor):
+        if outputs.is_complex():
+            return [torch.view_as_real(outputs.resolve_conj())]
         return [outputs] if outputs.is_floating_point() else [outputs.double()]
     values = outputs.values() if isinstance(outputs, dict) else outputs if isinstance(outputs, tuple | list) else ()
     return [tensor for value in values for tensor in tensors(value)]

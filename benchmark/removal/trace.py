@@ -35,7 +35,7 @@ from benchmark.removal.operations import (
     RULES,
 )
 from benchmark.removal.origins import Origins
-from benchmark.removal.passes import attributes, check_kind, check_state, first_samples, following
+from benchmark.removal.passes import as_inputs, attributes, check_kind, check_state, first_samples, following, reason_of
 from benchmark.removal.rules import Rules
 from benchmark.removal.tensors import copy_with
 from benchmark.removal.widths import is_same_pass, pin_fixed_widths
@@ -55,7 +55,7 @@ def trace(module: nn.Module, *inputs: Tensor) -> Trace:
 
     Raises UntraceableError where the forward pass depends on the data or does not accept the example.
     """
-    few = first_samples(inputs)
+    few = first_samples(as_inputs(inputs))
     try:
         check_kind(module)
         with following(module, inputs[0]):
@@ -67,9 +67,8 @@ def trace(module: nn.Module, *inputs: Tensor) -> Trace:
                 add_idle_layers(module, few, followed)
     except Exception as error:
         shapes = ", ".join(str(tuple(x.shape[1:])) for x in inputs)
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         kind = type(module).__name__
-        raise UntraceableError(f"{kind} cannot be traced on samples of shape {shapes}: {reason}") from error
+        raise UntraceableError(f"{kind} cannot be traced on samples of shape {shapes}: {reason_of(error)}") from error
     return followed
 
 

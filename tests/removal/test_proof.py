@@ -280,3 +280,13 @@ def test_a_number_beside_the_logits_is_searched_too():
     assert remove_silent(silenced, example).channels_left == {"a": HIDDEN}
     silenced.number = lambda x, y: x.pow(2).mean()
     assert remove_silent(silenced, example).channels_left == {"a": HIDDEN - 1}
+
+
+def test_both_parts_of_a_complex_output_are_compared():
+    class Spectrum(nn.Linear):
+        def forward(self, x):
+            return torch.complex(x[:, 0], super().forward(x)[:, 0])
+
+    silenced, reduced = randomise(Spectrum(WIDTH, 1)), randomise(Spectrum(WIDTH, 1))
+    reduced.weight.data[0, 0] = 0
+    assert attack(silenced, reduced, (noise(6, WIDTH),)).deviation > 1e-3
