@@ -42,7 +42,7 @@ class Removal:
     module: nn.Module
     channels: dict[str, int]  # hidden channels before, by group
     channels_left: dict[str, int]  # and after
-    deviation: float  # largest |Δlogit| over largest |logit| that a search found, in float64
+    deviation: float  # largest |Δ| of an output over its largest |value| that a search found, in float64
     collapsed: bool  # whether a group had no living channel, and kept one
     kept_whole: dict[str, str] = field(default_factory=dict)  # groups that cannot be removed from, and why
     tried: dict[str, int] = field(default_factory=dict)  # samples on which the networks were compared, by kind

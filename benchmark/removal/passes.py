@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import is_lazy
 
 from benchmark.removal.labels import UntraceableError
 from benchmark.removal.tensors import TABLES
@@ -82,7 +82,7 @@ def check_kind(module: nn.Module) -> None:
         if isinstance(part, torch.jit.ScriptModule):
             raise UntraceableError(f"{name or 'it'} is a ScriptModule: pass the nn.Module that it was made of")
         for key, tensor in (*part._parameters.items(), *part._buffers.items()):
-            if isinstance(tensor, UninitializedTensorMixin):
+            if is_lazy(tensor):
                 whole = f"{name}.{key}".lstrip(".")
                 raise UntraceableError(f"{whole} has no shape yet: pass a batch through the network first")
 

@@ -41,7 +41,7 @@ class RemovalError(ValueError):
 class Proof:
     """The largest difference that was found, and where it was searched."""
 
-    deviation: float  # largest |Δ| of an output over the largest |output|
+    deviation: float  # largest |Δ| of an output over its largest |value|
     worst: str  # the kind of input that showed it
     tried: dict[str, int]  # samples compared, by kind of input
 
@@ -71,7 +71,8 @@ class _Search:
 
     def __init__(self, silenced: nn.Module, reduced: nn.Module):
         self.silenced, self.reduced = silenced, reduced
-        self.deviation, self.worst, self.scale = 0.0, "none", 0.0
+        self.deviation, self.worst = 0.0, "none"
+        self.scales: list[float] = []
         self.tried: Counter[str] = Counter()
 
     def compare(self, kind: str, inputs: Inputs, finite: bool = False) -> tuple[list[Tensor], list[Tensor]] | None:
@@ -88,8 +89,8 @@ class _Search:
             raise RemovalError(f"the reduced network does not run on {kind}: {reason_of(error)}") from error
         self.tried[kind] += len(inputs[0])
         # Relative to the first, ordinary batch at least: rounding is no difference where all outputs happen to cancel.
-        self.scale = self.scale or largest(expected)
-        deviation = difference(found, expected) / (max(self.scale, largest(expected)) or 1.0)
+        self.scales = self.scales or [*map(largest, expected)]
+        deviation = relative(found, expected, self.scales)
         if deviation >= self.deviation:
             self.deviation, self.worst = deviation, kind
         return expected, found
@@ -139,21 +140,30 @@ def tensors(outputs: Any) -> list[Tensor]:
     return [tensor for value in values for tensor in tensors(value)]
 
 
-def largest(outputs: list[Tensor]) -> float:
-    """The largest finite absolute value."""
-    return max((y[y.isfinite()].abs().max().item() for y in outputs if y.isfinite().any()), default=0.0)
+def relative(found: list[Tensor], expected: list[Tensor], scales: list[float]) -> float:
+    """The largest difference of an output over its own largest value, here or in `scales`; over 1 where all are 0.
 
-
-def difference(found: list[Tensor], expected: list[Tensor]) -> float:
-    """The largest absolute difference; infinite where shapes, or what is finite, differ."""
-    if [y.shape for y in found] != [y.shape for y in expected]:
+    So a large output hides nothing of a small one.
+    """
+    if len(found) != len(expected):
         return float("inf")
-    worst = 0.0
-    for a, b in zip(found, expected, strict=True):
-        same = (a == b) | (a.isnan() & b.isnan())
-        gap = torch.where(same, 0.0, (a - b).abs()).nan_to_num(nan=float("inf"), posinf=float("inf"))
-        worst = max(worst, gap.max().item() if gap.numel() else 0.0)
-    return worst
+    values = zip(found, expected, [*scales, *[0.0] * len(expected)], strict=False)
+    return max((difference(a, b) / (max(scale, largest(b)) or 1.0) for a, b, scale in values), default=0.0)
+
+
+def largest(output: Tensor) -> float:
+    """The largest finite absolute value."""
+    finite = output[output.isfinite()]
+    return finite.abs().max().item() if finite.numel() else 0.0
+
+
+def difference(found: Tensor, expected: Tensor) -> float:
+    """The largest absolute difference; infinite where shapes, or what is finite, differ."""
+    if found.shape != expected.shape:
+        return float("inf")
+    same = (found == expected) | (found.isnan() & expected.isnan())
+    gap = torch.where(same, 0.0, (found - expected).abs()).nan_to_num(nan=float("inf"), posinf=float("inf"))
+    return gap.max().item() if gap.numel() else 0.0
 
 
 def _copies(inputs: Inputs) -> Inputs:

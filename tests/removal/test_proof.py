@@ -12,7 +12,7 @@ from benchmark.networks.build import build
 from benchmark.removal.exact import RemovalError, remove_silent
 from benchmark.removal.groups import find_groups
 from benchmark.removal.probes import spread
-from benchmark.removal.proof import Proof, attack, difference
+from benchmark.removal.proof import Proof, attack
 
 WIDTH, HIDDEN = 4, 3
 
@@ -210,15 +210,6 @@ def test_noise_is_as_wide_as_the_example_or_of_width_one_where_that_does_not_var
     assert (spread(torch.tensor([1.0, 5.0])), spread(torch.tensor([3, 3]))) == (2.0, 1.0)
 
 
-def test_an_output_that_only_one_network_makes_infinite_is_a_difference():
-    inf, nan = float("inf"), float("nan")
-    assert difference([torch.tensor([inf, nan, 1])], [torch.tensor([inf, nan, 1])]) == 0
-    for value in (inf, nan, -inf):
-        assert difference([torch.tensor([value, 1])], [torch.tensor([2.0, 1])]) == inf
-        assert difference([torch.tensor([2.0, 1])], [torch.tensor([value, 1])]) == inf
-    assert difference([torch.ones(2)], [torch.ones(2, 1)]) == inf
-
-
 def test_an_exact_reduction_passes_and_says_what_was_tried():
     network = build("vgg11", (3, 32, 32), 10, seed=0, widths=(8, 8, 8, 8, 8, 8, 8, 8))
     images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -258,35 +249,3 @@ def test_the_search_changes_neither_network_nor_seed():
     for module, state in zip((network, reduced), states, strict=True):
         assert all(torch.equal(tensor, state[name]) for name, tensor in module.state_dict().items())
         assert all(parameter.grad is None and parameter.requires_grad for parameter in module.parameters())
-
-
-class Beside(nn.Module):
-    """Logits, and a number for the whole batch, as auxiliary losses are."""
-
-    def __init__(self, number):
-        super().__init__()
-        self.a, self.h, self.number = nn.Linear(WIDTH, HIDDEN), nn.Linear(HIDDEN, 2), number
-
-    def forward(self, x):
-        y = self.a(x).relu()
-        return self.h(y), self.number(x, y)
-
-
-def test_a_number_beside_the_logits_is_searched_too():
-    silenced = randomise(Beside(lambda x, y: y.pow(2).mean()))
-    silenced.a.weight.data[0], silenced.a.bias.data[0] = 0, -6
-    example = noise(6, WIDTH)
-    assert attack(silenced, copy.deepcopy(silenced), (example,)).deviation == 0
-    assert remove_silent(silenced, example).channels_left == {"a": HIDDEN}
-    silenced.number = lambda x, y: x.pow(2).mean()
-    assert remove_silent(silenced, example).channels_left == {"a": HIDDEN - 1}
-
-
-def test_both_parts_of_a_complex_output_are_compared():
-    class Spectrum(nn.Linear):
-        def forward(self, x):
-            return torch.complex(x[:, 0], super().forward(x)[:, 0])
-
-    silenced, reduced = randomise(Spectrum(WIDTH, 1)), randomise(Spectrum(WIDTH, 1))
-    reduced.weight.data[0, 0] = 0
-    assert attack(silenced, reduced, (noise(6, WIDTH),)).deviation > 1e-3
