@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from benchmark.removal.calls import NESTED
 from benchmark.removal.labels import UntraceableError
 from benchmark.removal.tensors import TABLES
 
 SAMPLES = 2  # that are followed: cells do not depend on how many there are, but code may on whether there is one
+RETURNED = (Tensor, int, float, complex, str, type(None), torch.dtype, torch.device)
 KEPT = (int, float, complex, str, Tensor)  # what a memory of earlier passes may be in
 NOT_KEPT = ("training", "_modules", "_forward_hooks", "_forward_pre_hooks")  # the last two note what runs
 HOLDING = (list, tuple, dict, set, deque)  # and what may hold it, beside objects of other kinds
@@ -85,6 +87,16 @@ def check_kind(module: nn.Module) -> None:
             if is_lazy(tensor):
                 whole = f"{name}.{key}".lstrip(".")
                 raise UntraceableError(f"{whole} has no shape yet: pass a batch through the network first")
+
+
+def check_outputs(outputs: Any) -> None:
+    """Refuses a container that is not looked into: channels in it would go unseen."""
+    if isinstance(outputs, NESTED):
+        for value in outputs.values() if isinstance(outputs, dict) else outputs:
+            check_outputs(value)
+    elif not isinstance(outputs, RETURNED):
+        kind = type(outputs).__name__
+        raise UntraceableError(f"its forward pass returns a {kind}, in which tensors are not seen: return them bare")
 
 
 def check_state(module: nn.Module, before: dict[str, Any], read: set[int]) -> None:

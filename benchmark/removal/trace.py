@@ -35,7 +35,16 @@ from benchmark.removal.operations import (
     RULES,
 )
 from benchmark.removal.origins import Origins
-from benchmark.removal.passes import as_inputs, attributes, check_kind, check_state, first_samples, following, reason_of
+from benchmark.removal.passes import (
+    as_inputs,
+    attributes,
+    check_kind,
+    check_outputs,
+    check_state,
+    first_samples,
+    following,
+    reason_of,
+)
 from benchmark.removal.rules import Rules
 from benchmark.removal.tensors import copy_with
 from benchmark.removal.widths import is_same_pass, pin_fixed_widths
@@ -210,6 +219,7 @@ class Follower(TorchDispatchMode):
     def result(self, outputs: Any) -> Trace:
         """The trace with one label per channel, and its pinned labels."""
         rules, book = self.rules, self.rules.book
+        check_outputs(outputs)
         found = [cells for x in tensors_in(outputs) if (cells := rules.cells_of(x)) is not None]
         if not found:
             raise UntraceableError(f"its forward pass returns a {type(outputs).__name__} without a tensor")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -72,3 +74,27 @@ def test_what_torch_script_says_last_is_the_reason():
         find_groups(Scripted(), EXAMPLE)
     lines = "The following operation failed in the TorchScript interpreter.\nTraceback\nRuntimeError: too long\n"
     assert reason_of(RuntimeError(lines)) == "RuntimeError: too long"
+
+
+class Bare(Any):
+    """Returns a hidden layer beside its logits."""
+
+    def __init__(self, wrap):
+        super().__init__()
+        self.wrap = wrap
+
+    def forward(self, x):
+        hidden = self.first(x)
+        return self.last(hidden.relu()), self.wrap(hidden)
+
+
+@pytest.mark.parametrize("wrap", [lambda x: SimpleNamespace(hidden=x), lambda x: {"a": [{x}]}, lambda x: lambda: x])
+def test_outputs_that_are_not_looked_into_are_refused(wrap):
+    with pytest.raises(UntraceableError, match=r"returns a \w+, in which tensors are not seen"):
+        remove_silent(Bare(wrap), EXAMPLE)
+
+
+def test_outputs_that_are_looked_into_keep_their_channels():
+    network = Bare(lambda x: {"hidden": [x, None, 1, 1.5, "a"], "shape": x.shape, "kind": (x.dtype, x.device)})
+    network.first.weight.data[1] = 0
+    assert remove_silent(network, EXAMPLE).module(EXAMPLE)[1]["hidden"][0].shape == (4, 4)
