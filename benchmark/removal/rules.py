@@ -60,7 +60,7 @@ class Rules(Positions, Layers):
                     self.consume(cells, f"{call.name} meets a tensor of fixed width")
         kind: Kind = "product" if call.name in PRODUCTS else "map"
         fixed = len(followed) < len(operands)  # which may vary with the position
-        shifts = call.name in IDENTITIES and result.dtype in (torch.float32, torch.float64)  # others round too much
+        shifts = call.name in IDENTITIES and not _rounds(call.tensors[0].dtype, result.dtype)
         return self.combine(followed, result, kind, "other" if fixed else "none", shifts, own)
 
     def gate(self, call: Call) -> None:
@@ -95,6 +95,13 @@ class Rules(Positions, Layers):
             self.borrow([x])
             return Operand(sizes, None)
         return Operand(sizes, cells.reshape(sizes).expand(call.result.shape))
+
+
+def _rounds(source: torch.dtype, target: torch.dtype) -> bool:
+    """Whether a cast may change a value, so that what is added before it is not what is added behind it."""
+    return not target.is_floating_point or torch.finfo(target).eps > (
+        torch.finfo(source).eps if source.is_floating_point else 0
+    )
 
 
 def _deciding(call: Call) -> list[Tensor]:

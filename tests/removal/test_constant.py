@@ -162,3 +162,25 @@ def test_a_carrier_keeps_what_makes_it_when_its_layer_is_called_twice():
         module.first.weight.zero_()
     removal = remove_silent(module, torch.randn(8, 1, 6, 6))
     assert removal.deviation <= 1e-12
+
+
+class Cast(nn.Module):
+    """A layer without a bias, a cast and a norm: a constant before the cast is not the same constant behind it."""
+
+    def __init__(self, kind: torch.dtype):
+        super().__init__()
+        self.kind, self.first, self.mid = kind, nn.Linear(5, 4), nn.Linear(4, 4, bias=False)
+        self.norm, self.h = nn.BatchNorm1d(4), nn.Linear(4, 3)
+
+    def forward(self, x):
+        y = self.mid(self.first(x).relu())
+        return self.h(self.norm(y.to(self.kind).to(y.dtype)))
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.int64, torch.float64])
+def test_a_constant_is_not_put_behind_a_cast_that_rounds(kind):
+    torch.manual_seed(0)
+    module = Cast(kind)
+    removal = remove_silent(silenced(module, module.first, 1.0), torch.randn(8, 5))
+    assert removal.channels_left["first"] == 3
+    assert (removal.module.mid.bias is None) == (kind == torch.float64)
