@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from benchmark.removal.calls import tensors_in
 from benchmark.removal.labels import UNFOLLOWED, hidden_groups
 from benchmark.removal.passes import as_inputs, check_kind, unchanged_seed
+from benchmark.removal.precision import check_in_own_precision
 from benchmark.removal.probes import Inputs
 from benchmark.removal.proof import Proof, RemovalError, attack
 from benchmark.removal.reduction import reduce_network
@@ -55,7 +56,7 @@ def remove_silent(module: nn.Module, example: Tensor | tuple[Tensor, ...]) -> Re
     copy keeps the module's class, dtypes, modes and layer names; its layers are smaller. It equals the module in
     evaluation mode: the deviation is the largest that `attack` finds, in float64, starting from the example. Raises
     UntraceableError where the forward pass cannot be followed, RemovalError where outputs are not finite or the
-    deviation exceeds 1e-6.
+    deviation exceeds 1e-6, or where the networks differ by more than rounding in their own precision.
 
         removal = remove_silent(network, images)   # images: (N, C, H, W), network: any torch.nn.Module
         removal.module(images)                     # what network.eval()(images) was, from a smaller network
@@ -68,8 +69,10 @@ def remove_silent(module: nn.Module, example: Tensor | tuple[Tensor, ...]) -> Re
     groups = hidden_groups(followed)
     reduced, silence, kept_whole = reduce_network(silenced, inputs, followed)
     proof = _prove(silenced, reduced, inputs)
+    module_left = _like(module, reduced)
+    check_in_own_precision(module, module_left, as_inputs(example))
     return Removal(
-        module=_like(module, reduced),
+        module=module_left,
         channels={name: followed.count(ids) for name, ids in groups.items()} | followed.unfollowed,
         channels_left={name: followed.count(ids[~silence.gone[ids]]) for name, ids in groups.items()}
         | followed.unfollowed,

@@ -20,6 +20,7 @@ Madry et al. 2018 (arXiv 1706.06083); straight-through gradients, Bengio et al. 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,7 @@ from benchmark.removal.passes import reason_of
 from benchmark.removal.probes import Inputs, Probes, spread
 
 STEPS = (1, 3, 9)  # lengths of the ascent's steps, in standard deviations of the example
+NOISE = 1e-9  # of the largest output: smaller ones may be what rounding leaves where others cancel
 
 
 class RemovalError(ValueError):
@@ -130,25 +132,32 @@ def _ascend(search: _Search, probes: Probes) -> None:
         search.compare("ascent", inputs)
 
 
-def tensors(outputs: Any) -> list[Tensor]:
-    """The real tensors among a network's outputs: one tensor, or tuples, lists and dicts of them."""
+def tensors(outputs: Any, decisions: bool = True) -> list[Tensor]:
+    """The tensors, as real ones, in a network's outputs: one, or tuples, lists and dicts of them.
+
+    Without `decisions` those of whole numbers and truth values are left out.
+    """
     if isinstance(outputs, Tensor):
         if outputs.is_complex():
             return [torch.view_as_real(outputs.resolve_conj())]
-        return [outputs] if outputs.is_floating_point() else [outputs.double()]
+        if outputs.is_floating_point():
+            return [outputs]
+        return [outputs.double()] if decisions else []
     values = outputs.values() if isinstance(outputs, dict) else outputs if isinstance(outputs, tuple | list) else ()
-    return [tensor for value in values for tensor in tensors(value)]
+    return [tensor for value in values for tensor in tensors(value, decisions)]
 
 
-def relative(found: list[Tensor], expected: list[Tensor], scales: list[float]) -> float:
+def relative(found: list[Tensor], expected: list[Tensor], scales: Sequence[float] = (), noise: float = NOISE) -> float:
     """The largest difference of an output over its own largest value, here or in `scales`; over 1 where all are 0.
 
-    So a large output hides nothing of a small one.
+    So a large output hides nothing of a small one, but of one that is `noise` beside it.
     """
     if len(found) != len(expected):
         return float("inf")
-    values = zip(found, expected, [*scales, *[0.0] * len(expected)], strict=False)
-    return max((difference(a, b) / (max(scale, largest(b)) or 1.0) for a, b, scale in values), default=0.0)
+    values = [max(pair) for pair in zip(map(largest, expected), [*scales, *[0.0] * len(expected)], strict=False)]
+    least = noise * max(values, default=0.0)
+    pairs = zip(found, expected, values, strict=True)
+    return max((difference(a, b) / (max(value, least) or 1.0) for a, b, value in pairs), default=0.0)
 
 
 def largest(output: Tensor) -> float:

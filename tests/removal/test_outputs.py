@@ -26,8 +26,9 @@ def test_each_output_is_measured_by_its_own_largest_value():
     large, small, nothing, rounding = (torch.tensor([y]) for y in (1e9, 2.0, 0.0, 1e-16))
     assert relative([large, small + 1], [large, small], [1e9, 1.0]) == 0.5
     assert relative([large, small + 1], [large, small], [1e9, 4.0]) == 0.25
-    assert relative([rounding, small], [nothing, small], []) == pytest.approx(1e-16)
-    assert relative([rounding], [rounding, nothing], []) == float("inf")
+    assert relative([rounding, small], [nothing, small]) == pytest.approx(1e-16 / 2e-9)
+    assert relative([rounding], [nothing]) == pytest.approx(1e-16)
+    assert relative([rounding], [rounding, nothing]) == float("inf")
     assert relative([], [], [1.0]) == 0
 
 
