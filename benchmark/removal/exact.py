@@ -65,7 +65,7 @@ def remove_silent(module: nn.Module, example: Tensor | tuple[Tensor, ...]) -> Re
     check_kind(module)
     silenced = copy_with(module, partial(_in_float64, copied=True)).eval()
     followed = trace(silenced, *inputs)
-    mark_sizes(silenced, inputs, followed)
+    mark_sizes(silenced, inputs, followed, module, as_inputs(example))
     groups = hidden_groups(followed)
     reduced, silence, kept_whole = reduce_network(silenced, inputs, followed)
     proof = _prove(silenced, reduced, inputs)

@@ -6,6 +6,7 @@ output, of what an activation makes of it, and of all that is added to it have o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -100,7 +101,7 @@ class Number:
     """An operation that computes with numbers, which may follow the input's size."""
 
     place: int  # among the operations seen
-    steps: range  # what it made
+    steps: Sequence[int]  # what it made, or what is made of it
     lone: tuple[int, ...]  # which of the tensors that it meets are numbers of the code's own
     keeps_zeros: bool  # whether it makes zeros of zeros, whatever the numbers
 

@@ -3,7 +3,10 @@
 Nothing in a forward pass tells a number that the code makes of a size (`x / x.shape[-1]`) from one that is written in
 it. So where a constant meets a number, the network runs again on batches of other sizes, and the numbers are compared.
 From where it comes to other operations there, no number is taken to be the same. What such a branch does to a constant
-that meets no number is left to the proof.
+that meets no number is left to the proof. A number may follow the dtype too, and constants are measured in float64.
+
+On torch's meta device tensors have shapes and no values. Passes there cost next to nothing, however large the input,
+but do not show a number that is read from a tensor; where there is one, the network itself runs, on fewer sizes.
 """
 
 from __future__ import annotations
@@ -17,44 +20,55 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmark.removal.calls import Call
-from benchmark.removal.labels import Border, Mask, Number, Trace
+from benchmark.removal.labels import Border, Number, Trace
+from benchmark.removal.numbers import UNREAD, Values, numbers_met, read
 from benchmark.removal.passes import first_samples, following
-from benchmark.removal.probes import resized
-from benchmark.removal.readers import find_constants
+from benchmark.removal.probes import COUNTS, ELEMENTS, Inputs, other_shapes
 from benchmark.removal.tensors import copy_with
 
-ENOUGH = 3  # other batches that the network accepts
+MOST, LONGEST = 2**22, 4096  # elements of a sample and of an axis without values: code may make some of its own
+SMALL = 8  # times as large as what was followed, an input is small enough to be computed with
 
-Found = dict[int, tuple[Any, ...]]  # by the place of an operation the numbers that it computes with
+Found = dict[int, Values]  # by the place of an operation the numbers that it computes with
 
 
-def mark_sizes(module: nn.Module, inputs: tuple[Tensor, ...], followed: Trace) -> None:
-    """Notes which steps of the trace of a module on these inputs turn constants into what follows their size."""
-    met = _met_by_constants(followed)
+def mark_sizes(silenced: nn.Module, inputs: Inputs, followed: Trace, module: nn.Module, example: Inputs) -> None:
+    """Notes which steps of the trace of a network on its inputs turn constants into what follows their size.
+
+    `module` and `example` are the network and its inputs in the dtypes that they came in.
+    """
+    met = {number.place: number for number in numbers_met(followed)}
     if not met:
         return
-    filled, few = copy_with(module, _ones), tuple(map(_ones, first_samples(inputs)))
-    with following(filled, few[0]):
-        first = _numbers(filled, few, followed) or {}
-        accepted = (found for batch in _other_batches(few) if (found := _numbers(filled, batch, followed)) is not None)
-        for found, _ in zip(accepted, range(ENOUGH), strict=False):
-            for number in met:
-                if number.place not in first or found.get(number.place) != first[number.place]:
-                    _mark(followed, number)
+
+    def found(network: nn.Module, batch: Inputs) -> Found | None:
+        return _numbers(network, batch, followed, met)
+
+    real, hollow, own = copy_with(silenced, _unchanged), copy_with(silenced, _hollow), copy_with(module, _hollow).eval()
+    few = tuple(map(_ones, first_samples(inputs)))
+    with following(real, few[0]):
+        first = found(real, few) or {}
+        differing = met.keys() - first.keys()
+        differing |= _others(first, found(own, tuple(map(_hollow, first_samples(example)))) or {})
+        quick = _agrees(first, found(hollow, tuple(map(_hollow, few))))
+        for batch in _other_batches(few):
+            other = found(hollow, tuple(map(_hollow, batch))) if quick else None
+            if (other is None or UNREAD in other.values()) and _is_small(batch, few):
+                other = found(real, batch)
+            if other is not None:
+                differing |= _others(first, other) | (first.keys() - other.keys())
+    for place in differing:
+        _mark(followed, met[place])
 
 
-def _met_by_constants(followed: Trace) -> list[Number]:
-    """The numbers that would change a constant, if they changed."""
-    if not followed.numbers:
-        return []
-    constant, _ = find_constants(followed)
-    return [number for number in followed.numbers if _meets(followed, number, constant)]
+def _others(first: Found, found: Found) -> set[int]:
+    """Where numbers are read that differ from the first."""
+    return {place for place, values in found.items() if values not in (UNREAD, first.get(place, UNREAD))}
 
 
-def _meets(followed: Trace, number: Number, constant: Mask) -> bool:
-    sources = [source for i in number.steps for source in followed.steps[i].sources]
-    changing = constant & (followed.value != 0) if number.keeps_zeros else constant
-    return any(changing[source].any() for source in sources)
+def _agrees(first: Found, found: Found | None) -> bool:
+    """Whether the pass without values is the one with them, as far as its numbers show."""
+    return found is not None and found.keys() == first.keys() and not _others(first, found)
 
 
 def _mark(followed: Trace, number: Number) -> None:
@@ -64,25 +78,40 @@ def _mark(followed: Trace, number: Number) -> None:
         followed.steps[i] = replace(step, border=border, shifts=False)
 
 
+def _unchanged(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+def _hollow(tensor: Tensor) -> Tensor:
+    """The shape of a tensor, without values."""
+    hollow = torch.empty_like(tensor, device="meta")
+    return nn.Parameter(hollow, requires_grad=False) if isinstance(tensor, nn.Parameter) else hollow
+
+
 def _ones(tensor: Tensor) -> Tensor:
-    """Ones of single precision in one place of memory, for real numbers: quick, and no product of sizes is lost."""
-    if not tensor.is_floating_point():
-        return tensor
-    ones = torch.ones((), dtype=torch.float32, device=tensor.device).expand(tensor.shape)
-    return nn.Parameter(ones, requires_grad=False) if isinstance(tensor, nn.Parameter) else ones
+    """Ones in one place of memory, for real numbers: their values make no number."""
+    return torch.ones_like(tensor[:1].flatten()[0]).expand(tensor.shape) if tensor.is_floating_point() else tensor
 
 
-def _other_batches(few: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, ...]]:
-    """One more sample, then other sizes, those first that change least and most."""
-    yield tuple(torch.cat([x, x[:1]]) for x in few)
-    for shapes in reversed(list(zip(*(resized(tuple(x.shape[1:])) for x in few), strict=False))):
-        if all(length > 0 for shape in shapes for length in shape):
-            yield tuple(x.flatten()[:1].expand(len(x), *shape) for x, shape in zip(few, shapes, strict=True))
+def _other_batches(few: Inputs) -> Iterator[Inputs]:
+    """More samples, then other sizes."""
+    for count in (len(few[0]) + 1, *COUNTS):
+        yield tuple(x[:1].expand(count, *x.shape[1:]) if len(x) == len(few[0]) else x for x in few)
+    shapes = tuple(tuple(x.shape[1:]) for x in few)
+    longest = max(LONGEST, 2 * max((length for shape in shapes for length in shape), default=0))
+    for new, _ in other_shapes(shapes, MOST):
+        if all(length <= longest for shape in new for length in shape):
+            yield tuple(x.flatten()[:1].expand(len(x), *shape) for x, shape in zip(few, new, strict=True))
 
 
-def _numbers(module: nn.Module, inputs: tuple[Tensor, ...], followed: Trace) -> Found | None:
+def _is_small(batch: Inputs, few: Inputs) -> bool:
+    size, usual = (sum(x.numel() for x in inputs) for inputs in (batch, few))
+    return size <= max(4 * ELEMENTS, SMALL * usual)
+
+
+def _numbers(module: nn.Module, inputs: Inputs, followed: Trace, met: dict[int, Number]) -> Found | None:
     """The numbers of a pass, as far as it is the one that was followed; None where it does not accept the inputs."""
-    reading, copies = _Reading(followed), tuple(x.clone() for x in inputs)
+    reading, copies = _Reading(followed, met), tuple(x.clone() for x in inputs)
     try:
         with reading:
             module(*copies)
@@ -94,10 +123,9 @@ def _numbers(module: nn.Module, inputs: tuple[Tensor, ...], followed: Trace) -> 
 class _Reading(TorchDispatchMode):
     """Reads numbers of a forward pass at the places where the one that was followed has them."""
 
-    def __init__(self, followed: Trace):
+    def __init__(self, followed: Trace, met: dict[int, Number]):
         super().__init__()  # type: ignore[no-untyped-call]
-        self.followed = followed
-        self.wanted = {number.place: number for number in followed.numbers}
+        self.followed, self.met = followed, met
         self.place = -1
         self.differs = False
         self.found: Found = {}
@@ -112,6 +140,6 @@ class _Reading(TorchDispatchMode):
         if seen.results is None:
             with self:
                 return func.decompose(*args, **(kwargs or {}))
-        if self.place in self.wanted:
-            self.found[self.place] = call.numbers(self.wanted[self.place].lone)
+        if self.place in self.met:
+            self.found[self.place] = read(call, self.met[self.place])
         return func(*args, **(kwargs or {}))

@@ -11,33 +11,44 @@ from benchmark.removal.exact import RemovalError
 from benchmark.removal.precision import check_in_own_precision
 
 
-class Logarithm(nn.Module):
-    """A logarithm of what may be zero, kept finite in one of several ways, between two layers."""
+class Between(nn.Module):
+    """What code makes of a layer's output, in which one channel is zero, and another layer."""
 
-    def __init__(self, least):
+    def __init__(self, made):
         super().__init__()
         torch.manual_seed(0)
-        self.first, self.last, self.least = nn.Linear(3, 4), nn.Linear(4, 2), least
+        self.first, self.last, self.made = nn.Linear(3, 4), nn.Linear(4, 2), made
         self.first.weight.data[1], self.first.bias.data[1] = 0, -1
 
     def forward(self, x):
-        y = self.first(x).relu()
-        return self.last((y + self.least(y)).log())
+        return self.last(self.made(self.first(x).relu()))
 
 
 EXAMPLE = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
+DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
-def test_a_number_taken_from_the_dtype_is_never_measured_in_another(dtype):
-    network, example = Logarithm(lambda y: torch.finfo(y.dtype).eps).to(dtype), EXAMPLE.to(dtype)
-    if dtype != torch.float64:
-        with pytest.raises(RemovalError, match="in its own precision"):
-            remove_silent(network, example)
+@DTYPES
+@pytest.mark.parametrize("number", [float, torch.tensor])
+def test_what_meets_a_number_taken_from_the_dtype_stays_but_in_float64(dtype, number):
+    network = Between(lambda y: (y + number(torch.finfo(y.dtype).eps)).log()).to(dtype)
+    assert remove_silent(network, EXAMPLE.to(dtype)).channels_left == {"first": 3 if dtype == torch.float64 else 4}
+
+
+@DTYPES
+def test_what_meets_the_same_number_in_every_dtype_goes(dtype):
+    network = Between(lambda y: (y + 1e-3).log()).to(dtype)
+    assert remove_silent(network, EXAMPLE.to(dtype)).channels_left == {"first": 3}
+
+
+@DTYPES
+def test_a_branch_on_the_dtype_is_found(dtype):
+    network = Between(lambda y: y.exp() if y.dtype == torch.float64 else y).to(dtype)
+    if dtype == torch.float64:
+        assert remove_silent(network, EXAMPLE.to(dtype)).channels_left == {"first": 3}
     else:
-        assert remove_silent(network, example).channels_left == {"first": 3}
-    network.least = lambda y: 1e-3
-    assert remove_silent(network, example).channels_left == {"first": 3}
+        with pytest.raises(RemovalError, match="in its own precision"):
+            remove_silent(network, EXAMPLE.to(dtype))
 
 
 class Fixed(nn.Module):

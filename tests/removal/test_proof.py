@@ -234,8 +234,10 @@ def test_the_search_tries_so_many_samples_of_each_kind(count, size, tried):
     network = randomise(nn.Sequential(nn.Conv1d(1, 3, 3), nn.ReLU(), nn.Conv1d(3, 2, 1)))
     proof = attack(network, copy.deepcopy(network), (noise(count, 1, 8),))
     values = dict.fromkeys(("scaled", "noise", "constant", "one-hot"), min(count, 16))
-    sizes = {f"size 1×{length}": size for length in (7, 9, 5, 13, 4, 16)}
-    assert proof.tried == {**tried, **values, **sizes}
+    batches = {f"batch of {samples}": samples for samples in (9, 33)}
+    near = {f"size 1×{length}": size for length in (7, 9, 5, 13, 4, 16)}
+    far = {f"size 1×{length}": 1 for length in (32, 128, 512)}
+    assert proof.tried == {**tried, **batches, **values, **near, **far}
 
 
 def test_the_search_changes_neither_network_nor_seed():
