@@ -3,9 +3,11 @@
 Comparing the two where nothing can differ proves nothing. What makes a wrong reduction pass is an input like the one
 that it was derived from: of the same size, in the same batch, with the same units asleep. So the search varies these:
 
-- batches: all of the example, its first samples together, and one by one, which moves what is computed over a batch;
+- batches: all of the example, its first samples together, one by one, and more of them, which moves what is computed
+  over a batch;
 - values: inputs times 0.1 and 10, noise, constant inputs, single positions lit, random token ids;
-- sizes: each other size near the example's that the silenced network accepts, which moves borders and poolings;
+- sizes: those near the example's that the silenced network accepts, each axis alone, and larger ones, which moves
+  borders and poolings;
 - ascent: sign-gradient steps of growing length, on r·Δ and −r·Δ for a random direction r of the outputs. A sleeping
   unit gives no gradient, so activations hand theirs straight through: paths that both networks have cancel, and what
   is left points at units that only one of them has. Where nothing is left, noise takes its place, once.

@@ -203,7 +203,7 @@ class Follower(TorchDispatchMode):
             return
         rules, part = self.rules, self.rules.running[-1] if self.rules.running else None
         alone = [i for i, x in enumerate(call.tensors) if x.numel() == 1 and not rules.follows(x)]
-        lone = tuple(i for i in alone if address(call.tensors[i]) not in rules.own)
+        lone = tuple(i for i in alone if address(call.tensors[i]) not in rules.own or rules.is_picked(call.tensors[i]))
         numbers = call.numbers(lone)
         plain = call.arguments.get("alpha") == 1 and numbers == (1,)
         if numbers and not plain and not _is_activation(part):

@@ -83,9 +83,16 @@ def test_what_follows_a_size_that_is_not_near_stays(name):
         assert torch.allclose(removal.module(other), network(other), rtol=0, atol=1e-9)
 
 
-def test_a_number_read_from_a_parameter_is_no_product_of_ones():
-    network = Images(lambda net, y: y + (net.table.item() - 1) * y.shape[-1], 1).double().eval()
-    assert remove_silent(network, noise(3, 1, 8, 8)).channels_left == {"first": 4}
+OF_PARAMETERS = {
+    "less 1": (lambda net, y: y + (net.table.item() - 1) * y.shape[-1], (1,)),
+    "an element of a table": (lambda net, y: y * net.table[y.shape[-1] % 4, 0], (4, 3)),
+}
+
+
+@pytest.mark.parametrize("name", OF_PARAMETERS)
+def test_parameters_keep_their_values_where_numbers_are_read_from_them(name):
+    meet, shape = OF_PARAMETERS[name]
+    assert remove_silent(Images(meet, *shape).double().eval(), noise(3, 1, 8, 8)).channels_left == {"first": 4}
 
 
 @pytest.mark.parametrize(
