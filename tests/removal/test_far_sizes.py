@@ -8,8 +8,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmark.removal import remove_silent
+from benchmark.removal.calls import Call
 from benchmark.removal.exact import RemovalError
 from benchmark.removal.probes import other_shapes
+from benchmark.removal.sizes import foreseen
 
 
 def noise(*shape: int) -> torch.Tensor:
@@ -167,3 +169,28 @@ def test_other_shapes_are_no_two_the_same_and_far_ones_are_small():
     assert {((1, 9, 9), (5,)), ((1, 8, 9), (5,)), ((1, 8, 8), (6,)), ((1, 32, 32), (5,))} <= set(shapes)
     assert ((1, 128, 128), (5,)) not in shapes
     assert [near for new, near in other_shapes(((8,),), most=600)] == [True] * 6 + [False] * 3
+
+
+def test_what_an_element_wise_operation_gives_is_foreseen_where_there_are_no_values():
+    x, number = torch.empty(2, 3, device="meta"), torch.tensor(2.0)
+
+    def seen(function, *args):
+        call = Call.of(function, args, {})
+        made, result = foreseen(call), function(*args)
+        assert made is None or (made.shape, made.dtype, made.device) == (result.shape, result.dtype, result.device)
+        return made
+
+    aten = torch.ops.aten
+    for function, *args in ((aten.relu.default, x), (aten.mul.Tensor, x, number), (aten.add.Tensor, x, x)):
+        assert seen(function, *args) is not None
+    assert seen(aten.relu_.default, x) is x
+    for function, *args in (
+        (aten.add.Tensor, x, x[:1]),
+        (aten.add.Tensor, x, x.double()),
+        (aten.mul.Tensor, x, torch.tensor(2j)),
+        (aten.mul.Scalar, x, 2j),
+        (aten.div.Tensor, x.int(), number),
+        (aten.gt.Scalar, x, 0),
+        (aten.relu.default, torch.ones(2)),
+    ):
+        assert seen(function, *args) is None
