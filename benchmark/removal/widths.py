@@ -70,10 +70,10 @@ def _reason(
 
 
 def _choices(followed: Trace, groups: list[Ids]) -> Iterator[Mask]:
-    """Channels to take out: a random half; if the code picks some by their place, also the other, and more in front.
+    """Channels to take out: a random half, and, if the code picks some by their place, those in front.
 
-    One half is enough to show what depends on their number, but not which of them the code picks out. Of a grouped
-    convolution whole groups go, since what is left of groups that are uneven would stay.
+    A random half may fall evenly on both sides of the middle. Of a grouped convolution whole groups go, since what is
+    left of groups that are uneven would stay.
     """
     random = np.random.default_rng(0)
     half = random.random(followed.size) < 0.5
@@ -90,7 +90,6 @@ def _choices(followed: Trace, groups: list[Ids]) -> Iterator[Mask]:
         front = np.zeros(followed.size, dtype=bool)
         for ids in groups:
             front[ids[: len(ids) // 3 + 1]] = True
-        yield _alike(followed, ~half)
         yield _alike(followed, front)
 
 
