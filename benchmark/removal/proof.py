@@ -13,7 +13,7 @@ that it was derived from: of the same size, in the same batch, with the same uni
   is left points at units that only one of them has. Where nothing is left, noise takes its place, once.
 
 Everything is compared in evaluation mode and float64; nothing is drawn from the global random state. The cost is that
-of about 50 forward passes of one sample (1.2 s for a vgg16 at 32 × 32). Where samples are small there are more of them.
+of about 50 forward passes of one sample. Where samples are small there are more of them.
 
 Sources: gradient search for inputs on which networks differ, Pei et al. 2017 (arXiv 1705.06640); sign-gradient steps,
 Madry et al. 2018 (arXiv 1706.06083); straight-through gradients, Bengio et al. 2013 (arXiv 1308.3432).
