@@ -54,9 +54,8 @@ def incoming_rows(group: ChannelGroup) -> Tensor:
     blocks = []
     for site in group.writers:
         weights = site.weights()
-        place = _places(site)
-        block = weights.new_zeros(group.size, int(place.max()) + 1, weights.shape[1])
-        block[site.channels, place] = weights[site.positions]
+        block = weights.new_zeros(group.size, site.turns, weights.shape[1])
+        block[site.channels, site.turn] = weights[site.positions]
         blocks.append(block.flatten(1))
     return torch.cat(blocks, dim=1)
 
@@ -67,19 +66,10 @@ def write_incoming_rows(group: ChannelGroup, incoming: Tensor) -> None:
     start = 0
     for site in group.writers:
         weight: Tensor = site.layer.weight
-        place, length = _places(site), weight[0].numel()
-        end = start + (int(place.max()) + 1) * length
-        block = incoming[:, start:end].unflatten(1, (-1, length))
-        weight[site.positions] = block[site.channels, place].view(-1, *weight.shape[1:])
+        end = start + site.turns * weight[0].numel()
+        block = incoming[:, start:end].unflatten(1, (site.turns, -1))
+        weight[site.positions] = block[site.channels, site.turn].view(-1, *weight.shape[1:])
         start = end
-
-
-def _places(site: Site) -> Tensor:
-    """For each position how many earlier positions of the layer write the same channel."""
-    ordered, order = site.channels.sort(stable=True)
-    places = torch.empty_like(order)
-    places[order] = torch.arange(len(order), device=order.device) - torch.searchsorted(ordered, ordered)
-    return places
 
 
 def share_of(count: int, ratio: float) -> int:

@@ -23,6 +23,19 @@ class Site:
     channels: Tensor
     positions: Tensor
 
+    @cached_property
+    def turn(self) -> Tensor:
+        """For each position how many earlier ones are of the same channel."""
+        ordered, order = self.channels.sort(stable=True)
+        turn = torch.empty_like(order)
+        turn[order] = torch.arange(len(order), device=order.device) - torch.searchsorted(ordered, ordered)
+        return turn
+
+    @cached_property
+    def turns(self) -> int:
+        """At how many positions the channel with the most of them is."""
+        return int(self.turn.max()) + 1
+
     def weights(self) -> Tensor:
         """The layer's weight as positions × everything else, a view where the layout allows."""
         weight: Tensor = self.layer.weight

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from benchmark.analysis.fairness_methods import thresholds
 from benchmark.analysis.tuning import resolved
 from benchmark.experiment.coverage import own_records
 from benchmark.experiment.store import Store
@@ -73,3 +74,13 @@ def test_the_rule_for_thresholds_is_nowhere_cut_short_by_where_its_values_end():
     without = {r.label for r in last if len(set(r.threshold_accuracy.values())) == 1}  # ξ does nothing: zeros are exact
     assert {r.label for r in last} == without
     assert {r.label for r in ruled} - without >= {"implicit", "implicit_fine_tune", "l1_adam", "d_gating"}
+
+
+def test_a_method_that_ends_in_exact_zeros_is_not_said_to_have_a_threshold():
+    every = Store(Path(__file__).parents[2] / "results" / "digits").load()
+    study = resolved(load_study("digits"), every)
+    fair, evidence = thresholds(study, own_records(study, every))
+    ruled = evidence.removeprefix("by the rule: ").split(";")[0].split(", ")
+    assert fair
+    assert "l1_adam" in ruled
+    assert "l1" not in ruled
