@@ -13,7 +13,7 @@ from benchmark.analysis.claims_of_conditions import EFFECT, NONE, Claim, conditi
 from benchmark.analysis.fairness_methods import MARKED
 from benchmark.analysis.frame import CONTROLS, SCRATCH, as_frame
 from benchmark.analysis.intervals import LEAST, LEVEL, shown, spread
-from benchmark.analysis.pairs import DIGITS, at_sparsity, holm, paired_t, resolution
+from benchmark.analysis.pairs import DIGITS, at_sparsity, holm, paired_t, resolution, step
 from benchmark.analysis.summary import drops
 from benchmark.experiment.record import Record
 from benchmark.experiment.study import Study
@@ -106,22 +106,24 @@ def _at(chosen: pd.DataFrame, sparsity: float, label: str, other: str, sentence:
     wide = chosen[chosen.sparsity == sparsity].pivot(index=["task", "seed"], columns="label", values="test_accuracy")
     if label not in wide or other not in wide or not wide[other].notna().any():
         return
-    differences = (wide[label] - wide[other]).dropna().round(DIGITS).to_numpy()
+    differences = (wide[label] - wide[other]).dropna().round(DIGITS)
     reached = int(wide[label].notna().sum()), int(wide[other].notna().sum())
-    step = resolution(chosen.test_accuracy)
-    yield Comparison(f"{sentence} at {100 * sparsity:g} % removed", differences, step, len(wide), reached)
+    coarse = step(chosen, differences)
+    yield Comparison(f"{sentence} at {100 * sparsity:g} % removed", differences.to_numpy(), coarse, len(wide), reached)
 
 
 def _steadier(study: Study, frame: pd.DataFrame, label: str, rivals: list[str]) -> Iterator[Comparison]:
     """The rivals' mean largest drop minus the subject's, within the range that all share."""
     differences: list[float] = []
+    steps: list[float] = []  # of the subject's own drop, which moves as accuracies do
     for _, group in frame.groupby("task", sort=False):
         found = drops(group).pivot(index="seed", columns="label", values="drop")
         known = [rival for rival in rivals if rival in found and found[rival].notna().any()]
         if label in found and known:
             differences += list((found[known].mean(axis=1) - found[label]).dropna().round(DIGITS))
+            steps.append(resolution(group.test_accuracy))
     if differences:
         sentence = f"`{study.name}`: the accuracy of {study.legend(label)} falls in smaller steps along its knob"
         slots = len(study.tasks) * len(study.seeds)
         made = np.array(differences)
-        yield Comparison(f"{sentence} than that of other methods", made, resolution(made), slots, (len(made),) * 2)
+        yield Comparison(f"{sentence} than that of other methods", made, min(steps), slots, (len(made),) * 2)

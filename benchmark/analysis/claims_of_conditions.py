@@ -73,22 +73,22 @@ def conditions(study: Study, records: list[Record]) -> Iterator[Claim]:
     for claim in CLAIMS:
         if all(level in levels for level in claim.having + claim.lacking):
             shares = {level: _shares(levels[level], claim.measure) for level in claim.having + claim.lacking}
-            evidence = ", ".join(f"{level[1]} {shown(spread(own), len(own))}" for level, own in shares.items())
+            seeds = len(study.seeds)
+            evidence = ", ".join(f"{level[1]} {shown(spread(own), seeds)}" for level, own in shares.items())
             name = "never active" if claim.measure == "never_active" else "removed"
-            yield Claim(f"`{study.name}`: {claim.sentence}", _verdict(claim, shares), f"{name}, %: {evidence}")
+            yield Claim(f"`{study.name}`: {claim.sentence}", _verdict(claim, shares, seeds), f"{name}, %: {evidence}")
 
 
 def _shares(records: list[Record], measure: str) -> list[float]:
     return [share for r in measured(records) if (share := getattr(r, measure)) is not None]
 
 
-def _verdict(claim: Condition, shares: dict[tuple[str, str], list[float]]) -> str:
-    if not all(shares.values()):
-        return "undecided"
-    have = [[share >= EFFECT for share in shares[level]] for level in claim.having]
-    lack = [[share <= NONE for share in shares[level]] for level in claim.lacking]
-    if all(map(all, have + lack)):
+def _verdict(claim: Condition, shares: dict[tuple[str, str], list[float]], seeds: int) -> str:
+    """A seed without a result agrees with nothing."""
+    effect = {level: sum(share >= EFFECT for share in own) for level, own in shares.items()}
+    none = {level: sum(share <= NONE for share in own) for level, own in shares.items()}
+    if all(effect[level] == seeds for level in claim.having) and all(none[level] == seeds for level in claim.lacking):
         return "holds"
-    contradicted = any(all(share <= NONE for share in shares[level]) for level in claim.having)
-    contradicted |= any(all(share >= EFFECT for share in shares[level]) for level in claim.lacking)
+    contradicted = any(none[level] == seeds for level in claim.having)
+    contradicted |= any(effect[level] == seeds for level in claim.lacking)
     return "does not hold" if contradicted else "undecided"

@@ -18,6 +18,7 @@ from benchmark.experiment.record import MEASURED
 SPARSITIES = (0.5, 0.75, 0.9, 0.95)
 REFERENCES = (SCRATCH, "implicit")  # the line to beat, and the suite's subject
 DIGITS = 12  # accuracies are ratios of counts: what a subtraction leaves beyond this digit is rounding
+TIE = 8  # digits in which means are equal: each difference's rounding beyond DIGITS adds to theirs
 PAIRED = [
     "sparsity",
     "label",
@@ -91,16 +92,15 @@ def compare_methods(chosen: pd.DataFrame) -> pd.DataFrame:
     """
     titles = dict(zip(chosen.label, chosen.method, strict=True))
     wide = chosen.pivot(index=["sparsity", "task", "seed"], columns="label", values="test_accuracy")
-    step = resolution(chosen.test_accuracy)
     rows = []
     for reference in [label for label in REFERENCES if label in titles]:
         done = REFERENCES[: REFERENCES.index(reference) + 1]  # two references are compared once
         for label in [label for label in titles if label not in done]:
             for sparsity, block in wide.groupby(level="sparsity"):
-                differences = (block[label] - block[reference]).dropna().round(DIGITS).to_numpy()
+                differences = (block[label] - block[reference]).dropna().round(DIGITS)
                 names = {"sparsity": sparsity, "label": label, "method": titles[label]}
                 names |= {"against": reference, "reference": titles[reference], "slots": len(block)}
-                rows.append(names | paired(differences, step))
+                rows.append(names | paired(differences.to_numpy(), step(chosen, differences)))
     made = pd.DataFrame(rows, columns=PAIRED)
     return made.assign(p_holm=holm(made.p))
 
@@ -142,6 +142,15 @@ def resolution(accuracies: ArrayLike) -> float:
     return float(min(np.diff(known[~np.isnan(known)]), default=0.0))
 
 
+def step(chosen: pd.DataFrame, differences: pd.Series) -> float:
+    """The finest step in which the accuracies that `at_sparsity` gives move on the tasks of some paired differences.
+
+    Each task is taken by itself: test sets differ in size, and gaps between their accuracies mean nothing.
+    """
+    tasks = chosen[chosen.task.isin(differences.index.get_level_values("task"))].groupby("task")
+    return min((resolution(task.test_accuracy) for _, task in tasks), default=0.0)
+
+
 def sign_flip(differences: ArrayLike, generator: np.random.Generator) -> float:
     """The two-sided p of a mean difference of n pairs under the flipping of signs; NaN where n < 2.
 
@@ -163,7 +172,7 @@ def sign_flip(differences: ArrayLike, generator: np.random.Generator) -> float:
 
 def _mean_difference(one: NDArray[np.float64], other: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
     """Rounded, so that flips whose means are equal count as equal."""
-    return np.asarray((one - other).mean(axis=axis).round(DIGITS))
+    return np.asarray((one - other).mean(axis=axis).round(TIE))
 
 
 def holm(p: ArrayLike) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from benchmark.analysis import claims
 from benchmark.analysis.claims_of_conditions import CLAIMS
@@ -92,6 +93,20 @@ def test_a_rival_that_fine_tunes_meets_the_subject_that_does(tmp_path, monkeypat
     assert not any("implicit is more accurate than magnitude" in sentence for sentence in found)
 
 
+def test_equal_drops_are_known_no_better_than_accuracies_are(study):
+    drop = {("implicit", 0.1): 0.01, ("magnitude_filter", 0.75): 0.02}
+    removed = {0.001: 0.2, 0.1: 0.6, 0.25: 0.2, 0.75: 0.6}
+    records = []
+    for r in (result(trial) for trial in study.trials()):
+        accuracy = 0.9 - drop.get((r.label, r.knob_value), 0.0)
+        records.append(
+            r.model_copy(update={"test_accuracy": accuracy, "param_sparsity": removed.get(r.knob_value, 0.0)})
+        )
+    [claim] = [c for c in claims.judge([(study, records)]) if "smaller steps" in c.sentence]
+    t = np.sqrt(8 * 6)  # as far apart as one step, which they cannot spread less than √(1/6) of
+    assert f"+1.00 (8 of 8) points, n = 8 of 8, p = {2 * stats.t.sf(t, 7):.2g}, corrected" in claim.evidence
+
+
 def dead(study, **shares):
     """A record for every condition, dead as told by its optimiser, penalty or activation."""
     made = []
@@ -114,6 +129,15 @@ def test_conditions_hold_where_all_seeds_agree_and_not_where_all_of_one_contradi
     assert [c.verdict for c in other] == ["does not hold"] * 2 + ["holds"] + ["does not hold"] * 2
     between = claims.judge([(study, dead(study, **{**NONE, "momentum": 0.05}))])
     assert between[0].verdict == "undecided"
+
+
+def test_a_seed_without_a_result_agrees_with_no_claim_and_is_counted():
+    study = load_study("conditions_mnist")
+    records = [failure(r.trial) if r.seed and "sgd" in r.label else r for r in dead(study, **NONE)]
+    found = claims.judge([(study, records)])
+    assert (found[0].verdict, "sgd 0.0 (1 of 3)" in found[0].evidence) == ("undecided", True)
+    lost = [r for r in dead(study, **{**NONE, "momentum": 0.5}) if "sgd" not in r.label]
+    assert claims.judge([(study, lost)])[0].verdict == "does not hold"  # for momentum's seeds alone
 
 
 def test_conditions_without_records_are_undecided_and_without_levels_not_judged(tmp_path):

@@ -152,6 +152,15 @@ def test_two_tasks_give_a_pair_for_each_task_and_seed():
     assert dict(table.n) == {0.5: 4, 0.75: 4, 0.9: 2, 0.95: 0}
 
 
+def test_the_step_of_accuracies_is_that_of_a_task_that_has_pairs():
+    ours = seeds_of("implicit", [k / 7 for k in (2, 3, 4, 5, 2)])
+    theirs = seeds_of("m", [k / 7 for k in (3, 4, 5, 6, 3)])  # one sample of seven more with every seed
+    there = [{**r, "task": "u"} for r in seeds_of("implicit", [0.9, 0.9001])]  # of a larger test set, and no pair
+    alone, beside = (statistics.compare_methods(chosen(*parts)) for parts in ((ours, theirs), (ours, theirs, there)))
+    assert alone.p[0] == pytest.approx(2 * stats.t.sf(np.sqrt(5 * 6), 4))
+    assert list(beside.p.dropna()) == list(alone.p.dropna())
+
+
 def test_equal_methods_differ_by_nothing():
     same = [{**r, "label": "twin", "title": "Twin"} for r in METHOD]
     table = statistics.compare_methods(chosen(METHOD, same))

@@ -24,7 +24,14 @@ def test_sign_flip_equals_counting_all_flips(counts):
     assert statistics.sign_flip(differences, generator()) == pytest.approx(expected)
     assert statistics.sign_flip(-differences, generator()) == pytest.approx(expected)
     assert statistics.sign_flip(differences[::-1], generator()) == pytest.approx(expected)
+    rounded = differences.round(statistics.DIGITS)  # as comparisons give them
+    assert statistics.sign_flip(rounded, generator()) == pytest.approx(expected)
     assert expected >= 2 / 2 ** len(counts)
+
+
+def test_flips_with_equal_means_are_equal_though_every_difference_was_rounded():
+    rounded = (np.array([-45, -37, 35, 37]) / 360).round(statistics.DIGITS)
+    assert statistics.sign_flip(rounded, generator()) == 14 / 16  # only ±(45 + 35 − 37 − 37) is nearer to 0
 
 
 def test_all_pairs_alike_give_the_smallest_p_and_one_pair_none():
