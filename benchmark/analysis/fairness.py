@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,10 +16,11 @@ from benchmark.errors import some
 from benchmark.experiment.coverage import unfinished
 from benchmark.experiment.record import FINISHED, Record
 from benchmark.experiment.study import NOT_HYPERPARAMETERS, Study
-from benchmark.experiment.tuning import Tuning
+from benchmark.experiment.tuning import SHAPE, Tuning
 from benchmark.method.registry import get_method
 
 LEAST_SEEDS = 10
+CODE, MACHINE = "One version of the code", "One kind of hardware"
 Judge = Callable[[Study, list[Record]], Judgement]
 
 
@@ -32,21 +33,26 @@ class Finding:
     evidence: str
 
 
-def check(study: Study, records: list[Record], tuning: Tuning | None = None) -> list[Finding]:
+def check(
+    study: Study, records: list[Record], tuning: Tuning | None = None, tried: Sequence[Record] = ()
+) -> list[Finding]:
     """Every rule, those that are not met first, judged on the records that are shown, failed ones included.
 
-    Of a tuned study, `study` is the one that is evaluated, and `tuning` what it was tuned by.
+    Of a tuned study, `study` is the one that is evaluated, `tuning` what it was tuned by, and `tried` the records of
+    its candidates.
     """
     own = {methods.CHECKPOINT_RULE: methods.checkpoints} if any(task.checkpoint for task in study.tasks) else {}
-    rules: dict[str, Judge] = {
+    judges: dict[str, Judge] = {
         **own,
         "Controls: dense, scratch, random channels": methods.controls,
         "Tuned by one rule": partial(methods.tuned, tuning=tuning),
         "λ, learning rate, ξ and epoch chosen on validation only": partial(_validation, tuning=tuning),
         **RULES,
+        CODE: partial(rules.one_code, tried=tried),
+        MACHINE: partial(rules.one_machine, tried=tried),
     }
     found = []
-    for rule, judge in rules.items():
+    for rule, judge in judges.items():
         met, evidence = judge(study, records) if records else (None, "no records")
         found.append(Finding(rule, {True: "yes", False: "no", None: "n.a."}[met], evidence))
     return sorted(found, key=lambda finding: finding.met != "no")
@@ -145,11 +151,17 @@ def _at_last_epoch(r: Record) -> bool:
 
 
 def _fixed(study: Study, label: str, tuning: Tuning | None) -> list[str]:
-    """The hyperparameters that a study's file sets for a method, its knob's points and what is tuned aside."""
+    """The hyperparameters that a study's file sets for a method, its knob's points and what is tuned aside.
+
+    What all candidates set alike is not tuned. The shapes that a tuned study's points have are those of a candidate.
+    """
     table = study.tables[label]
     knob = get_method(table.get("method", label)).knob
-    tuned = {key for candidate in (tuning.candidates.get(label, ()) if tuning else ()) for key in candidate}
-    return [key for key in table if key not in {*NOT_HYPERPARAMETERS, knob, *tuned}]
+    keys = dict.fromkeys([*table, *(key for point in table.get("points", ()) for key in point)])
+    tried = tuning.candidates.get(label, []) if tuning else []
+    tuned = {key for one in tried for key in one if any(other.get(key) != one[key] for other in tried)}
+    followed = {SHAPE} if tuning else set()
+    return [key for key in keys if key not in {*NOT_HYPERPARAMETERS, knob, *tuned, *followed}]
 
 
 def _enough_seeds(study: Study, records: list[Record]) -> Judgement:
@@ -180,9 +192,9 @@ RULES: dict[str, Judge] = {
     "Every trial has a record, failures are counted": _complete,
     "Every removal is proven exact": rules.proof,
     "No missing point is filled in": rules.no_filling,
-    "One version of the code": rules.one_code,
+    CODE: rules.one_code,
     "One content of each dataset": rules.one_data,
-    "One kind of hardware": rules.one_machine,
+    MACHINE: rules.one_machine,
     "Every record is of the trial that its key names": rules.keys,
     "Every reduced network is measured": rules.reduced,
 }

@@ -54,8 +54,9 @@ def tuned(study: Study, records: list[Record], tuning: Tuning | None) -> Judgeme
         f"{numbers} candidates for each of {len(counts)} methods, with tuning seed {tuning.seed}, chosen by "
         f"validation; evaluation seeds {seeds}"
     )
+    alone = sorted(label for label, count in counts.items() if count == 1)
     fair = len(set(counts.values())) == 1 and counts.keys() == tunable and tuning.seed not in study.seeds
-    return fair, evidence
+    return fair and not alone, evidence + (f"; of one candidate nothing is chosen: {some(alone)}" if alone else "")
 
 
 def fine_tuning(study: Study, records: list[Record]) -> Judgement:
@@ -82,6 +83,7 @@ def thresholds(study: Study, records: list[Record]) -> Judgement:
     if not chosen:
         return None, "no method has a ξ"
     fixed = {label: values - {RULE} for label, values in chosen.items() if values - {RULE}}
+    papers = {label for label in papers if len(chosen[label]) == 1}
     texts = [f"{label} {', '.join(f'{value:g}' for value in sorted(values))}" for label, values in fixed.items()]
     ruled = [label for label in chosen if label not in fixed]
     evidence = f"by the rule: {', '.join(ruled) or 'none'}; fixed: {'; '.join(texts) or 'none'}"

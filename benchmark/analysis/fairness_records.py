@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 from benchmark.errors import some
 from benchmark.experiment.record import Record
@@ -17,6 +18,9 @@ NUMBERS = (
     "channel_sparsity",
     "weight_sparsity",
 )
+
+LIBRARIES = ("torch", "numpy", "python")
+HARDWARE = ("device", "cpu", "threads")
 
 Judgement = tuple[bool | None, str]  # whether the rule is met, None where it does not apply, and the evidence
 NO_RESULT: Judgement = (None, "no record with a result")
@@ -67,14 +71,28 @@ def no_filling(study: Study, records: list[Record]) -> Judgement:
     return not hollow + filled, evidence + (f"; {some(hollow + filled)}" if hollow + filled else "")
 
 
-def one_code(study: Study, records: list[Record]) -> Judgement:
+def one_code(study: Study, records: list[Record], tried: Sequence[Record] = ()) -> Judgement:
+    """What was `tried` to tune them is asked, too: other code may have chosen by something else."""
     commits = Counter(r.provenance.get("commit") or "unknown" for r in records)
     dirty = sum(r.provenance.get("dirty") is True for r in records)
     names = ", ".join(f"{commit[:10]} ({count} records)" for commit, count in commits.most_common())
-    libraries = {tuple(str(r.provenance.get(name)) for name in ("torch", "numpy", "python")) for r in records}
+    libraries = {_named(r, LIBRARIES) for r in records}
     versions = "; ".join("torch {}, numpy {}, Python {}".format(*version) for version in sorted(libraries))
     met = len(commits) == len(libraries) == 1 and "unknown" not in commits and not dirty
-    return met, f"{_count(len(commits), 'commit')}: {names}; {dirty} records of a changed checkout; {versions}"
+    evidence = f"{_count(len(commits), 'commit')}: {names}; {dirty} records of a changed checkout; {versions}"
+    known = {_named(r, ("commit", *LIBRARIES)) for r in records}
+    other = [r for r in tried if r.provenance.get("dirty") or _named(r, ("commit", *LIBRARIES)) not in known]
+    return met and not other, evidence + _of_tuning(other, tried, "code")
+
+
+def _named(record: Record, names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(str(record.provenance.get(name)) for name in names)
+
+
+def _of_tuning(other: list[Record], tried: Sequence[Record], what: str) -> str:
+    return (
+        f"; tuned with other {what}: {len(other)} of {len(tried)} records, {some(map(point, other))}" if other else ""
+    )
 
 
 def one_data(study: Study, records: list[Record]) -> Judgement:
@@ -86,14 +104,16 @@ def one_data(study: Study, records: list[Record]) -> Judgement:
     return all(len(contents) == 1 for contents in found.values()), "; ".join(texts) or "no record with a result"
 
 
-def one_machine(study: Study, records: list[Record]) -> Judgement:
+def one_machine(study: Study, records: list[Record], tried: Sequence[Record] = ()) -> Judgement:
     records = results(records)
     if not records:
         return NO_RESULT
-    kinds = Counter(tuple(str(r.provenance.get(name)) for name in ("device", "cpu", "threads")) for r in records)
+    kinds = Counter(_named(r, HARDWARE) for r in records)
     names = [f"{device}, {cpu}, threads: {threads} ({n} results)" for (device, cpu, threads), n in kinds.most_common()]
     met = len(kinds) == 1 and not any("None" in kind for kind in kinds)
-    return met, f"{_count(len(kinds), 'kind')} of hardware: {some(names)}"
+    other = [r for r in tried if r.measured and _named(r, HARDWARE) not in kinds]
+    evidence = f"{_count(len(kinds), 'kind')} of hardware: {some(names)}"
+    return met and not other, evidence + _of_tuning(other, tried, "hardware")
 
 
 def _count(number: int, noun: str) -> str:

@@ -42,6 +42,7 @@ class Digest:
     missing: int  # trials without a record
     tuning: Tuning | None
     scores: list[Score]
+    tried: list[Record]  # of its candidates
 
 
 @dataclass
@@ -89,7 +90,8 @@ def read(plan: Study, store: Store) -> Digest:
     current = [r for r in every if r.schema_version == SCHEMA]
     study = resolved(plan, current)
     records = own_records(study, current)
-    own = {r.key for r in (*records, *tuning_records(plan, current))}
+    tried = tuning_records(plan, current)
+    own = {r.key for r in (*records, *tried)}
     strays = Counter(
         f"of schema {r.schema_version}, not {SCHEMA}" if r.schema_version != SCHEMA else "of trials not in the study"
         for r in every
@@ -105,7 +107,7 @@ def read(plan: Study, store: Store) -> Digest:
     records.sort(key=lambda record: place[record.key])
     missing = study.size - len(records)
     tuned = plan.tuning, scores(plan, current)
-    return Digest(study, records, frame, keeper.norms, dict(sorted(strays.items())), missing, *tuned)
+    return Digest(study, records, frame, keeper.norms, dict(sorted(strays.items())), missing, *tuned, tried)
 
 
 def norm_shares(record: Record) -> np.ndarray:

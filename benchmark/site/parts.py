@@ -46,7 +46,7 @@ class Source:
     @cached_property
     def findings(self) -> list[Finding]:
         """What the rules of a fair comparison come to."""
-        return check(self.digest.study, self.digest.records, self.digest.tuning)
+        return check(self.digest.study, self.digest.records, self.digest.tuning, self.digest.tried)
 
     @property
     def unmet(self) -> str:

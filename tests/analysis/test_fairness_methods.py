@@ -5,8 +5,10 @@ from benchmark.experiment.study import Study
 from benchmark.experiment.tuning import Tuning
 from benchmark.method.domains import RULE
 from tests.analysis.test_fairness import (
+    CODE,
     COMPLETE,
     CONTROL,
+    MACHINE,
     MARKED,
     POINTS,
     SEEDS,
@@ -18,7 +20,7 @@ from tests.analysis.test_fairness import (
     made,
 )
 from tests.conftest import TINY
-from tests.support.made_records import failure, result
+from tests.support.made_records import PROVENANCE, failure, result
 
 ALL = (
     TINY.replace("[0, 1]", str(list(range(10))))
@@ -108,6 +110,14 @@ def test_a_threshold_is_by_the_rule_or_the_papers_own(tmp_path):
     assert findings(study, ruled)[XI] == fairness.Finding(XI, "yes", "by the rule: implicit; fixed: none")
 
 
+def test_the_papers_threshold_beside_others_is_not_the_papers_own_entry(tmp_path):
+    points = "points = [{strength = 0.001, threshold = 1e-15}, {strength = 0.1, threshold = 1e-3}]"
+    study = made(tmp_path, TINY.replace("strength = [0.001, 0.1]", points))
+    found = findings(study, [result(t) for t in study.trials()])
+    assert (found[XI].met, found[XI].evidence) == ("no", "by the rule: none; fixed: implicit 1e-15, 0.001")
+    assert found[VALIDATION].evidence.endswith("in a way no record shows: implicit: threshold")  # set point by point
+
+
 def judged(study, **changes):
     """The rules of the tiny study's records, had it been tuned."""
     candidates = {label: [{}, {"learning_rate": 0.02}] for label in study.methods}
@@ -126,6 +136,37 @@ def test_tuning_is_by_one_rule_where_candidates_are_as_many_on_a_seed_of_their_o
     assert judged(study, candidates=more)[TUNED].evidence.startswith("2 or 3 candidates")
     assert judged(study, candidates=more)[TUNED].met == "no"
     assert judged(study, candidates={"implicit": [{}]})[TUNED].met == "no"
+
+
+def test_of_one_candidate_nothing_is_chosen(study):
+    found = judged(study, candidates={label: [{"learning_rate": 0.02}] for label in study.methods})
+    assert found[TUNED].met == "no"
+    assert found[TUNED].evidence.endswith("; of one candidate nothing is chosen: dense; implicit; magnitude_filter")
+
+
+def test_what_all_candidates_set_alike_is_set_by_hand(tmp_path):
+    study = made(tmp_path, TINY.replace("[0.001, 0.1]", "[0.001, 0.1]\nlearning_rate = 0.1\nthreshold = 1e-3"))
+    same = [{"learning_rate": rate, "threshold": 1e-3} for rate in (0.1, 0.2)]
+    assert judged(study, candidates=dict.fromkeys(study.methods, same))[VALIDATION].evidence.endswith(
+        "shows: implicit: threshold"
+    )
+
+
+def test_what_tuning_tried_was_made_by_the_same_code_on_the_same_hardware(study):
+    records = [result(t) for t in study.trials()]
+
+    def met(**changes):
+        tried = [r.model_copy(update={"provenance": {**PROVENANCE, **changes}}) for r in records[:2]]
+        found = {f.rule: f for f in fairness.check(study, records, None, tried)}
+        return found[CODE].met, found[MACHINE].met, found[CODE].evidence + found[MACHINE].evidence
+
+    assert met()[:2] == ("yes", "yes")
+    assert "tuned" not in met()[2]
+    for changes in ({"commit": "b" * 40}, {"dirty": True}, {"torch": "3"}):
+        assert met(**changes)[:2] == ("no", "yes")
+    assert "; tuned with other code: 2 of 2 records, dense on simulated-mlp-8, seed 0, record" in met(dirty=True)[2]
+    assert met(cpu="Other")[:2] == ("yes", "no")
+    assert "; tuned with other hardware: 2 of 2 records, dense on" in met(cpu="Other")[2]
 
 
 def test_what_was_tuned_is_not_set_by_hand(tmp_path):
