@@ -7,6 +7,7 @@ from collections import Counter
 import pandas as pd
 
 from benchmark.analysis.intervals import LEAST, LEVEL, shown
+from benchmark.analysis.summary import MARK
 from benchmark.analysis.verdict import ACCURACY, WITHIN, Leaders, leaders
 
 # The columns that answer a question, with how it begins and what the leader's figure is.
@@ -51,7 +52,7 @@ def _leader(task: str, one: Leaders, unit: str) -> str:
 
 def _choice(found: list[Leaders]) -> str:
     """Which methods are not shown to be worse than the leader, on all places and on some, and which are everywhere."""
-    even = Counter(name for one in found for name in (one.best, *one.even))
+    even = Counter(name.removesuffix(MARK) for one in found for name in (one.best, *one.even))
     if len(found) == 1:
         (one,) = found
         texts = [f"Not shown to be worse: {_names(one.even)}", *_behind(one)]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from benchmark.analysis.intervals import LEVEL, SEED, wilson
 from benchmark.analysis.pairs import DIGITS
+from benchmark.analysis.verdict import names
 
 TAUS = np.round(np.arange(0, 5.01, 0.1), 1)  # points of accuracy below the best
 RESAMPLES = 999
@@ -25,7 +26,7 @@ def profiles(scores: pd.DataFrame, column: str) -> pd.DataFrame:
     worst of all. Tasks on which a method was not run do not count for it. Columns: label, method, tau (points), share,
     low, high (percentiles of the share over seeds resampled within each task, the same ones for all methods), tasks.
     """
-    titles = dict(zip(scores.label, scores.method, strict=True))
+    titles = names(scores)
     generator = np.random.default_rng(SEED)
     near: dict[str, list[NDArray[np.bool_]]] = {label: [] for label in titles}
     for _, place in scores.groupby("task", sort=False):
@@ -61,7 +62,7 @@ def improvements(scores: pd.DataFrame, column: str) -> pd.DataFrame:
     pair. Columns: label, method, against, reference (its title), n (pairs), tasks, probability, low and high (Wilson's
     interval, which takes the pairs as independent).
     """
-    titles = dict(zip(scores.label, scores.method, strict=True))
+    titles = names(scores)
     wide = scores.pivot(index=["task", "seed"], columns="label", values=column)
     run = scores.assign(run=True).pivot(index=["task", "seed"], columns="label", values="run").notna()
     rows = []
@@ -74,5 +75,5 @@ def improvements(scores: pd.DataFrame, column: str) -> pd.DataFrame:
             found = wilson(won, n)
             ends = (n, tasks, found.mean, found.low, found.high)
             rows.append((first, titles[first], second, titles[second], *ends))
-    names = ["label", "method", "against", "reference", "n", "tasks", "probability", "low", "high"]
-    return pd.DataFrame(rows, columns=names)
+    columns = ["label", "method", "against", "reference", "n", "tasks", "probability", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)

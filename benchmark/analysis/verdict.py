@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.analysis.frame import CONTROL, SCRATCH, controls, ranked
+from benchmark.analysis.frame import CONTROL, CONTROLS, SCRATCH, controls, ranked
 from benchmark.analysis.intervals import LEAST, LEVEL, Interval, spread
 from benchmark.analysis.pairs import DIGITS, at_sparsity, holm, paired_t, resolution
-from benchmark.analysis.summary import NEEDED, NOTHING, floor, marked, seed_hypervolume, seed_within
+from benchmark.analysis.summary import MARK, NEEDED, NOTHING, floor, marked, seed_hypervolume, seed_within
 from benchmark.experiment.record import MEASURED
 
 REMOVED = (0.75, 0.9)  # shares of the parameters at which methods are compared
@@ -29,12 +29,17 @@ PLACE = ["task", "label", "method"]
 def gather(studies: Mapping[str, pd.DataFrame], titles: Mapping[tuple[str, str], str]) -> pd.DataFrame:
     """The frames of studies, by name, as one: `task` is the place's title, `of` the task's name.
 
-    `titles` gives the places' titles by study and task.
+    `titles` gives the places' titles by study and task. A label that an earlier study calls otherwise gets its title
+    beside it: the two are no one method, but for controls.
     """
     parts = []
+    called: dict[str, str] = {}
     for name, frame in studies.items():
         places = frame.task.map({task: titles[name, task] for task in frame.task.unique()})
-        parts.append(marked(frame[["key", *NEEDED]]).assign(of=frame.task, task=places))
+        own = dict(zip(frame.label, frame.title, strict=True))
+        other = {x: f"{x}: {title}" for x, title in own.items() if called.setdefault(x, title) != title}
+        labels = frame.label.replace({x: name for x, name in other.items() if x not in CONTROLS})
+        parts.append(marked(frame[["key", *NEEDED]]).assign(of=frame.task, task=places, label=labels))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["key", *NEEDED, "of"])
 
 
@@ -53,6 +58,14 @@ def seed_scores(records: pd.DataFrame) -> pd.DataFrame:
     extra = [row for _, group in records.groupby("task", sort=False) for row in _against_dense(group)]
     made = made.join(pd.DataFrame(extra, columns=[*index, WITHIN, VOLUME, CONTROL]).set_index(index))
     return made.reset_index()
+
+
+def names(scores: pd.DataFrame) -> dict[str, str]:
+    """By label what a method is called over all places: handicapped where it is so on each."""
+    found: dict[str, str] = {}
+    for label, title in zip(scores.label, scores.method, strict=True):
+        found[label] = title if found.get(label, title) == title else title.removesuffix(MARK)
+    return found
 
 
 def _against_dense(records: pd.DataFrame) -> list[tuple[Hashable, ...]]:

@@ -132,7 +132,8 @@ def stability(points: pd.DataFrame) -> pd.DataFrame:
 def failures(records: pd.DataFrame) -> pd.DataFrame:
     """Every trial that did not end well, counted by task, method, status and cause."""
     bad = records[records.status != "ok"]
-    bad = bad.assign(cause=bad.error.where(bad.error != "", "a layer lost all its channels; it keeps one"))
+    unsaid = np.where(bad.status == "collapsed", "a layer lost all its channels; it keeps one", "not said")
+    bad = bad.assign(cause=bad.error.where(bad.error != "", unsaid))
     found = bad.groupby(["task", "title", "status", "cause"], sort=False)
     made = found.agg(
         trials=("key", "size"),

@@ -58,7 +58,7 @@ def _verdict(records: pd.DataFrame, scores: pd.DataFrame) -> tuple[dict[str, Any
         "few": few(known.task.nunique(), known.of.nunique()) if columns else "",
         "least": LEAST,
         "profiles": {f"{100 * least:g}": _panels(frame) for least, frame in found.items()},
-        "pairs": {f"{100 * least:g}": _matrix(frame) for least, frame in pairs.items()},
+        "pairs": {f"{100 * least:g}": _matrix(frame) for least, frame in pairs.items() if len(frame)},
         "width": WIDTH,
         "height": HEIGHT,
     }

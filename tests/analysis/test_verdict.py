@@ -216,3 +216,25 @@ def test_sentences_say_who_leads_where_and_who_is_not_shown_to_be_worse():
     assert "Not shown to be worse than the leader on any of the 2 tasks: Strong" in both
     none = advice.sentences(verdict.seed_scores(gathered(few=study(3))))
     assert all("nothing is said" in sentence for sentence in none)
+
+
+def test_a_label_that_two_studies_call_otherwise_is_two_methods_but_for_controls():
+    other = study().assign(title=study().title.replace({"Strong": "Something else", "Scratch": "Small"}))
+    found = verdict.seed_scores(gathered(one=study(), two=other, three=other))
+    assert set(found.label) == {"scratch", "strong", "strong: Something else", "weak"}
+    made = profiles.profiles(found, AT)
+    tasks = dict(zip(made.method, made.tasks, strict=True))
+    assert tasks == {"Small": 3, "Strong": 1, "Weak": 3, "Something else": 2}
+    pairs = profiles.improvements(found, AT).set_index(["label", "against"])
+    assert (pairs.loc[("strong", "weak")].n, pairs.loc[("strong", "strong: Something else")].n) == (6, 0)
+
+
+def test_a_method_that_is_handicapped_on_some_places_alone_is_still_one():
+    low = study()
+    low.loc[(low.label == "strong") & (low.val_accuracy == 0.97), "val_accuracy"] = 0.95
+    found = verdict.seed_scores(gathered(one=study(), two=low))
+    assert set(found.method[found.label == "strong"]) == {"Strong", "Strong (handicapped)"}
+    assert set(profiles.profiles(found, AT).method) == {"Scratch", "Strong", "Weak"}
+    assert "on any of the 2 tasks: Strong;" in advice.sentences(found)[0]
+    alone = verdict.seed_scores(gathered(two=low))
+    assert "Strong (handicapped)" in set(profiles.profiles(alone, AT).method)

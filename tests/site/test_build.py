@@ -17,7 +17,7 @@ from benchmark.experiment.coverage import own_records
 from benchmark.experiment.store import Store
 from benchmark.experiment.study import load_study
 from benchmark.figures import pareto
-from benchmark.site import chart_data, digest, parts, sections
+from benchmark.site import chart_data, digest, pareto_chart, parts, sections
 from benchmark.site.looks import method_looks
 from benchmark.site.page import write_page
 from tests.support.frames import DENSE, frame, rows
@@ -181,6 +181,22 @@ def test_stability_shows_each_points_mean_and_interval(tmp_path):
             (expected.mean, expected.low, expected.high, expected.n)
         )
     assert list(tidy.place[:4]) == [1, 2, 3, 4]
+
+
+def test_a_cause_that_no_record_says_is_not_made_up():
+    bad = [rows(status, [(1, 0.9, 0.9, 0.9)], status=status)[0] | {"error": ""} for status in ("collapsed", "diverged")]
+    causes = chart_data.failures(frame(bad)).set_index("status").cause
+    assert causes.to_dict() == {"collapsed": "a layer lost all its channels; it keeps one", "diverged": "not said"}
+
+
+def test_of_more_trials_than_are_drawn_each_knob_point_is_drawn(tmp_path, monkeypatch):
+    made = source(*made_results(tmp_path, bad=0.0, points=4, seeds=30)).frame
+    monkeypatch.setattr(pareto_chart, "DRAWN", len(made[made.label != "dense"]) // 4)  # every fourth: one point of four
+    drawn = pareto_chart.pareto(made, pareto_chart.all_corners(made), {})["tasks"]["simulated-mlp-16-8"]["trials"]
+    assert (drawn["count"], len(drawn["key"])) == (len(made), pareto_chart.DRAWN)
+    shown = made[made.key.str[:12].isin(drawn["key"])]
+    assert set(shown.hyperparameters) == set(made.hyperparameters)
+    assert list(shown.key.str[:12]) == drawn["key"]
 
 
 def test_the_line_to_beat_has_the_texts_colour_and_dashes():

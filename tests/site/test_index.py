@@ -115,3 +115,12 @@ def test_methods_of_one_name_in_two_studies_and_of_one_title_stay_apart(tmp_path
     assert set(pairs.n[pairs.removed == 0.9]) == {0}  # no point removes so much
     assert set(table(files, "profiles").tasks) == {2}
     assert "Over 2 studies' tasks, of which 1 is different" in html.unescape(files["index.html"].decode())
+
+
+def test_one_method_beside_dense_has_a_verdict_and_no_pairs(tmp_path):
+    path, results = made_results(tmp_path, bad=0.0, seeds=5, methods=2)
+    files = index.write_index([parts.Source(digest.read(load_study(str(path)), Store(results / "made")), "")])
+    page = files["index.html"].decode()
+    assert 'id="profiles"' in page
+    assert "#pairs" not in page
+    assert 'id="pairs"' not in page

@@ -93,6 +93,12 @@ def test_axes_and_tasks_are_chosen(opened):
     assert state("data.filter((t) => t.meta === 'trials')[1].y") != pytest.approx([100 - y for y in first])
 
 
+def test_a_panel_shows_networks_that_grew(opened):
+    page = opened(query="?view=panels")
+    page.evaluate("found().trials.x[byId('x').value][0] = -30; draw()")
+    assert page.evaluate("byId('plot-pareto').layout.xaxis.range") == [-32, 102]
+
+
 def test_every_chart_is_drawn_when_it_comes_into_sight(opened):
     page = opened()
     for name in ("epochs", "layers", "norms", "stability"):

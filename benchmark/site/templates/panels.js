@@ -39,11 +39,12 @@ function wrapped(title, width) {
 function panelLayout(task, kind, y) {
   const labels = paneled(), { columns, rows, at } = grid(labels);
   const height = Math.max(1, rows) * 190 + 60, top = 42 / height, wide = 0.03;
+  const least = Math.min(0, ...task.trials.x[kind].filter((value) => value !== null));
   const own = { height, showlegend: false, shapes: [], annotations: [], margin: { l: narrow() ? 48 : 64, r: 12, t: 8, b: 56 } };
   at.forEach(([column, row], i) => {
     const left = column / columns, bottom = 1 - (row + 1) / rows;
     const last = i + columns >= labels.length;
-    own[axis("xaxis", i)] = { domain: [left + wide / 2, left + 1 / columns - wide / 2], range: [-2, 102], anchor: axis("y", i), showticklabels: last, tickvals: narrow() ? [0, 50] : [0, 50, 100] };
+    own[axis("xaxis", i)] = { domain: [left + wide / 2, left + 1 / columns - wide / 2], range: [least - 2, 102], anchor: axis("y", i), showticklabels: last, tickvals: narrow() ? [0, 50] : [0, 50, 100] };
     own[axis("yaxis", i)] = { domain: [bottom + (rows > 1 ? 0.02 : 0), bottom + 1 / rows - top], range: range(task), anchor: axis("x", i), showticklabels: column === 0, nticks: 5 };
     own.shapes.push(...denseShape(task.dense, { xref: `${axis("x", i)} domain`, yref: axis("y", i) }));
     own.annotations.push({

@@ -95,7 +95,7 @@ function drawPareto() {
   Plotly.react("plot-pareto", panels ? panelTraces(task, kind) : oneTraces(task, kind), layout(own), CONFIG);
   const low = Math.min(...range(task).map(asked));
   const below = trials.y.filter((value, i) => value !== null && value < low && shown(trials.label[i])).length;
-  const thinned = trials.key.length < trials.count ? `${trials.key.length} of ${trials.count} trials are drawn, evenly thinned; lines, bands and tables are of all. ` : "";
+  const thinned = trials.key.length < trials.count ? `${trials.key.length} of ${trials.count} trials are drawn, chosen at random; lines, bands and tables are of all. ` : "";
   byId("shown").textContent = thinned + (below ? `Trials beyond the axis: ${below}.` : "");
   fillTables(task, kind, y);
 }
