@@ -68,5 +68,5 @@ def _row(factor: str, level: str, records: list[Record]) -> dict[str, str | int 
     row["never active"] = spread([r.never_active for r in own])
     row["removed"] = spread([r.channel_sparsity for r in own])
     for threshold in THRESHOLDS:
-        row[f"‖w‖ < {threshold.replace('e-0', 'e-')}"] = spread([r.threshold_sweep[threshold] for r in own])
+        row[f"‖w‖ < {threshold.replace('e-0', 'e-')}"] = spread([r.threshold_sweep.get(threshold) for r in own])
     return row

@@ -65,13 +65,17 @@ def note(records: pd.DataFrame) -> str:
     """What a summary of these records needs to be read, with the floor and the shared range of every task."""
     tasks = {str(task): group for task, group in records.groupby("task", sort=False)}
     floors = {task: _percent(floor(group)) for task, group in tasks.items()}
-    ranges = {task: " to ".join(map(_percent, shared_range(group))) for task, group in tasks.items()}
+    ranges = {task: _range(*shared_range(group)) for task, group in tasks.items()}
     text = NOTE.format(floors=_by_task(floors), ranges=_by_task(ranges))
     return text + (HANDICAPPED if handicapped(records) else "")
 
 
 def _by_task(values: dict[str, str]) -> str:
     return f" ({'; '.join(f'{task}: {value}' for task, value in values.items())})"
+
+
+def _range(low: float, high: float) -> str:
+    return "none" if not low <= high else f"{_percent(low)} to {_percent(high)}"
 
 
 def _percent(value: float) -> str:

@@ -37,7 +37,7 @@ def write(summary: pd.DataFrame, folder: Path, note: str) -> list[Path]:
 
 def to_markdown(summary: pd.DataFrame) -> str:
     """The summary as a table in Markdown."""
-    cells = texts(summary)
+    cells = texts(summary).map(lambda text: text.replace("|", r"\|"))  # which would end the cell
     header = f"| {' | '.join(cells.columns)} |\n|{' --- |' * len(cells.columns)}\n"
     return header + "".join(f"| {' | '.join(row)} |\n" for row in cells.itertuples(index=False))
 

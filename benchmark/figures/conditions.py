@@ -19,7 +19,7 @@ from benchmark.experiment.record import Record
 from benchmark.experiment.study import Study
 from benchmark.figures.drawing import Drawing, add_texts
 from benchmark.figures.heatmap import draw_heatmap
-from benchmark.figures.style import COLORS, METHOD_COLORS, NORM, SCREEN, TIGHT, Page
+from benchmark.figures.style import COLORS, METHOD_COLORS, NORM, SCREEN, TIGHT, Page, plain
 
 SMALLEST, LARGEST = -20.0, 2.0  # log₁₀ of the norms that histograms tell apart; the end bins hold what lies outside
 BIN = 0.25
@@ -85,7 +85,7 @@ def draw_histograms(levels: Levels, page: Page = SCREEN) -> Drawing:
             shares = own.share[own.level == name].to_numpy()
             height = place + 0.9 * shares / max(shares.max(), 1e-12)
             panel.stairs(height, [*_edges(), LARGEST], baseline=place, fill=True, color=COLORS[0], alpha=0.7, lw=0)
-        panel.set_yticks(np.arange(len(names)), names)
+        panel.set_yticks(np.arange(len(names)), [plain(name) for name in names])
         panel.set_ylim(0, len(names))
         panel.set_xlim(SMALLEST - 1, LARGEST)  # the bin of zeros stands clear of the axis
 
@@ -119,7 +119,7 @@ def draw_lines(levels: Levels, curve: Curve, page: Page = SCREEN) -> Drawing:
                 color=METHOD_COLORS[index % len(METHOD_COLORS)],
                 ls=LINES[index % len(LINES)],
                 lw=1.4,
-                label=name,
+                label=plain(name),
             )
             panel.fill_between(mean.index, low, high, color=METHOD_COLORS[index % len(METHOD_COLORS)], alpha=0.2, lw=0)
         if curve.log:
@@ -153,7 +153,7 @@ def _by_factor(levels: Levels, draw: Callable[[Axes, str], None], columns: int, 
     panels = list(figure.subplots(rows, min(columns, len(factors)), sharex=True, squeeze=False).flat)
     for index, (factor, panel) in enumerate(zip(factors, panels, strict=False)):
         draw(panel, factor)
-        panel.set_title(factor, fontsize=page.small)
+        panel.set_title(plain(factor), fontsize=page.small)
         panel.tick_params(labelsize=page.small, labelbottom=index + columns >= len(factors))
     for panel in panels[len(factors) :]:
         panel.set_axis_off()

@@ -11,7 +11,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmark.figures.style import SCREEN, Page
+from benchmark.figures.style import SCREEN, Page, plain
 from benchmark.files import write_whole
 
 FORMATS = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}  # with what keeps them free of dates
@@ -53,5 +53,5 @@ class Drawing:
 
 def add_texts(figure: Figure, title: str, text: str) -> None:
     """Puts a title over a figure for the screen, and below it what it shows, in lines."""
-    figure.suptitle("\n".join(textwrap.wrap(title, 72)), x=0.01, ha="left", fontsize=SCREEN.font)
-    figure.text(0.01, -0.01, text, fontsize=SCREEN.small, va="top", color="0.3")
+    figure.suptitle(plain("\n".join(textwrap.wrap(title, 72))), x=0.01, ha="left", fontsize=SCREEN.font)
+    figure.text(0.01, -0.01, plain(text), fontsize=SCREEN.small, va="top", color="0.3")

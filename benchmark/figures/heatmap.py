@@ -13,7 +13,7 @@ from benchmark.analysis.intervals import spread
 from benchmark.experiment.record import Record
 from benchmark.experiment.study import Study
 from benchmark.figures.drawing import Drawing
-from benchmark.figures.style import SCREEN, Page
+from benchmark.figures.style import SCREEN, Page, plain
 
 
 def draw_heatmap(study: Study, levels: Levels, page: Page = SCREEN) -> Drawing:
@@ -30,10 +30,12 @@ def draw_heatmap(study: Study, levels: Levels, page: Page = SCREEN) -> Drawing:
     figure = Figure(figsize=(min(1.6 + 0.9 * shape[1], page.many), 1.2 + 0.6 * shape[0]), layout="constrained")
     panel = figure.subplots()
     bar = {"label": "channels never active (%)"}
-    shares = pd.DataFrame(cells["never active"].to_numpy(float).reshape(shape), index=names[0], columns=names[1])
+    shares = pd.DataFrame(
+        cells["never active"].to_numpy(float).reshape(shape), index=map(plain, names[0]), columns=map(plain, names[1])
+    )
     sns.heatmap(shares, cmap="cividis", vmin=0, vmax=100, ax=panel, linewidths=0.5, cbar_kws=bar)
     panel.set_facecolor("0.9")
-    panel.set(xlabel=factors[1], ylabel=factors[0])
+    panel.set(xlabel=plain(factors[1]), ylabel=plain(factors[0]))
     seeds = len(study.seeds)
     for place, cell in enumerate(cells.to_dict("records")):
         y, x = divmod(place, shape[1])
@@ -53,7 +55,7 @@ def _cell(records: list[Record]) -> dict:
         "n": len(own),
         "failed": len(records) - len(own),
         "never active": 100 * spread([r.never_active for r in own]).mean,
-        "sparsity": 100 * spread([r.threshold_sweep[NEAR_ZERO] for r in own]).mean,
+        "sparsity": 100 * spread([r.threshold_sweep.get(NEAR_ZERO) for r in own]).mean,
         "accuracy": 100 * spread([r.test_accuracy for r in own]).mean,
         "keys": short_keys(own),
     }

@@ -23,7 +23,7 @@ from benchmark.analysis.pareto import attained
 from benchmark.analysis.summary import HANDICAPPED, handicapped, marked
 from benchmark.figures.drawing import Drawing, add_texts
 from benchmark.figures.marks import collect_marks
-from benchmark.figures.style import COLORS, SCREEN, TIGHT, Color, Page, dashes, looks, style
+from benchmark.figures.style import COLORS, SCREEN, TIGHT, Color, Page, dashes, looks, plain, style
 
 AXES = {
     "param_sparsity": "parameters removed (%)",
@@ -120,9 +120,9 @@ def _draw_one(records: pd.DataFrame, marks: pd.DataFrame, band: Interval, floor:
 
 
 def _key(records: pd.DataFrame) -> str:
-    return (
-        f"points: trials; lines: what at least half of {records.seed.nunique()} seeds\n"
-        f"attain; bands: all to one; grey: dense, {dense_band(records).ends}"
+    band = dense_band(records)
+    return f"points: trials; lines: what at least half of {records.seed.nunique()} seeds\nattain; bands: all to one" + (
+        f"; grey: dense, {band.ends}" if band.n else ""
     )
 
 
@@ -157,11 +157,12 @@ def _draw_many(records: pd.DataFrame, marks: pd.DataFrame, band: Interval, floor
 
 def _draw_key(figure: Figure, records: pd.DataFrame, page: Page) -> None:
     """What the marks of small panels mean, over all of them."""
-    band = Patch(color="0.5", alpha=0.25, lw=0), Line2D([], [], color="0.3", ls="--")
+    dense = Patch(color="0.5", alpha=0.25, lw=0), Line2D([], [], color="0.3", ls="--")
+    band = dense_band(records)
     marks = {
         f"attained by at least half of {records.seed.nunique()} seeds": Line2D([], [], color=COLORS[0], lw=page.line),
         "from all to one of them": Patch(color=COLORS[0], alpha=0.25, lw=0),
-        f"dense, {dense_band(records).ends}": band,
+        **({f"dense, {band.ends}": dense} if band.n else {}),
         "other methods": Line2D([], [], color="0.8", lw=0.8),
         "trials": Line2D([], [], color=COLORS[0], ls="none", marker="o", markersize=3, alpha=0.35),
         "trials below the axis": Line2D([], [], color=COLORS[0], ls="none", marker="v", markersize=4),
@@ -181,12 +182,13 @@ def _methods(records: pd.DataFrame) -> list[str]:
 
 def caption(records: pd.DataFrame, lacking: str = "") -> str:
     """What a Pareto figure of these records shows, with n and how intervals are made."""
-    seeds = records.seed.nunique()
+    seeds, band = records.seed.nunique(), dense_band(records)
     bad = _failures(records[records.label == CONTROL])
+    dense = f"Grey band: dense control, mean and {band.ends}" if band.n else "No dense control with a result"
     return (
         f"Points: trials, n = {seeds} seeds. Lines: attained by at least half of the seeds, bands from all to one of "
-        "them; fronts chosen on validation, drawn on test.\nGrey band: dense control, mean and "
-        + dense_band(records).ends
+        "them; fronts chosen on validation, drawn on test.\n"
+        + dense
         + (f" ({bad})." if bad else ".")
         + (" Black dashed line: from scratch, the line to beat." if SCRATCH in set(records.label) else "")
         + (" Grey lines: the other methods. ▼: trials below the axis." if records.label.nunique() > MANY else "")
@@ -251,7 +253,7 @@ def _legend(records: pd.DataFrame, label: str, wrap: int) -> str:
     mine = records[records.label == label]
     bad = _failures(mine)
     lines = [mine.title.iloc[0], *([f"({bad})"] if bad else [])]
-    return "\n".join(textwrap.fill(line, wrap, break_on_hyphens=False) for line in lines)
+    return plain("\n".join(textwrap.fill(line, wrap, break_on_hyphens=False) for line in lines))
 
 
 def _failures(records: pd.DataFrame) -> str:

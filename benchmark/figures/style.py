@@ -106,6 +106,12 @@ SCREEN = Page(one=7.2, many=7.2, columns=5, row=1.45, font=9, small=7, line=1.6,
 PRINT = Page(one=3.3, many=6.9, columns=4, row=1.25, font=8, small=8, line=1.2, wrap=22, title=22, print=True)
 
 
+def plain(text: str) -> str:
+    """A user's text as matplotlib shows it letter by letter: it takes what lies between dollars for mathematics, and
+    leaves a name that begins with _ out of legends."""
+    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
+
+
 def style(label: str) -> tuple[Color, str]:
     """The colour and the marker of a label, the same in every figure where no other method has them."""
     digest = int.from_bytes(hashlib.sha256(label.encode()).digest()[:4])

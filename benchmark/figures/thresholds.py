@@ -19,7 +19,7 @@ from benchmark.experiment.coverage import unfinished
 from benchmark.experiment.record import Record
 from benchmark.experiment.study import Study
 from benchmark.figures.drawing import Drawing, add_texts
-from benchmark.figures.style import SCREEN, Page
+from benchmark.figures.style import SCREEN, Page, plain
 
 NEAR = 0.01  # ξ below which a channel counts as close to zero; methods that bring none there have no panel
 COLORMAP = sns.color_palette("flare", as_cmap=True)  # all of it stands out on white
@@ -52,7 +52,7 @@ def draw_thresholds(study: Study, records: list[Record], page: Page = SCREEN) ->
 
 
 def _curves(study: Study, records: list[Record]) -> pd.DataFrame:
-    """One row per setting of a method and ξ: mean, smallest and largest share over seeds in %."""
+    """One row per setting of a method and ξ that all its records counted: mean and ends over seeds, shares in %."""
     place = {label: i for i, label in enumerate(study.tables)}
     settings: dict[tuple, list[Record]] = {}
     for r in sorted(records, key=lambda r: (r.task.name, place[r.label], _knob(r), r.seed, r.key)):
@@ -67,7 +67,7 @@ def _curves(study: Study, records: list[Record]) -> pd.DataFrame:
             "n": len(group),
             "key": " ".join(r.key for r in group),
         }
-        for threshold in sorted(group[0].threshold_sweep, key=float):
+        for threshold in sorted(set.intersection(*(set(r.threshold_sweep) for r in group)), key=float):
             shares = [100 * r.threshold_sweep[threshold] for r in group]
             ends = {"mean": float(np.mean(shares)), "low": min(shares), "high": max(shares)}
             rows.append(shared | {"threshold": float(threshold)} | ends)
@@ -109,7 +109,7 @@ def _draw_method(panel: Axes, curves: pd.DataFrame, page: Page) -> None:
     title = textwrap.fill(curves.title.iloc[0], page.wrap)
     if len(knobs) > 1:
         title += f"\n{curves.knob_name.iloc[0]} {knobs[0]:.2g} to {knobs[-1]:.2g}"
-    panel.set_title(title, fontsize=page.small, pad=2)
+    panel.set_title(plain(title), fontsize=page.small, pad=2)
     panel.set(xscale="log", xlim=(curves.threshold.min(), curves.threshold.max()), ylim=(-2, 102))
     panel.set_xticks([1e-12, 1e-6, 1], minor=False)
     panel.set_xticks([], minor=True)

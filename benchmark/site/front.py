@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from benchmark.analysis import tables
-from benchmark.analysis.frame import SCRATCH, SPARSITY
+from benchmark.analysis.frame import SCRATCH, SPARSITY, controls
 from benchmark.analysis.summary import MARK, handicapped, note
 from benchmark.experiment.coverage import unfinished
 from benchmark.figures import pareto as figures
@@ -30,8 +30,8 @@ def pareto(source: Source) -> Section:
     text = (
         f"Points are single trials, n = {frame.seed.nunique()} seeds. A line is what at least half of the seeds "
         "attain, its band runs from what all attain to what one attains; the points of each seed's front are chosen on "
-        "the validation set and drawn at their test accuracy, nothing is interpolated. Grey: the dense control, its "
-        "mean and its interval as in the table. "
+        "the validation set and drawn at their test accuracy, nothing is interpolated. "
+        + ("Grey: the dense control, its mean and its interval as in the table. " if len(controls(frame)) else "")
         + ("Dashed: from scratch, the line to beat. " if SCRATCH in set(frame.label) else "")
         + f"Sparsity is counted on the physically reduced network.{lacking}"
     )

@@ -6,6 +6,7 @@ import pytest
 from benchmark.analysis import conditions
 from benchmark.analysis.intervals import spread
 from benchmark.experiment.study import load_study
+from benchmark.figures import conditions as figures
 from tests.conftest import TINY
 from tests.support.made_records import failure, result
 
@@ -121,3 +122,12 @@ def test_there_is_a_table_for_each_factor_without_its_name(study):
 def test_records_are_named_by_twelve_digits(study):
     records = records_of(study)[:2]
     assert conditions.short_keys(records) == f"{records[0].key[:12]} {records[1].key[:12]}"
+
+
+def test_a_threshold_that_a_record_did_not_count_is_not_known_of_it(study):
+    fewer = {threshold: share for threshold, share in THRESHOLDS.items() if threshold != "1e-15"}
+    records = [r.model_copy(update={"threshold_sweep": fewer}) if r.seed else r for r in records_of(study)]
+    row = conditions.summarise(study, records).iloc[0]
+    assert (row.n, row["‖w‖ < 1e-15"].n, row["‖w‖ < 1e-8"].n) == (2, 1, 2)
+    drawn = figures.draw(study, [r.model_copy(update={"history": {"silent": [0.0] * 4}}) for r in records])
+    assert {drawing.name for drawing in drawn} >= {"conditions-heatmap", "conditions-thresholds"}

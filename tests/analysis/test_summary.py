@@ -139,3 +139,9 @@ def test_the_note_names_the_floor_and_the_range_of_every_task():
     assert "dense's test accuracy − 2 points (t: 93.0; u: 83.0; v: none)" in text
     assert "span (t: 10.0 to 90.0; u: 50.0 to 50.0; v: 50.0 to 50.0)" in text
     assert summary_table.RULE in text
+
+
+def test_methods_that_share_no_range_have_none():
+    apart = rows("r", [(1, 0.96, 0.94, 0.92), (2, 0.95, 0.90, 0.95)])
+    assert "span (t: none)" in note(frame(DENSE, METHOD, apart))
+    assert "span (t: none)" in note(frame(DENSE))

@@ -109,6 +109,11 @@ def test_a_cell_says_mean_interval_and_n_where_it_is_not_all():
     assert set(tables.texts(SUMMARY).dtypes) == {np.dtype(object)}
 
 
+def test_a_bar_in_a_title_does_not_end_its_cell():
+    line = tables.to_markdown(SUMMARY.assign(method="one | other")).splitlines()[2]
+    assert line == r"| t | one \| other | 5 | 90.0 ± 10.0 | – | – | – |"
+
+
 def test_without_a_column_of_seeds_a_cell_says_only_its_own_n():
     bare = SUMMARY.drop(columns="seeds")
     assert list(tables.texts(bare)["best accuracy"]) == ["90.0 ± 10.0", "85.0 (1 of 1)", "–"]

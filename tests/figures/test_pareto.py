@@ -3,6 +3,7 @@ import csv
 import matplotlib as mpl
 import pytest
 from matplotlib.collections import PathCollection
+from matplotlib.text import Text
 
 from benchmark.figures import pareto, style
 from benchmark.method.registry import registry
@@ -50,7 +51,8 @@ def test_failures_are_counted_in_the_legend():
 def test_failures_of_the_dense_control_are_in_the_caption():
     assert "mean and range of seeds." in pareto.caption(frame(DENSE, METHOD))
     lost = rows("dense", [(0, NAN, NAN, NAN)], status="failed")
-    assert "range of seeds (1 failed of 1)." in pareto.caption(frame(lost, METHOD))
+    assert "No dense control with a result (1 failed of 1)." in pareto.caption(frame(lost, METHOD))
+    assert "band: dense" not in pareto.caption(frame(METHOD))
     both = frame(DENSE, lost, METHOD)
     assert f"range of seeds (1 failed of {len(DENSE) + 1})." in pareto.caption(both)
 
@@ -60,6 +62,27 @@ SCRATCH = [row for seed in (0, 1) for row in rows("scratch", [(1, 0.95, 0.9, 0.3
 
 def black_dashes(panel):
     return [line for line in panel.get_lines() if (line.get_color(), line.get_linestyle()) == ((0.0, 0.0, 0.0), "--")]
+
+
+def test_in_print_a_dense_control_without_a_result_is_no_mark_of_the_legend():
+    def words(*parts):
+        figure = pareto.draw_pareto(frame(*parts), "param_sparsity", "", style.PRINT).figure
+        [legend] = figure.legends
+        return " ".join(text.get_text() for text in [legend.get_title(), *legend.get_texts()])
+
+    many = [rows(f"m{i}", [(1, 0.96, 0.91, 0.1), (2, 0.9, 0.10, 0.9)]) for i in range(12)]
+    for parts in ([METHOD], many):
+        assert "dense, range of seeds" in words(DENSE, *parts)
+        assert "dense" not in words(*parts)
+
+
+def test_a_title_is_shown_letter_by_letter_in_legend_and_panels():
+    for count in (2, 12):
+        many = frame(DENSE, *(rows(f"m{i}", [(1, 0.96, 0.91, 0.1)]) for i in range(count)))
+        figure, _ = draw(many.assign(title=many.title.replace({"M0": "_own at $5 and $6", "M1": r"$\frac$"})))
+        figure.draw_without_rendering()  # raises where it is taken for mathematics that is none
+        texts = figure.findobj(Text)
+        assert {r" _own at \$5 and \$6", r"\$\frac\$"} <= {text.get_text() for text in texts}
 
 
 def test_scratch_is_the_line_to_beat_black_and_dashed_and_above_the_others():

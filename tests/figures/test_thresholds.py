@@ -71,6 +71,15 @@ def test_seeds_that_failed_lower_n(study):
     assert "n = 1 to 2" in drawing.caption
 
 
+def test_of_records_that_counted_other_thresholds_those_that_all_counted_are_drawn(study):
+    records = make_records(study)
+    fewer = [r.model_copy(update={"threshold_sweep": {k: r.threshold_sweep[k] for k in SWEEP[:3]}}) for r in records]
+    mixed = [few if few.seed else r for few, r in zip(fewer, records, strict=True)]
+    [drawing] = draw_thresholds(study, mixed)
+    assert sorted(set(drawing.points.threshold)) == sorted(float(threshold) for threshold in SWEEP[:3])
+    assert set(drawing.points.n) == {2}
+
+
 def test_without_a_channel_near_zero_there_is_no_figure(study):
     assert draw_thresholds(study, [r for r in make_records(study) if r.label != "implicit"]) == []
     assert draw_thresholds(study, make_records(study, fails=study.methods)) == []

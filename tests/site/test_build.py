@@ -183,6 +183,13 @@ def test_stability_shows_each_points_mean_and_interval(tmp_path):
     assert list(tidy.place[:4]) == [1, 2, 3, 4]
 
 
+def test_a_control_without_a_result_is_said_to_be_nowhere(tmp_path):
+    made = source(*made_results(tmp_path, bad=0.0))
+    assert "Grey: the dense control" in sections.pareto(made).texts[0]
+    made.digest.frame = made.frame[made.frame.label != "dense"]
+    assert "dense control" not in sections.pareto(made).texts[0]
+
+
 def test_a_cause_that_no_record_says_is_not_made_up():
     bad = [rows(status, [(1, 0.9, 0.9, 0.9)], status=status)[0] | {"error": ""} for status in ("collapsed", "diverged")]
     causes = chart_data.failures(frame(bad)).set_index("status").cause
