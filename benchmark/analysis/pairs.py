@@ -108,7 +108,7 @@ def compare_methods(chosen: pd.DataFrame) -> pd.DataFrame:
 def paired(differences: NDArray[np.float64], step: float) -> dict[str, float | str]:
     """What is told of paired differences that move in steps: their interval, its ends, n, effect and p values."""
     interval, n = spread(differences, least=-1.0), len(differences)
-    deviation = differences.std(ddof=1) if n > 1 else 0.0
+    deviation = differences.std(ddof=1) if len(np.unique(differences)) > 1 else 0.0  # of equal ones 1e-17
     return {
         "n": n,
         "difference": interval.mean,

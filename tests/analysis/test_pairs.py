@@ -141,6 +141,15 @@ def test_differences_spread_at_least_as_much_as_their_rounding():
     assert np.isnan(statistics.paired_t(equal[:1], step=0.01))
 
 
+@pytest.mark.parametrize("count", range(2, 11))
+def test_equal_differences_have_no_effect_size(count):
+    for value in (0.1, 7 / 360, 0.002):
+        found = statistics.paired(np.full(count, value).round(statistics.DIGITS), step=1 / 360)
+        assert np.isnan(found["effect"])
+        assert found["difference"] == pytest.approx(value)
+    assert statistics.paired(np.array([0.1, 0.3]), step=0.1)["effect"] == pytest.approx(0.2 / np.sqrt(0.02))
+
+
 def test_accuracies_move_in_the_smallest_step_that_was_seen():
     assert statistics.resolution([0.9, 0.93, NAN, 0.91, 0.9]) == pytest.approx(0.01)
     assert statistics.resolution([0.9]) == 0
