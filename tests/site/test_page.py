@@ -93,6 +93,13 @@ def test_axes_and_tasks_are_chosen(opened):
     assert state("data.filter((t) => t.meta === 'trials')[1].y") != pytest.approx([100 - y for y in first])
 
 
+def test_a_label_with_a_comma_is_hidden_by_its_address_and_no_other(opened):
+    page = opened()
+    page.evaluate("boxes[1].value = 'dense,m2'; boxes[1].checked = false; remember()")
+    page.evaluate("boxes.forEach((box) => { box.checked = true; }); restore()")
+    assert page.evaluate("boxes.map((box) => box.checked)") == [True, False, True, True]
+
+
 def test_a_panel_shows_networks_that_grew(opened):
     page = opened(query="?view=panels")
     page.evaluate("found().trials.x[byId('x').value][0] = -30; draw()")

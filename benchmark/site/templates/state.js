@@ -17,14 +17,14 @@ function restore() {
     else if ([...input.options].some((option) => option.value === wanted)) input.value = wanted;
   }
   const hidden = new Set((asked.get("hide") || "").split(","));
-  for (const box of boxes) box.checked = !hidden.has(box.value);
+  for (const box of boxes) box.checked = !hidden.has(encodeURIComponent(box.value));
   state.record = asked.get("record");
 }
 
 function remember() {
   const made = new URLSearchParams();
   for (const id of CHOICES) if (value(byId(id)) !== usual.get(id)) made.set(id, value(byId(id)));
-  const hidden = boxes.filter((box) => !box.checked).map((box) => box.value);
+  const hidden = boxes.filter((box) => !box.checked).map((box) => encodeURIComponent(box.value));
   if (hidden.length) made.set("hide", hidden.join(","));
   if (state.record) made.set("record", state.record);
   const query = made.toString().replaceAll("%2C", ",");
