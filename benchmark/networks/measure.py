@@ -35,8 +35,9 @@ def logits(module: nn.Module, images: Tensor) -> Tensor:
 
 
 def accuracy(module: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """Correctly classified samples over all samples."""
-    return (logits(module, images).argmax(1) == labels).sum().item() / len(labels)
+    """Correctly classified samples over all samples; one with an output that is no number is not classified."""
+    outputs = logits(module, images)
+    return ((outputs.argmax(1) == labels) & ~outputs.isnan().any(1)).sum().item() / len(labels)
 
 
 @torch.no_grad()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -45,6 +47,17 @@ def test_macs_of_transposed_convolutions_and_of_attention_count():
 
 def test_macs_of_a_linear_layer_count_its_positions():
     assert measure.macs(nn.Linear(3, 5), torch.randn(2, 7, 3)) == 7 * 3 * 5
+
+
+@pytest.mark.parametrize("count", [1, measure.EVALUATION_BATCH - 1, measure.EVALUATION_BATCH + 1])
+def test_accuracy_is_the_share_of_correct_samples_whatever_their_number(count):
+    images, labels = torch.eye(3)[torch.arange(count) % 3], torch.zeros(count, dtype=torch.long)
+    assert measure.accuracy(nn.Identity(), images, labels) == len(range(0, count, 3)) / count
+
+
+def test_a_sample_with_an_output_that_is_no_number_is_not_classified():
+    outputs = torch.tensor([[math.nan, 0.0], [math.nan, math.nan], [1.0, math.nan], [math.inf, 0.0], [1.0, 1.0]])
+    assert measure.accuracy(nn.Identity(), outputs, torch.zeros(5, dtype=torch.long)) == 2 / 5
 
 
 def test_measuring_changes_neither_mode_nor_statistics_nor_seed():
