@@ -87,23 +87,28 @@ def zero_weights(module: nn.Module) -> tuple[int, int]:
 
 
 def macs(module: nn.Module, example: Tensor) -> int:
-    """Multiply-accumulates of one sample's products: linear and convolutional layers, transposed too, and attention.
+    """Multiply-accumulates of one sample's products: linear, convolutional and recurrent layers, and attention.
 
     Biases, norms and poolings are free. Counted by torch as they are computed, without the kernels that it cannot see
     into.
     """
-    with _plain_attention(), FlopCounterMode(display=False) as counter:
+    with _plain_products(), FlopCounterMode(display=False) as counter:
         logits(module, example[:1])
     return counter.get_total_flops() // 2
 
 
 @contextmanager
-def _plain_attention() -> Iterator[None]:
-    """A context in which attention is made of products of matrices, as torch counts them."""
-    before = torch.backends.mha.get_fastpath_enabled()
+def _plain_products() -> Iterator[None]:
+    """A context in which attention and recurrent layers are made of products of matrices, as torch counts them."""
+    libraries = torch.backends.mkldnn, torch.backends.cudnn
+    before, enabled = torch.backends.mha.get_fastpath_enabled(), [library.enabled for library in libraries]
     torch.backends.mha.set_fastpath_enabled(False)
+    for library in libraries:
+        library.enabled = False
     try:
         with sdpa_kernel(SDPBackend.MATH):
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
+        for library, was in zip(libraries, enabled, strict=True):
+            library.enabled = was

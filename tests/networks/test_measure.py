@@ -45,6 +45,17 @@ def test_macs_of_transposed_convolutions_and_of_attention_count():
     assert torch.backends.mha.get_fastpath_enabled() == before
 
 
+@pytest.mark.parametrize(("kind", "gates"), [(nn.RNN, 1), (nn.GRU, 3), (nn.LSTM, 4)])
+def test_macs_of_recurrent_layers_count_on_every_step(kind, gates):
+    class Last(kind):
+        def forward(self, x):
+            return super().forward(x)[0][:, -1]
+
+    before, steps = (torch.backends.mkldnn.enabled, torch.backends.cudnn.enabled), 4
+    assert measure.macs(Last(5, 7, batch_first=True), torch.randn(3, steps, 5)) == steps * gates * 7 * (5 + 7)
+    assert (torch.backends.mkldnn.enabled, torch.backends.cudnn.enabled) == before
+
+
 def test_macs_of_a_linear_layer_count_its_positions():
     assert measure.macs(nn.Linear(3, 5), torch.randn(2, 7, 3)) == 7 * 3 * 5
 
