@@ -81,8 +81,9 @@ def parameters(module: nn.Module) -> int:
 
 
 def zero_weights(module: nn.Module) -> tuple[int, int]:
-    """Exact zeros and all entries in the weights of linear and convolutional layers."""
-    weights = [m.weight for m in module.modules() if isinstance(m, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d)]
+    """Exact zeros and all entries in the weights of linear and convolutional layers; a shared weight counts once."""
+    layers = [m for m in module.modules() if isinstance(m, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d)]
+    weights = dict.fromkeys(layer.weight for layer in layers)
     return sum((w == 0).sum().item() for w in weights), sum(w.numel() for w in weights)
 
 

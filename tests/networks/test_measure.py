@@ -71,6 +71,15 @@ def test_a_sample_with_an_output_that_is_no_number_is_not_classified():
     assert measure.accuracy(nn.Identity(), outputs, torch.zeros(5, dtype=torch.long)) == 2 / 5
 
 
+def test_a_weight_that_layers_share_is_counted_once():
+    module = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4), nn.Linear(4, 2))
+    module[2].weight = module[0].weight
+    with torch.no_grad():
+        module[0].weight[0] = 0
+    assert measure.zero_weights(module) == (4, 16 + 8)
+    assert measure.parameters(module) == 16 + 8 + 4 + 4 + 2
+
+
 def test_measuring_changes_neither_mode_nor_statistics_nor_seed():
     module = build("lenet5", (1, 28, 28), 10, seed=0)
     module[1].eval()
