@@ -156,8 +156,9 @@ class Net:
 
     @torch.no_grad()
     def incoming_norms(self) -> Tensor:
-        """‖w_k‖₂ of every channel of every group, in order."""
-        return torch.cat([group.incoming_norms() for group in self.groups])
+        """‖w_k‖₂ of every channel of every group, in order; none where all groups are kept whole."""
+        norms = [group.incoming_norms() for group in self.groups]
+        return torch.cat(norms) if norms else torch.zeros(0)
 
 
 def find_groups(module: nn.Module, example: Tensor | tuple[Tensor, ...]) -> Net:

@@ -1,5 +1,6 @@
 import math
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -217,3 +218,11 @@ def test_fine_tuning_a_network_without_zeros_is_training_on_the_loss():
     train(trained, Watching(), range(2, 4))
     assert all(map(torch.equal, weights(tuned), weights(trained)))
     assert tuned.history.loss == trained.history.loss
+
+
+def test_a_reduced_network_none_of_whose_channels_could_still_go_is_fine_tuned():
+    """As some code is followed otherwise once few channels are left."""
+    taken = course()
+    fine_tune(replace(taken, net=replace(taken.net, groups=[])), Watching(), range(3, 4))
+    assert taken.history.silent == [0.0]
+    assert len(taken.history.loss) == 1
