@@ -141,7 +141,8 @@ def _note(course: Course, epoch: int, loss: float, val_accuracy: float, started:
     history.silent.append((norms < SILENT).sum().item() / course.net.hidden_channels)
     ended = time.perf_counter()
     history.seconds += ended - started
-    if not math.isfinite(loss) or not torch.isfinite(norms).all():
+    trained = [parameter for parameter in course.net.module.parameters() if parameter.requires_grad]
+    if not math.isfinite(loss) or not all(torch.isfinite(x).all() for x in (norms, *trained)):
         raise DivergedError(f"loss {loss} in epoch {epoch + 1}")
     return ended
 

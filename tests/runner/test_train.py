@@ -178,12 +178,15 @@ def test_a_loss_that_is_not_finite_ends_training_and_is_trimmed_from_what_is_kep
     }
 
 
-def test_weights_that_are_not_finite_end_training_though_the_loss_is():
+@pytest.mark.parametrize("place", [0, -1])
+def test_weights_that_are_not_finite_end_training_though_the_loss_is(place):
+    """The output layer's too, which makes no hidden channel."""
+
     class Poisoned(Watching):
         def after_step(self, net, lr):
             self.calls.append("after_step")
             if len(self.calls) == STEPS * 3:
-                net.weights[0].data[0] = math.inf
+                net.weights[place].data[0] = math.inf
 
     taken = course()
     with pytest.raises(DivergedError, match="in epoch 1"):
