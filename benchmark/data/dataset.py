@@ -99,6 +99,17 @@ class Dataset:
         moved = {field.name: getattr(self, field.name) for field in fields(self)}
         return Dataset(**{k: v.to(device) if isinstance(v, Split | Tensor) else v for k, v in moved.items()})
 
+    def sample(self, most: int) -> Split:
+        """At most so many training samples, evenly spaced; in an order without meaning.
+
+        Files often hold one class after another, and who is given these may go by the first of them, or in batches.
+        """
+        part = self.train.part(most)
+        if self.content is None:  # what a library brings is mixed already
+            return part
+        order = torch.randperm(len(part.labels), generator=_generator(0)).to(part.labels.device)
+        return Split(part.pool[order], part.labels[order])
+
     def inputs(self, split: Split, size: int) -> Iterator[Tensor]:
         """A split's images as a network's input, in order and in batches, without a copy of all."""
         for places in torch.arange(len(split.labels), device=split.labels.device).split(size):

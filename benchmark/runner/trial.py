@@ -117,8 +117,8 @@ def _follow_protocol(
     outcome.stage_accuracy["trained"] = accuracy(net.module, *validation)
     outcome.trained = measure_trained(net, data)
 
-    part = data.train.part(SEEN)
-    seen = data.pixels(part.pool), part.labels
+    sample = data.sample(SEEN)
+    seen = data.pixels(sample.pool), sample.labels
     outcome.threshold_accuracy = threshold_accuracy(net, method, seen, validation)
     outcome.threshold = set_threshold(method, outcome.threshold_accuracy, outcome.stage_accuracy["trained"])
     method.silence(net, *seen)

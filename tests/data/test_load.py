@@ -44,6 +44,10 @@ def test_a_part_is_evenly_spaced_over_all_samples():
     assert split.part(20).labels.tolist() == list(range(10))
 
 
+def test_a_sample_of_what_a_library_brings_stays_in_its_order():
+    assert torch.equal(digits().sample(500).pool, digits().train.part(500).pool)
+
+
 def test_split_depends_on_its_seed_alone():
     again, other = load.__wrapped__("digits", 0.2, 0.2, 0), digits(1)
     assert torch.equal(digits().test.images, again.test.images)

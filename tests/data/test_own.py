@@ -232,3 +232,17 @@ def test_arrays_that_change_between_driver_and_worker_are_noticed(arrays, tmp_pa
     np.savez(tmp_path / "mine.npz", x_train=GOOD["x_train"] + 1, y_train=GOOD["y_train"])
     with pytest.raises(UsageError, match="gives other data than it gave when the run began"):
         stored.read(name, tmp_path / "root")
+
+
+def test_a_sample_of_what_lies_class_by_class_is_mixed(arrays, tmp_path):
+    x, y = samples(5, count=200), labels(200)
+    data = loaded(arrays(x_train=x[np.argsort(y)], y_train=np.sort(y)), tmp_path / "root")
+    assert data.train.part(40).labels[:10].unique().tolist() == [0]
+    found, again = data.sample(40), data.sample(40)
+    assert found.labels[:10].unique().tolist() == [0, 1, 2, 3]
+    assert torch.equal(found.pool, again.pool)
+
+    def pairs(split):
+        return sorted(zip(split.pool.tolist(), split.labels.tolist(), strict=True))
+
+    assert pairs(found) == pairs(data.train.part(40))
