@@ -184,7 +184,8 @@ def train_watched(trial: Trial, method: Method) -> History:
 def check_task(trial: Trial) -> None:
     """Raises UsageError if the trial's network does not fit its data or no channel of it could be removed exactly.
 
-    Or if the checkpoint of its task, which this trial may not start from, does not fit the network.
+    Or if the checkpoint of its task, which this trial may not start from, does not fit the network, or initial weights
+    are not the seed's.
     """
     task, data = trial.task, examples(trial)
     try:
@@ -195,6 +196,8 @@ def check_task(trial: Trial) -> None:
             raise ValueError(
                 f"its outputs are {tuple(outputs.shape)}, not {len(images)} samples × {data.classes} classes"
             )
+        if task.network_sha256 is not None:
+            _check_drawn(task, data, trial.seed)
     except (ValueError, TypeError, RuntimeError, MemoryError) as error:  # torch's own: a layer, or memory, does not fit
         raise UsageError(f"task {task.name}: {first_line(error)}") from None
 
@@ -248,6 +251,13 @@ def untrained(task: Task, data: Dataset, seed: int) -> nn.Module:
         sha256=task.network_sha256,
         features=task.features is not None,
     )
+
+
+def _check_drawn(task: Task, data: Dataset, seed: int) -> None:
+    """Raises ValueError where one seed gives other initial weights each time: methods would not start from the same."""
+    one, other = (untrained(task, data, seed).parameters() for _ in range(2))
+    if not all(map(torch.equal, one, other)):
+        raise ValueError("its initial weights differ each time it is built: draw them with torch, whose seed is set")
 
 
 def _with_checkpoint(task: Task, module: nn.Module) -> nn.Module:

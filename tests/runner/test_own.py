@@ -10,6 +10,7 @@ import torch
 
 from benchmark import own_files
 from benchmark.data.load import decode, load
+from benchmark.errors import UsageError
 from benchmark.experiment.store import Store
 from benchmark.experiment.study import load_study
 from benchmark.networks.export import load as load_export
@@ -258,6 +259,15 @@ def test_commands_that_read_records_run_no_code_and_need_no_file(home, deadweigh
         assert code == 0, out + err
     code, _, err = deadweight("export", "own.toml", store.load()[0].key)
     assert (code, "cannot read" in err) == (2, True), err
+
+
+def test_a_network_whose_initial_weights_are_not_the_seeds_stops_the_run(own):
+    drawn = NETS.replace("    return nn.Sequential(", "    net = nn.Sequential(") + (
+        "    net[0].weight.data.mul_(np.random.rand())\n    return net\n"
+    )
+    (own.parent / "my_nets.py").write_text("import numpy as np\n" + drawn)
+    with pytest.raises(UsageError, match=r"my_nets.*: its initial weights differ each time it is built"):
+        check_task(trials(own)[0])
 
 
 def _in_a_worker(trial, resources):
