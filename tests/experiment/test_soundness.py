@@ -41,7 +41,7 @@ BAD = {
     "stage_accuracy": [{"trained": 2}, {"<b>": 0.5}],
     "threshold_sweep": [{"x": 0.1}, {"1e-15": 2}, {"": 0.5}],
     "threshold_accuracy": [{"nan": 0.1}],
-    "norm_histogram": [{"x": 3}, {"-inf": 0}, {"-inf": -3}, {"0.00": 1}],
+    "norm_histogram": [{"x": 3}, {"-inf": 0}, {"-inf": -3}, {"0.00": 10**6}],
     "latency": [{"dense": 0, "reduced": 1}, {"dense": 1}, {"a": 1, "b": 2}],
     "history": [{"loss": [1.0]}, {"loss": [1.0] * 61}, {"<b>": [0.5] * 60}, {"val_accuracy": [2.0] * 60}],
     "created": ["yesterday", "<script>"],
@@ -120,3 +120,9 @@ def test_no_line_raises_anything_but_the_one_line(tmp_path_factory, sound, data)
         words, records = str(error), []
     assert all(0 <= record.test_accuracy <= 1 for record in records if record.measured)
     assert records or ("line 1" in words and "\n" not in words)
+
+
+def test_channels_that_go_together_or_not_at_all_may_have_fewer_norms(sound, tmp_path):
+    counts = {"channels": sound["channels"] + 5, "channels_left": {**sound["channels_left"], "joined": 5}}
+    counts["channel_sparsity"] = 1 - sum(counts["channels_left"].values()) / counts["channels"]
+    assert load(tmp_path, json.dumps({**sound, **counts}))
