@@ -76,14 +76,14 @@ def _at(method: Method, xi: float) -> Method:
 def _restored(net: Net) -> Iterator[None]:
     """Afterwards values, gradients, modes and global random state are as before."""
     module = net.module
-    values = {name: tensor.clone() for name, tensor in _tensors(net)}
+    values = {name: tensor.clone() for name, tensor in tensors(net)}
     gradients = [(p, None if p.grad is None else p.grad.clone()) for p in module.parameters()]
     modes = {layer: layer.training for layer in module.modules()}
     devices = {tensor.device for tensor in values.values() if tensor.is_cuda}
     with torch.random.fork_rng(devices=list(devices)):
         yield
     with torch.no_grad():
-        for name, tensor in _tensors(net):
+        for name, tensor in tensors(net):
             tensor.copy_(values[name])
     for parameter, gradient in gradients:
         parameter.grad = gradient
@@ -91,6 +91,6 @@ def _restored(net: Net) -> Iterator[None]:
         layer.training = mode
 
 
-def _tensors(net: Net) -> list[tuple[str, Tensor]]:
+def tensors(net: Net) -> list[tuple[str, Tensor]]:
     """Parameters and buffers, those included that no state holds."""
     return [*net.module.named_parameters(), *net.module.named_buffers()]

@@ -33,7 +33,7 @@ from benchmark.removal.exact import remove_silent
 from benchmark.removal.groups import Net, check_removable, find_groups
 from benchmark.runner.environment import hardware, peak_memory
 from benchmark.runner.outcome import Outcome, measure_reduced, measure_trained
-from benchmark.runner.threshold import set_threshold, threshold_accuracy
+from benchmark.runner.threshold import set_threshold, tensors, threshold_accuracy
 from benchmark.runner.train import Course, DivergedError, History, fine_tune, train
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ LOG = logging.getLogger(__name__)  # of whole tracebacks
 CPU = torch.device("cpu")
 SEEN = 10_000  # training samples that `silence` is given at most: all of them as floats would fill the memory
 
-Base = tuple[dict[str, Tensor], float]  # a trained network's state and its training seconds
+Base = tuple[dict[str, Tensor], float]  # a trained network's tensors and its training seconds
 
 
 def run(
@@ -111,7 +111,8 @@ def _follow_protocol(
     if trial.starts_from_checkpoint:
         outcome.stage_accuracy["checkpoint"] = accuracy(net.module, *validation)
     if base is not None:
-        net.module.load_state_dict(base[0])
+        for name, tensor in tensors(net):
+            tensor.detach().copy_(base[0][name])
     if first < last:
         train(course, method, range(first, last))
     outcome.stage_accuracy["trained"] = accuracy(net.module, *validation)
@@ -167,7 +168,7 @@ def train_base(trial: Trial, device: str = "cpu", kept: Kept | None = None) -> B
     with _seeded(base.seed, device):
         course = _course(base, examples(base, torch.device(device)), kept)
         train(course, make_method(base.setting, base.seed), range(stop))
-    return {name: tensor.cpu() for name, tensor in course.net.module.state_dict().items()}, course.history.seconds
+    return {name: tensor.detach().cpu() for name, tensor in tensors(course.net)}, course.history.seconds
 
 
 def train_watched(trial: Trial, method: Method) -> History:
@@ -184,8 +185,7 @@ def train_watched(trial: Trial, method: Method) -> History:
 def check_task(trial: Trial) -> None:
     """Raises UsageError if the trial's network does not fit its data or no channel of it could be removed exactly.
 
-    Or if the checkpoint of its task, which this trial may not start from, does not fit the network, or initial weights
-    are not the seed's.
+    Or if its task's checkpoint, which it may not start from, does not fit, or initial weights are not the seed's.
     """
     task, data = trial.task, examples(trial)
     try:

@@ -12,14 +12,34 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmark import own_files
 from benchmark.data.names import ENVIRONMENT
 from benchmark.experiment.trial import MethodSetting, Protocol, Task, Trial
 from benchmark.method.registry import get_method
 from benchmark.runner import binding
 from benchmark.runner.bases import BaseStore
-from benchmark.runner.trial import train_base
+from benchmark.runner.trial import run, train_base
 from tests.support.made_data import make_mnist
 from tests.support.stored import rewrite
+
+NETS = """
+import torch
+from torch import nn
+
+class Centred(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width), persistent=False)
+
+    def forward(self, x):
+        if not self.training:
+            return x - self.mean
+        self.mean.lerp_(x.detach().mean(0), 0.1)
+        return x - x.mean(0)
+
+def build(classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, 12), nn.ReLU(), Centred(12), nn.Linear(12, classes))
+"""
 
 
 def make(dataset="simulated", seed=0):
@@ -178,3 +198,12 @@ def test_no_damage_to_a_file_passes_or_raises(tmp_path_factory, trained, data):
     path_of(store).write_bytes(content)
     found = store.load(make())
     assert found is None or all(torch.equal(found[0][name], trained[0][name]) for name in trained[0])
+
+
+def test_a_trial_starts_from_all_of_its_base_even_what_no_state_dict_holds(tmp_path):
+    (tmp_path / "nets.py").write_text(NETS)
+    sha256 = own_files.look_up("nets.py:build", tmp_path).sha256
+    task = Task(dataset="simulated", network="nets.py:build", network_sha256=sha256)
+    trial = make().model_copy(update={"task": task, "protocol": Protocol(epochs=8), "fine_tune": False})
+    record = run(trial, train_base(trial))
+    assert record.stage_accuracy["trained"] == run(trial.base_trial, None).stage_accuracy["trained"]
