@@ -35,8 +35,8 @@ def pareto(source: Source) -> Section:
         + ("Dashed: from scratch, the line to beat. " if SCRATCH in set(frame.label) else "")
         + f"Sparsity is counted on the physically reduced network.{lacking}"
     )
-    weak = frame.label.isin({label for _, label in handicapped(frame)})
-    looks = method_looks(frame.assign(title=frame.title.where(~weak, frame.title + MARK)))
+    marks = _marks(source)
+    looks = method_looks(frame.assign(title=frame.title + [marks.get(label, "") for label in frame.label]))
     content |= {"methods": looks, "alt": alt(source.digest.study.title, summary)}
     return Section(
         "pareto",
@@ -47,6 +47,19 @@ def pareto(source: Source) -> Section:
         template="pareto.html",
         content=content,
     )
+
+
+def _marks(source: Source) -> dict[str, str]:
+    """By handicapped label what its title ends with on a page, which shows one task after the other."""
+    weak: dict[str, list[str]] = {}
+    for task, label in handicapped(source.frame):
+        weak.setdefault(label, []).append(task)
+    run = source.frame.groupby("label").task.nunique()
+    words = {task.name: task.words for task in source.digest.study.tasks}
+    return {
+        label: MARK if len(tasks) == run[label] else f" (handicapped with {', '.join(map(words.__getitem__, tasks))})"
+        for label, tasks in weak.items()
+    }
 
 
 def alt(name: str, summary: pd.DataFrame) -> str:

@@ -183,11 +183,24 @@ def test_stability_shows_each_points_mean_and_interval(tmp_path):
     assert list(tidy.place[:4]) == [1, 2, 3, 4]
 
 
+@pytest.mark.usefixtures("sketched")
 def test_a_control_without_a_result_is_said_to_be_nowhere(tmp_path):
     made = source(*made_results(tmp_path, bad=0.0))
     assert "Grey: the dense control" in sections.pareto(made).texts[0]
     made.digest.frame = made.frame[made.frame.label != "dense"]
     assert "dense control" not in sections.pareto(made).texts[0]
+
+
+@pytest.mark.usefixtures("sketched")
+def test_a_method_that_is_handicapped_on_one_task_is_not_marked_on_all(tmp_path):
+    made = source(*made_results(tmp_path, bad=0.0, tasks=2))
+    frame = made.digest.frame
+    frame.loc[(frame.label == "m0") & (frame.task == "simulated-mlp-16-8"), "val_accuracy"] = 0.5
+    frame.loc[frame.label == "m1", "val_accuracy"] = 0.5
+    titles = {look["label"]: look["title"] for look in sections.pareto(made).content["methods"]}
+    assert titles["m0"] == "Method 0 (handicapped with mlp 16, 8 on simulated)"
+    assert titles["m1"] == "Method 1 (handicapped)"
+    assert titles["dense"] == "Dense"
 
 
 def test_a_cause_that_no_record_says_is_not_made_up():
