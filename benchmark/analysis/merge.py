@@ -32,11 +32,12 @@ class Merged:
 def merge(sources: Sources) -> Merged:
     """The records of all sources: of a trial that several have the first result, or the first failure.
 
-    Raises UsageError where the sources cannot be of one study: by its name, the budget that its trials share, the
-    contents of a dataset, or one trial with two results where nothing can have rounded otherwise.
+    Raises UsageError where the sources cannot be of one study: by its name, the budget that its trials, or in a
+    reproduction those of a label, share, the contents of a dataset, or one trial with two results where nothing can
+    have rounded otherwise.
     """
     _check_one("study", sources, lambda record: record.study)
-    _check_one("protocol", sources, _budget)
+    _check_protocols(sources)
     _check_data(sources)
     merged = Merged()
     for name, records in sources.items():
@@ -61,6 +62,16 @@ def _improves(record: Record, before: Record) -> bool:
 def _budget(record: Record) -> str:
     """What conditions cannot change of the protocol."""
     return ", ".join(f"{key} {value}" for key, value in record.protocol.model_dump().items() if key not in PROTOCOL)
+
+
+def _check_protocols(sources: Sources) -> None:
+    """All trials share one, or, where those of one source do not, as in a reproduction, those of each label."""
+    if all(len({_budget(record) for record in records}) == 1 for records in sources.values()):
+        _check_one("protocol", sources, _budget)
+        return
+    for label in dict.fromkeys(record.label for records in sources.values() for record in records):
+        own = {name: [r for r in records if r.label == label] for name, records in sources.items()}
+        _check_one(f"protocol of {label}", {name: records for name, records in own.items() if records}, _budget)
 
 
 def _check_one(what: str, sources: Sources, value: Any) -> None:

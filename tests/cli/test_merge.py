@@ -120,6 +120,24 @@ def test_what_conflicts_is_refused_in_one_line(deadweight, tiny, folders, tmp_pa
     assert not (tmp_path / "all").exists()
 
 
+def test_each_label_of_a_reproduction_has_a_protocol_of_its_own(tiny, folders, merged, deadweight):
+    study = load_study(str(tiny))
+    dense, *others = [result(trial) for trial in study.trials() if trial.seed == 0]
+    longer = [_trained_for(5, record) for record in others]
+    records, _ = merged(*folders(study, a=[dense, *longer[:1]], b=longer[1:]))
+    assert records == [dense, *longer]
+    again = folders(study, c=[dense, *longer[:1]], d=[others[1]])
+    code, _, err = deadweight("merge", *again, "--out", "more/tiny")
+    assert (code, "d/tiny is of another protocol of implicit than c/tiny: epochs 4, " in err) == (2, True), err
+
+
+def _trained_for(epochs, record):
+    protocol = record.protocol.model_copy(update={"epochs": epochs})
+    history = {name: [*values, values[-1]] for name, values in record.history.items()}
+    other = record.model_copy(update={"protocol": protocol, "history": history})
+    return other.model_copy(update={"key": other.expected_key()})
+
+
 def test_one_network_in_two_versions_is_refused_and_one_in_one_is_noted(deadweight, tiny, folders, tmp_path):
     study = load_study(str(tiny))
     names = folders(study, a=[result(study.trials()[0])], b=[result(study.trials()[1])])
