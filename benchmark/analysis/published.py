@@ -17,11 +17,12 @@ POINTS, SHARE = 0.2, 0.1  # how far a result may lie from the paper's: points of
 MET, SURPASSED, NOT_MET, OPEN = "met", "surpassed", "not met", "not run"
 NOTE = (
     f"met: within {POINTS:g} points of the published test error and {SHARE:.0%} of the published number of weights; "
-    "surpassed: no worse than that in either, and better in one; by k of n seeds: the others have no result, so it is "
-    "not settled. error: of the last epoch, on a test set that chose nothing. best epoch: the least test error of any "
-    "epoch of the last part, as many papers report it; it is chosen by looking at the test set, and nothing else here "
-    "uses it. weights: those left and not zero, as a share of the dense network's, without biases and norms. chosen "
-    "by size: of several settings the one whose weights are nearest to the published ones; accuracy does not choose. "
+    "surpassed: no worse than that in either, and better in one; by k of n seeds or settings: the others have no "
+    "result, so it is not settled. error: of the last epoch, on a test set that chose nothing. best epoch: the least "
+    "test error of any epoch of the last part, as many papers report it; it is chosen by looking at the test set, and "
+    "nothing else here uses it. weights: those left and not zero, as a share of the dense network's, without biases "
+    "and norms. chosen by size: of several settings the one whose weights are nearest to the published ones; accuracy "
+    "does not choose. "
     "left: channels of each group, mean over seeds; with °: the pixels or flattened channels that the first dense "
     "layer reads, where these are removed one by one. Values over seeds are means, with the least and the greatest."
 )
@@ -33,7 +34,8 @@ def published_table(study: Study, records: Sequence[Record]) -> pd.DataFrame:
 
 
 def _row(study: Study, label: str, paper: Published, records: Sequence[Record]) -> dict[str, str]:
-    own = nearest(paper, [record for record in records if record.label == label])
+    tried = [record for record in records if record.label == label]
+    own = nearest(paper, tried)
     measured, seeds = [record for record in own if record.measured], len(study.seeds)
     errors, weights = last_epochs(measured), weights_left(measured)
     knob = own[0].knob if own and len(study.points(label)) > 1 else None
@@ -48,14 +50,18 @@ def _row(study: Study, label: str, paper: Published, records: Sequence[Record]) 
         "published weights": f"{100 * paper.weights:.1f}",
         "weights": shown(weights, seeds),
         "chosen by size": f"{knob} {own[0].knob_value}" if knob else "–",
-        "verdict": judge(paper, errors, weights) + _lacking(len(measured), seeds),
+        "verdict": judge(paper, errors, weights) + _lacking(study, label, tried, measured),
         "why": "; ".join(filter(None, (*reasons(paper, errors, weights, own), paper.note))) or "–",
         "source": f"{paper.source} ({paper.verified})",
     }
 
 
-def _lacking(measured: int, seeds: int) -> str:
-    return f" by {measured} of {seeds} seeds" if 0 < measured < seeds else ""
+def _lacking(study: Study, label: str, tried: Sequence[Record], measured: Sequence[Record]) -> str:
+    """By how many of a row's seeds and settings it is judged, where others have no result."""
+    settings = {record.knob_value for record in tried if record.measured}
+    counts = {"seeds": (len(measured), len(study.seeds)), "settings": (len(settings), len(study.points(label)))}
+    lacking = [f"{have} of {every} {what}" for what, (have, every) in counts.items() if 0 < have < every]
+    return f" by {', '.join(lacking)}" if lacking else ""
 
 
 def nearest(paper: Published, records: Sequence[Record]) -> list[Record]:

@@ -93,6 +93,14 @@ def test_a_seed_that_failed_is_named_and_not_counted(study):
     assert (nothing.error, nothing.verdict, nothing.left) == ("–", "not run", "–")
 
 
+def test_settings_that_have_not_run_leave_a_row_unsettled(study):
+    records = made(study, "cut", [0.97] * 3)
+    assert row(study, records, "cut").verdict == "met by 1 of 3 settings"
+    assert row(study, records[:1], "cut").verdict == "met by 1 of 3 seeds, 1 of 3 settings"
+    every = [result(t, test_accuracy=0.97, weight_sparsity=0.5) for t in study.trials() if t.label == "cut"]
+    assert row(study, every, "cut").verdict == "met"
+
+
 def test_a_row_without_records_is_not_run(study):
     table = published_table(study, [])
     assert set(table.verdict) == {"not run"}
