@@ -22,9 +22,9 @@ NOTE = (
     "test error of any epoch of the last part, as many papers report it; it is chosen by looking at the test set, and "
     "nothing else here uses it. weights: those left and not zero, as a share of the dense network's, without biases "
     "and norms. chosen by size: of several settings the one whose weights are nearest to the published ones; accuracy "
-    "does not choose. "
-    "left: channels of each group, mean over seeds; with °: the pixels or flattened channels that the first dense "
-    "layer reads, where these are removed one by one. Values over seeds are means, with the least and the greatest."
+    "does not choose. left: channels of each group, mean over seeds; with °: the pixels or flattened channels that the "
+    "first dense layer reads, where these are removed one by one. Values over seeds are means, with the least and the "
+    "greatest."
 )
 
 

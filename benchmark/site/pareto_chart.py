@@ -64,7 +64,7 @@ def _control(group: pd.DataFrame) -> dict[str, float | None]:
 
 def _trials(group: pd.DataFrame, axes: list[str]) -> dict[str, Any]:
     measured = group[group.status.isin(MEASURED)]
-    # at random: every so manieth could be the same knob point of every seed
+    # at random: every n-th could be the same knob point of every seed
     shown = measured.sample(min(DRAWN, len(measured)), random_state=0).sort_index()
     start = controls(group).set_index("seed").val_accuracy
     texts, places = np.unique(shown[["hyperparameters", "channels_left"]].to_numpy(str), return_inverse=True)
