@@ -13,13 +13,15 @@ from benchmark.experiment.study import Study
 
 Levels = dict[tuple[str, str], list[Record]]  # by factor and level
 THRESHOLDS = ("1e-15", "1e-08", "1e-04", "1e-02", "1e-01")  # ξ, as records write it
+CONTROL = "control"  # the factor that the controls' rows name
 NEAR_ZERO = THRESHOLDS[0]
 NOTE = (
     "All in %. test accuracy: of the network after removal. never active: share of the hidden channels whose "
     "activation function no training image gives a positive input, whatever their weights; only a rectifier passes no "
     "gradient there. It is the finding; how far below ξ the weights of such a channel then fall is arithmetic of the "
-    "optimiser's steps. removed: share that is gone, by the method's own ξ. ‖w‖ < ξ: share whose "
-    f"incoming weights have a norm below ξ after training. {RULE} failed: trials without a result."
+    "optimiser's steps. removed: share of the channels that is gone, by the method's own ξ; parameters removed: of all "
+    f"parameters. ‖w‖ < ξ: share of channels whose incoming weights have a norm below ξ after training. {RULE} failed: "
+    "trials without a result."
 )
 
 
@@ -50,14 +52,22 @@ def short_keys(records: list[Record]) -> str:
 
 
 def summarise(study: Study, records: list[Record]) -> pd.DataFrame:
-    """One row per level of each factor; combinations of two factors come last."""
-    return pd.DataFrame([_row(factor, level, own) for (factor, level), own in by_level(study, records).items()])
+    """One row per control, then one per level of each factor; combinations of two factors come last."""
+    rows = {**_controls(study, records), **by_level(study, records)}
+    return pd.DataFrame([_row(factor, level, own) for (factor, level), own in rows.items()])
 
 
 def by_factor(study: Study, records: list[Record]) -> dict[str, pd.DataFrame]:
     """The rows of `summarise`, a table per factor."""
     rows = summarise(study, records).groupby("factor", sort=False)
     return {str(factor): own.drop(columns="factor") for factor, own in rows}
+
+
+def _controls(study: Study, records: list[Record]) -> Levels:
+    """The records of the labels beside the one whose setting is changed, such as dense."""
+    assert study.conditions is not None, "only a conditions study has levels"
+    labels = [label for label in study.methods if label != study.conditions.of]
+    return {(CONTROL, study.legend(label)): [r for r in records if r.label == label] for label in labels}
 
 
 def _row(factor: str, level: str, records: list[Record]) -> dict[str, str | int | Interval]:
@@ -67,6 +77,7 @@ def _row(factor: str, level: str, records: list[Record]) -> dict[str, str | int 
     row["test accuracy"] = spread([r.test_accuracy for r in own])
     row["never active"] = spread([r.never_active for r in own])
     row["removed"] = spread([r.channel_sparsity for r in own])
+    row["parameters removed"] = spread([r.param_sparsity for r in own])
     for threshold in THRESHOLDS:
         row[f"‖w‖ < {threshold.replace('e-0', 'e-')}"] = spread([r.threshold_sweep.get(threshold) for r in own])
     return row

@@ -38,6 +38,7 @@ def conditions(source: Source) -> Section:
         if f"figures/conditions-{name}.svg" in files
     ]
     shown = conditions_table.by_factor(study, records)
+    factors = [factor for factor in shown if factor != conditions_table.CONTROL]
     parts = [Table(_results_first(tables.texts(rows)), factor, head="level") for factor, rows in shown.items()]
     files["data/conditions.csv"] = csv(tables.flatten(conditions_table.summarise(study, records)))
     texts = (conditions_table.NOTE + unfinished(study, records),)
@@ -51,7 +52,7 @@ def conditions(source: Source) -> Section:
         tables=tuple(parts),
         files=files,
         template="conditions.html",
-        content={"factors": list(shown), "headings": HEADINGS, "crossed": crossed},
+        content={"factors": factors, "headings": HEADINGS, "crossed": crossed},
     )
 
 

@@ -46,7 +46,12 @@ def records_of(study):
     for trial in study.trials():
         own = labels.index(trial.label) / 100 + trial.seed / 1000
         sweep = {threshold: share + own for threshold, share in THRESHOLDS.items()}
-        shares = {"channel_sparsity": 0.6 + own, "never_active": 0.7 + own, "threshold_sweep": sweep}
+        shares = {
+            "channel_sparsity": 0.6 + own,
+            "param_sparsity": 0.5 + own,
+            "never_active": 0.7 + own,
+            "threshold_sweep": sweep,
+        }
         made.append(result(trial, test_accuracy=0.8 + own, **shares))
     return made
 
@@ -91,12 +96,14 @@ def test_a_row_holds_the_means_of_its_levels_records(study):
         "failed": 0,
         "test accuracy": spread([r.test_accuracy for r in mine]),
         "removed": spread([r.channel_sparsity for r in mine]),
+        "parameters removed": spread([r.param_sparsity for r in mine]),
         "never active": spread([r.never_active for r in mine]),
     }
     swept = {name: spread([r.threshold_sweep[key] for r in mine]) for name, key in thresholds.items()}
     assert row == expected | swept
-    assert list(table)[:7] == ["factor", "level", "n", "failed", "test accuracy", "never active", "removed"]
-    assert list(table)[7:] == [f"‖w‖ < 1e-{power}" for power in (15, 8, 4, 2, 1)]
+    assert list(table)[:6] == ["factor", "level", "n", "failed", "test accuracy", "never active"]
+    assert list(table)[6:8] == ["removed", "parameters removed"]
+    assert list(table)[8:] == [f"‖w‖ < 1e-{power}" for power in (15, 8, 4, 2, 1)]
 
 
 def test_failures_are_counted_and_what_records_lack_is_not(study):
@@ -114,9 +121,16 @@ def test_failures_are_counted_and_what_records_lack_is_not(study):
 
 def test_there_is_a_table_for_each_factor_without_its_name(study):
     tables = conditions.by_factor(study, records_of(study))
-    assert list(tables) == ["optimizer", "activation", CROSSED]
+    assert list(tables) == ["control", "optimizer", "activation", CROSSED]
     assert list(tables["optimizer"].level) == ["adam", "sgd"]
     assert "factor" not in tables[CROSSED]
+
+
+def test_the_controls_stand_beside_what_is_changed(study):
+    records = records_of(study)
+    (dense,) = conditions.by_factor(study, records)["control"].to_dict("records")
+    assert (dense["level"], dense["n"]) == ("Dense", 2)
+    assert dense["test accuracy"] == spread([r.test_accuracy for r in records if r.label == "dense"])
 
 
 def test_records_are_named_by_twelve_digits(study):
@@ -127,7 +141,7 @@ def test_records_are_named_by_twelve_digits(study):
 def test_a_threshold_that_a_record_did_not_count_is_not_known_of_it(study):
     fewer = {threshold: share for threshold, share in THRESHOLDS.items() if threshold != "1e-15"}
     records = [r.model_copy(update={"threshold_sweep": fewer}) if r.seed else r for r in records_of(study)]
-    row = conditions.summarise(study, records).iloc[0]
+    row = conditions.summarise(study, records).set_index(["factor", "level"]).loc["optimizer", "adam"]
     assert (row.n, row["‖w‖ < 1e-15"].n, row["‖w‖ < 1e-8"].n) == (2, 1, 2)
     drawn = figures.draw(study, [r.model_copy(update={"history": {"silent": [0.0] * 4}}) for r in records])
     assert {drawing.name for drawing in drawn} >= {"conditions-heatmap", "conditions-thresholds"}

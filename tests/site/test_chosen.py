@@ -192,6 +192,7 @@ def test_conditions_are_drawn_by_factor_and_accessible(opened, look):
     assert named == ["batch", "none"]
     assert min(plot(page, "data[1].x", "thresholds")) < 1e-14
     assert page.locator("[data-factor]:visible").get_attribute("data-factor") == "norm"
+    assert page.get_by_role("region", name="control", exact=True).is_visible()  # whatever the factor
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()

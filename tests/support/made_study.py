@@ -93,7 +93,7 @@ def made_conditions(folder: Path) -> Path:
     path = folder / "conditions.toml"
     path.write_text(
         'title = "Made conditions"\nseeds = [0, 1, 2]\n[protocol]\nepochs = 60\n[[tasks]]\ndataset = "simulated"\n'
-        'network = "mlp"\nwidths = [16, 8]\n[methods.magnitude_filter]\nratio = 0.5\n[conditions]\n'
+        'network = "mlp"\nwidths = [16, 8]\n[methods.dense]\n[methods.magnitude_filter]\nratio = 0.5\n[conditions]\n'
         'of = "magnitude_filter"\ncrossed = ["activation", "norm"]\n[conditions.factors.activation]\nrelu = {}\n'
         'tanh = {activation = "tanh"}\nelu = {activation = "elu"}\n[conditions.factors.norm]\nbatch = {}\n'
         'none = {norm = "none"}\n'
