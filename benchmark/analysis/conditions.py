@@ -8,12 +8,13 @@ from collections import defaultdict
 import pandas as pd
 
 from benchmark.analysis.intervals import RULE, Interval, spread
+from benchmark.experiment.conditions import CONTROL
 from benchmark.experiment.record import Record
 from benchmark.experiment.study import Study
 
 Levels = dict[tuple[str, str], list[Record]]  # by factor and level
+Row = dict[str, str | int | Interval]
 THRESHOLDS = ("1e-15", "1e-08", "1e-04", "1e-02", "1e-01")  # ξ, as records write it
-CONTROL = "control"  # the factor that the controls' rows name
 NEAR_ZERO = THRESHOLDS[0]
 NOTE = (
     "All in %. test accuracy: of the network after removal. never active: share of the hidden channels whose "
@@ -53,8 +54,8 @@ def short_keys(records: list[Record]) -> str:
 
 def summarise(study: Study, records: list[Record]) -> pd.DataFrame:
     """One row per control, then one per level of each factor; combinations of two factors come last."""
-    rows = {**_controls(study, records), **by_level(study, records)}
-    return pd.DataFrame([_row(factor, level, own) for (factor, level), own in rows.items()])
+    levels = by_level(study, records).items()
+    return pd.DataFrame([*_controls(study, records), *(_row(factor, level, own) for (factor, level), own in levels)])
 
 
 def by_factor(study: Study, records: list[Record]) -> dict[str, pd.DataFrame]:
@@ -63,16 +64,16 @@ def by_factor(study: Study, records: list[Record]) -> dict[str, pd.DataFrame]:
     return {str(factor): own.drop(columns="factor") for factor, own in rows}
 
 
-def _controls(study: Study, records: list[Record]) -> Levels:
-    """The records of the labels beside the one whose setting is changed, such as dense."""
+def _controls(study: Study, records: list[Record]) -> list[Row]:
+    """The rows of the labels beside the one whose setting is changed, such as dense."""
     assert study.conditions is not None, "only a conditions study has levels"
     labels = [label for label in study.methods if label != study.conditions.of]
-    return {(CONTROL, study.legend(label)): [r for r in records if r.label == label] for label in labels}
+    return [_row(CONTROL, study.legend(label), [r for r in records if r.label == label]) for label in labels]
 
 
-def _row(factor: str, level: str, records: list[Record]) -> dict[str, str | int | Interval]:
+def _row(factor: str, level: str, records: list[Record]) -> Row:
     own = measured(records)
-    row: dict[str, str | int | Interval] = {"factor": factor, "level": level}
+    row: Row = {"factor": factor, "level": level}
     row |= {"n": len(own), "failed": len(records) - len(own)}
     row["test accuracy"] = spread([r.test_accuracy for r in own])
     row["never active"] = spread([r.never_active for r in own])

@@ -10,6 +10,7 @@ from pydantic import model_validator
 from benchmark.experiment.trial import Strict, Task
 
 TASK = tuple(set(Task.model_fields) - {"dataset"})
+CONTROL = "control"  # what tables of levels call the rows of the study's other methods, in place of a factor
 PROTOCOL = ("batch_size", "decay", "decays")  # not the epochs: a condition has the study's budget
 
 
@@ -30,6 +31,8 @@ class Conditions(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Conditions:
+        if CONTROL in self.factors:
+            raise ValueError(f"a factor is named {CONTROL!r}, as the rows of the study's other methods are")
         for factor in self.crossed:
             if factor not in self.factors:
                 raise ValueError(f"crossed names the factor {factor!r}, which is none of {', '.join(self.factors)}")

@@ -213,7 +213,9 @@ class Study(Strict):
     def points(self, label: str) -> list[MethodSetting]:
         """A label's settings with the sampler `grid`, one for each of its points. Raises UsageError."""
         if "points" in self.tables[label]:
-            return [self.setting(label, point) for point in self.tables[label]["points"]]
+            listed = self.tables[label]["points"]
+            self._check_conditions(label, len(listed), "points")
+            return [self.setting(label, point) for point in listed]
         name, fixed, points = self.table(label)
         knob = get_method(name).knob
         if knob is None or knob in fixed:
@@ -221,12 +223,13 @@ class Study(Strict):
         points = list(getattr(get_method(name).space[knob], "grid", ())) if points is None else points
         if not points:
             raise UsageError(f"study {self.name!r}: [methods.{label}] has no point for its knob {knob!r}")
-        if self.conditions and len(points) > 1:
-            raise UsageError(
-                f"study {self.name!r}: [methods.{label}] has {len(points)} points for its knob {knob!r}; beside "
-                "conditions it has one"
-            )
+        self._check_conditions(label, len(points), f"points for its knob {knob!r}")
         return [self.setting(label, {knob: point}) for point in points]
+
+    def _check_conditions(self, label: str, count: int, what: str) -> None:
+        """A label of a conditions study has one setting: its records are those of a row. Raises UsageError."""
+        if self.conditions and count > 1:
+            raise UsageError(f"study {self.name!r}: [methods.{label}] has {count} {what}; beside conditions it has one")
 
     def changed(self, options: T, label: str, kind: str) -> T:
         """A task or the protocol with what a condition changes of it. Raises UsageError."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from benchmark.analysis import conditions as conditions_table
 from benchmark.analysis import tables
+from benchmark.experiment.conditions import CONTROL
 from benchmark.experiment.coverage import unfinished
 from benchmark.figures import conditions as conditions_figures
 from benchmark.figures.drawing import Drawing
@@ -38,7 +39,7 @@ def conditions(source: Source) -> Section:
         if f"figures/conditions-{name}.svg" in files
     ]
     shown = conditions_table.by_factor(study, records)
-    factors = [factor for factor in shown if factor != conditions_table.CONTROL]
+    factors = [factor for factor in shown if factor != CONTROL]
     parts = [Table(_results_first(tables.texts(rows)), factor, head="level") for factor, rows in shown.items()]
     files["data/conditions.csv"] = csv(tables.flatten(conditions_table.summarise(study, records)))
     texts = (conditions_table.NOTE + unfinished(study, records),)

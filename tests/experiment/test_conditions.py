@@ -72,6 +72,9 @@ def test_a_method_beside_conditions_has_one_knob_point(tmp_path):
     assert str(caught.value) == (
         "study 'conditioned': [methods.steady] has 2 points for its knob 'strength'; beside conditions it has one"
     )
+    listed = one.replace("strength = [0.1]", "points = [{strength = 0.1}, {strength = 0.2}]")
+    with pytest.raises(UsageError, match=r"\[methods.steady\] has 2 points; beside conditions it has one"):
+        load(tmp_path, listed).trials()
 
 
 def test_a_condition_that_no_task_or_protocol_accepts_is_explained_with_the_studys_name(tmp_path):
@@ -93,6 +96,7 @@ def test_a_condition_with_another_method_takes_no_hyperparameter_over(tmp_path):
         ('crossed = ["optimizer", "activation"]', 'crossed = ["optimizer"]', "takes two factors"),
         ('crossed = ["optimizer", "activation"]', 'crossed = ["optimizer", "norm"]', "the factor 'norm'"),
         ('activation = "tanh"', 'activation = "tahn"', "did you mean 'tanh'"),
+        ("factors.penalty", "factors.control", "a factor is named 'control'"),
         ("batch_size = 32", "batch_size = 1", "greater than or equal to 2"),
         ('optimizer = "sgd"', 'optimiser = "sgd"', "did you mean 'optimizer'"),
         ("none = {strength = 0.0}", "same = {strength = 0.1}", "repeats a point of [methods.steady]"),
