@@ -72,10 +72,7 @@ def shown(interval: Interval, seeds: int = 0, factor: float = 100.0, digits: int
     """
     if np.isnan(interval.mean):
         return "–"
-    mean, low, high = (
-        f"{round(factor * value, digits) + 0.0:{sign}.{digits}f}"  # no −0.0
-        for value in (interval.mean, interval.low, interval.high)
-    )
+    mean, low, high = (decimal(factor * value, digits, sign) for value in (interval.mean, interval.low, interval.high))
     count = f"{interval.n} of {max(seeds, interval.n)}"
     if interval.n < 2 or (low == high and not interval.student):
         return f"{mean} ({count})"
@@ -83,6 +80,11 @@ def shown(interval: Interval, seeds: int = 0, factor: float = 100.0, digits: int
         half = f"{factor * (interval.high - interval.mean):.{digits}f}"
         return f"{mean} ± {half}" + (f" ({count})" if interval.n < seeds else "")
     return f"{mean} ({low} to {high}" + (f"; {count})" if interval.n < seeds else ")")
+
+
+def decimal(value: float, digits: int = 1, sign: str = "") -> str:
+    """A number with so many digits after the point, of two equally near the even one, so that all places agree."""
+    return f"{np.round(value, digits) + 0.0:{sign}.{digits}f}"  # no −0.0
 
 
 def intervals(values: NDArray[Any], most: float = 1.0) -> dict[str, NDArray[Any]]:

@@ -9,7 +9,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from benchmark.analysis.conditions import NEAR_ZERO, Levels, measured, short_keys
-from benchmark.analysis.intervals import spread
+from benchmark.analysis.intervals import decimal, spread
 from benchmark.experiment.record import Record
 from benchmark.experiment.study import Study
 from benchmark.figures.drawing import Drawing
@@ -64,7 +64,7 @@ def _cell(records: list[Record]) -> dict:
 def _text(cell: dict, seeds: int) -> str:
     """What stands in a cell."""
     shares = [f"{cell[name]:.0f} %".replace("nan %", "–") for name in ("never active", "sparsity")]
-    lines = [*shares, f"({cell['accuracy']:.1f})"] if cell["n"] else []
+    lines = [*shares, f"({decimal(cell['accuracy'])})"] if cell["n"] else []
     if 0 < cell["n"] < seeds:
         lines.append(f"n = {cell['n']}")
     if cell["failed"]:

@@ -8,6 +8,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
+from benchmark.analysis.intervals import decimal
 from benchmark.figures.conditions import SMALLEST
 from benchmark.figures.style import METHOD_COLORS
 from benchmark.site.charts import plain
@@ -24,7 +25,7 @@ def heatmap(cells: pd.DataFrame, factors: tuple[str, str]) -> dict[str, Any]:
     y, x = (list(dict.fromkeys(cells[factor])) for factor in factors)
     shape = len(y), len(x)
     texts = [
-        f"{_percent(cell['never active'])}<br>{_percent(cell['sparsity'])}<br>({cell['accuracy']:.1f})"
+        f"{_percent(cell['never active'])}<br>{_percent(cell['sparsity'])}<br>({decimal(cell['accuracy'])})"
         if cell["n"]
         else "–"
         for cell in cells.to_dict("records")

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmark.analysis import conditions as conditions_table
+from benchmark.analysis import tables
 from benchmark.analysis.frame import as_frame
 from benchmark.cli.main import app
 from benchmark.experiment.coverage import own_records
@@ -20,6 +21,7 @@ from benchmark.experiment.store import Store
 from benchmark.figures import conditions as conditions_figures
 from benchmark.figures.heatmap import draw_heatmap
 from benchmark.paper.bundle import paper_files
+from benchmark.site import conditions_charts as charts
 from tests.experiment.test_conditions import FIGURES, load, together
 from tests.support.made_records import result
 
@@ -91,6 +93,14 @@ def test_the_heat_map_and_the_table_round_alike(tmp_path):
     table = conditions_table.summarise(study, records)
     expected = table[table.factor == "optimizer × activation"]["test accuracy"]
     assert cells.accuracy.tolist() == [100 * interval.mean for interval in expected]
+    tied = [r.model_copy(update={"test_accuracy": 0.8365}) for r in records]
+    table = tables.texts(conditions_table.summarise(study, tied))
+    assert set(table["test accuracy"]) == {"83.6 (2 of 2)"}
+    _, crossed = levels_of(study, tied)
+    drawing = draw_heatmap(study, crossed)
+    assert {text.split("\n")[2] for text in texts_of(drawing.figure.axes[0].texts)} == {"(83.6)"}
+    (trace,) = charts.heatmap(drawing.points, ("optimizer", "activation"))["data"]
+    assert {text.split("<br>")[2] for row in trace["text"] for text in row} == {"(83.6)"}
 
 
 def titled(figure):
